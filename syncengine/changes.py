@@ -1,0 +1,133 @@
+"""The words every room speaks: Row, Record, Change, Batch, Outcome.
+
+A source gives rows; mapping makes records of them; a target says what would change; planning orders the changes
+into batches; execution settles each with an outcome. Records are made once per row, so they are named tuples:
+a frozen dataclass costs three times as much to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from syncengine.errors import Place, Problem
+
+Action = Literal[
+    "create", "update", "reclassify", "retire", "relate", "attach", "touched", "unchanged", "rejected", "unknown"
+]
+ACTIONS: tuple[Action, ...] = (
+    "create",
+    "update",
+    "reclassify",
+    "retire",
+    "relate",
+    "attach",
+    "touched",
+    "unchanged",
+    "rejected",
+    "unknown",
+)
+Basis = Literal["engine", "compared", "predicted", "implied", "unknown"]
+Role = Literal["parent", "child"]
+IfMissing = Literal["error", "omit", "skip_row"]
+
+
+class Row(NamedTuple):
+    """One row as the source gave it. CSV values are text; JSON values keep their type, numbers keep their digits."""
+
+    values: Mapping[str, Any]
+    place: Place
+
+
+class StepRef(NamedTuple):
+    """A record made by a step; `step` is its full name `<spec>.<step>`."""
+
+    step: str
+    key: str
+
+
+class Find(NamedTuple):
+    """A record that exists on the instance, found while planning; `where` are exact matches, all must hold."""
+
+    table: str
+    where: tuple[tuple[str, str], ...]
+    take: str = "sys_id"
+    if_missing: IfMissing = "error"
+
+
+class Link(NamedTuple):
+    """A relation that a record names: `other` plays `role`, the record itself plays the other one."""
+
+    type: str
+    role: Role
+    other: StepRef | Find
+    position: str
+    """Where the spec says so, as `file:line:column`."""
+
+
+class Part(NamedTuple):
+    """A lookup or related item: a row around the CI that is sent inside its item."""
+
+    class_name: str
+    values: dict[str, str]
+
+
+class Record(NamedTuple):
+    """What a target should hold, for one row: identity, class and values as text."""
+
+    step: str
+    """Full name of the step, `<spec>.<step>`."""
+    key: str
+    """The record's name in the source; parts joined with `|`."""
+    class_name: str
+    values: dict[str, str]
+    refs: tuple[tuple[str, StepRef | Find], ...]
+    """Fields whose value is the id of another record."""
+    lookup: tuple[Part, ...]
+    related: tuple[Part, ...]
+    links: tuple[Link, ...]
+    place: Place
+    seen_at: str | None = None
+    """When the source saw it, UTC `YYYY-MM-DD hh:mm:ss`."""
+
+
+class Pair(NamedTuple):
+    """What a `relation` step makes of a row: a relation between two records."""
+
+    step: str
+    type: str
+    parent: StepRef | Find
+    child: StepRef | Find
+    place: Place
+
+
+class BadRow(NamedTuple):
+    """A row that could not become a record; `level` says what the spec wants done about it."""
+
+    step: str
+    key: str
+    problem: Problem
+    place: Place
+    level: Literal["fail", "skip", "warn"] = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one operation of a plan."""
+
+    op: int
+    """Number of the operation in the plan."""
+    result: Literal["applied", "unchanged", "rejected", "not_sent", "stale", "unknown"]
+    sys_id: str = ""
+    operation: str = ""
+    """The target's own word: INSERT, UPDATE, NO_CHANGE, …"""
+    code: str = ""
+    """For what was not applied: the target's error code or our reason."""
+    message: str = ""
+    cause: int | None = None
+    """The operation whose failure is the reason for this one."""
+    warnings: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
+    """Fields that the target's reconciliation rules refused."""
+    extra: Mapping[str, str] = field(default_factory=dict)
