@@ -112,6 +112,122 @@ class BadRow(NamedTuple):
     level: Literal["fail", "skip", "warn"] = "fail"
 
 
+class End(NamedTuple):
+    """An end of a relation, or the record a field refers to, inside a plan."""
+
+    op: int
+    """The operation that makes or names it."""
+    step: str
+    key: str
+    sys_id: str = ""
+    """Empty: known only after that operation is applied."""
+    class_name: str = ""
+
+
+@dataclass(slots=True)
+class Change:
+    """One operation of a plan: a record, a relation, or the end of one.
+
+    What is not said is empty: a record has no `type`, a relation no `key`.
+    """
+
+    op: int
+    kind: Literal["cmdb", "relation", "end"]
+    step: int
+    """Index into the steps of the plan's header."""
+    action: Action = "unknown"
+    basis: Basis = "unknown"
+    key: str = ""
+    class_name: str = ""
+    sys_id: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+    refs: dict[str, End] = field(default_factory=dict)
+    """Fields that hold the id of another record, known now (`sys_id`) or only after it is applied."""
+    lookup: tuple[Part, ...] = ()
+    related: tuple[Part, ...] = ()
+    before: dict[str, str] = field(default_factory=dict)
+    """The present values of the fields that would change."""
+    was_class: str = ""
+    """The present class, where it would change."""
+    parts: tuple[str, ...] = ()
+    """What would become of the lookup and related items, in their order: INSERT, UPDATE, NO_CHANGE."""
+    masked: tuple[str, ...] = ()
+    """Fields that the target's reconciliation rules refuse from this data source."""
+    host: int | None = None
+    """For a dependent CI: the operation of the CI it lives in."""
+    type: str = ""
+    parent: End | None = None
+    child: End | None = None
+    in_unit: bool = False
+    """For a relation: it identifies a dependent CI, so it travels in the same request."""
+    reason: str = ""
+    code: str = ""
+    message: str = ""
+    owner: str = ""
+    """For a touched end: its present discovery source."""
+    seen_at: str = ""
+    spec: str = ""
+    """Where the spec says so, as `file:line:column`."""
+    place: Place | None = None
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether apply sends it as itself (and not only as the end of something)."""
+        return self.action in SENT or (self.action == "touched" and self.reason == "adopted")
+
+
+SENT: frozenset[Action] = frozenset({"create", "update", "reclassify", "retire", "relate", "attach", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request carries. Full records, ends that go by id alone, and relations between them."""
+
+    number: int
+    wave: int
+    data_source: str
+    items: tuple[int, ...]
+    ends: tuple[int, ...]
+    relations: tuple[int, ...]
+
+    @property
+    def ops(self) -> tuple[int, ...]:
+        """The operations this batch settles."""
+        return self.items + self.relations
+
+
+class Seen(NamedTuple):
+    """What the target said about one operation, in a dry run or after a write."""
+
+    op: int
+    operation: str
+    """The target's own word; empty where it gave none."""
+    sys_id: str = ""
+    class_name: str = ""
+    code: str = ""
+    """The error code, where the target refused it."""
+    message: str = ""
+    masked: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    same_as: tuple[int, ...] = ()
+    """Other operations of the request that the target merged with this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """What a plan keeps of a step: enough to send its records without the spec."""
+
+    name: str
+    kind: Literal["cmdb", "relation"]
+    connection: str
+    data_source: str
+    feed: str
+    wave: int = 0
+    settings: Mapping[str, bool] = field(default_factory=dict)
+    position: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one operation of a plan."""

@@ -1,0 +1,99 @@
+"""The one room that writes to disk: durable, private, and able to fail on purpose.
+
+Every file of the product (plan, journal, report, rejects) is written here, mode 0600 in directories of 0700. Named
+crash points let a test end the process at an exact place (see docs/testing.md): `arm("intent.fsync:2=kill")`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from syncengine.errors import Problem, StateError
+
+_armed: dict[str, tuple[int, str]] = {}
+_reached: Counter[str] = Counter()
+
+
+def arm(spec: str) -> None:
+    """Arm a crash point: `name[:n]=kill|term|int|raise|enospc|eio`, n being the n-th time it is reached."""
+    name, _, action = spec.partition("=")
+    name, _, nth = name.partition(":")
+    _armed[name] = (int(nth or 1), action or "kill")
+    _reached.clear()
+
+
+def reach(name: str) -> None:
+    """A named place where a test may end the process; does nothing unless armed."""
+    if not _armed:
+        return
+    _reached[name] += 1
+    nth, action = _armed.get(name, (0, ""))
+    if nth != _reached[name]:
+        return
+    if action in ("kill", "term", "int"):
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}[action])
+    elif action in ("enospc", "eio"):
+        raise OSError(getattr(errno, action.upper()), os.strerror(getattr(errno, action.upper())))
+    else:
+        raise RuntimeError(f"crash point {name}")
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory that only its owner can read; existing ones are left as they are."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+    return path
+
+
+def _refused(path: Path, error: OSError) -> StateError:
+    return StateError(
+        Problem(
+            "disk-refused",
+            f"cannot write {path}: {error.strerror or error}",
+            place=str(path),
+            fix="free space or give write permission, then run the command again",
+        )
+    )
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in a directory durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, point: str) -> Iterator[BinaryIO]:
+    """Write a whole file or none: temporary name beside it, fsync, rename, fsync of the directory.
+
+    Raises StateError when the disk refuses; the old file is then still there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                reach(f"{point}.write")
+                stream.flush()
+                os.fsync(stream.fileno())
+            reach(f"{point}.rename")
+            temporary.replace(path)
+            sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
