@@ -90,6 +90,8 @@ class Record(NamedTuple):
     place: Place
     seen_at: str | None = None
     """When the source saw it, UTC `YYYY-MM-DD hh:mm:ss`."""
+    native_key: str = ""
+    """What the target remembers it by, where that is not the key."""
 
 
 class Pair(NamedTuple):
@@ -138,6 +140,8 @@ class Change:
     action: Action = "unknown"
     basis: Basis = "unknown"
     key: str = ""
+    native_key: str = ""
+    """What the target remembers it by, where that is not the key."""
     class_name: str = ""
     sys_id: str = ""
     values: dict[str, str] = field(default_factory=dict)
@@ -196,22 +200,46 @@ class Batch:
         return self.items + self.relations
 
 
-class Seen(NamedTuple):
+@dataclass(slots=True)
+class Parcel:
+    """A batch with everything its request needs: full records, ends known by id, relations between them."""
+
+    data_source: str
+    items: list[Change]
+    ends: list[End]
+    relations: list[Change]
+
+
+@dataclass(slots=True)
+class Seen:
     """What the target said about one operation, in a dry run or after a write."""
 
     op: int
-    operation: str
+    operation: str = ""
     """The target's own word; empty where it gave none."""
+    action: Action = "unknown"
+    basis: Basis = "unknown"
     sys_id: str = ""
     class_name: str = ""
+    was_class: str = ""
     code: str = ""
     """The error code, where the target refused it."""
     message: str = ""
+    reason: str = ""
+    before: dict[str, str] = field(default_factory=dict)
+    """The present values of the sent fields that differ."""
     masked: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     same_as: tuple[int, ...] = ()
     """Other operations of the request that the target merged with this one."""
+
+
+class Owned(NamedTuple):
+    """A record that a step has written before: its key in the source and its id on the target."""
+
+    key: str
+    sys_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,143 @@
+"""A plan: what it was made from, its operations, its batches, its counts and its guards.
+
+The plan is a value. It is written by `plan_file`, shown by `reports`, done by `execution`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from syncengine.changes import Action, StepInfo
+
+FORMAT = 1
+"""Version of the plan's lines; another one is refused."""
+
+CHANGING: frozenset[Action] = frozenset({"create", "update", "reclassify", "retire", "relate", "attach", "unknown"})
+"""Actions that make `plan --detailed-exitcode` answer 2 (adopted records do, too; see Counts.changes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file that the plan was made from."""
+
+    kind: Literal["spec", "source"]
+    name: str
+    path: str
+    sha256: str
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The system a connection of the plan talks to; never a secret, nor a reference to one."""
+
+    kind: str
+    url: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the plan was made from and for; stands in the first line."""
+
+    product: str
+    environment: str
+    connections: Mapping[str, Identity]
+    inputs: tuple[Input, ...]
+    steps: tuple[StepInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardResult:
+    """One guard that was passed, broken or waived."""
+
+    step: str
+    guard: str
+    count: int
+    limit: int | None
+    owned: int
+    state: Literal["ok", "refused", "waived"]
+    said: str = ""
+    """The limit as written, e.g. `30%`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A warning about the whole plan, counted and kept for the reviewer."""
+
+    code: str
+    message: str
+    place: str = ""
+    count: int = 1
+    fix: str = ""
+
+
+@dataclass(slots=True)
+class StepCounts:
+    """How many operations of each kind a step has."""
+
+    rows: int = 0
+    filtered: int = 0
+    owned: int = 0
+    actions: dict[str, int] = field(default_factory=dict)
+    adopted: int = 0
+    unexplained: int = 0
+    """Updates that the target announces and no readable field explains."""
+
+    def add(self, action: Action) -> None:
+        """Count one operation."""
+        self.actions[action] = self.actions.get(action, 0) + 1
+
+    @property
+    def changes(self) -> int:
+        """What would be done on the target."""
+        return sum(count for action, count in self.actions.items() if action in CHANGING) + self.adopted
+
+
+@dataclass(slots=True)
+class Manifest:
+    """The last line: counts, guards, waivers, notes."""
+
+    counts: dict[str, StepCounts] = field(default_factory=dict)
+    guards: list[GuardResult] = field(default_factory=list)
+    waivers: dict[str, int] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    batches: int = 0
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a guard said no."""
+        return any(guard.state == "refused" for guard in self.guards)
+
+    @property
+    def changes(self) -> int:
+        """What would be done on the target, over all steps."""
+        return sum(counts.changes for counts in self.counts.values())
+
+    def total(self, action: str) -> int:
+        """The number of operations with an action, over all steps."""
+        return sum(counts.actions.get(action, 0) for counts in self.counts.values())
+
+
+def header_from(data: Mapping[str, Any]) -> Header:
+    """Rebuild a header from its line; raises KeyError or TypeError when the line is not one."""
+    return Header(
+        product=data["product"],
+        environment=data["environment"],
+        connections={name: Identity(**value) for name, value in data["connections"].items()},
+        inputs=tuple(Input(**value) for value in data["inputs"]),
+        steps=tuple(StepInfo(**value) for value in data["steps"]),
+    )
+
+
+def manifest_from(data: Mapping[str, Any]) -> Manifest:
+    """Rebuild a manifest from its line; raises KeyError or TypeError when the line is not one."""
+    return Manifest(
+        counts={step: StepCounts(**value) for step, value in data["counts"].items()},
+        guards=[GuardResult(**value) for value in data["guards"]],
+        waivers=dict(data["waivers"]),
+        notes=[Note(**value) for value in data["notes"]],
+        batches=data["batches"],
+    )

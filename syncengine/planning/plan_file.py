@@ -1,0 +1,238 @@
+"""A plan on disk: one zstd frame of JSON lines, then a trailer line.
+
+    frame     header · one line per operation in source order · one line per batch · manifest
+    trailer   {"syncengine-plan": 1, "made_at": …, "frame": bytes, "sha256": of the frame, "seal": of the trailer}
+
+The plan hash is the SHA-256 of the uncompressed lines; no time stands in them, so equal inputs have equal hashes.
+The hashes prove damage, not authorship: whoever may write the file may write its hash, too; `apply --plan-hash` pins
+the one that was reviewed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+import zstandard
+
+from syncengine.changes import Batch, Change
+from syncengine.errors import Problem, StaleError
+from syncengine.files import replacing
+from syncengine.planning.lines import batch_from_json, batch_to_json, change_from_json, change_to_json
+from syncengine.planning.plan import FORMAT, Header, Manifest, header_from, manifest_from
+
+TRAILER = re.compile(rb'\n(\{"syncengine-plan":[^\n]{1,2000}\})\n\Z')
+TRAILER_MAX = 2100
+LINE_MAX = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What the trailer says, checked."""
+
+    made_at: str
+    file_id: str
+    """SHA-256 of the frame: the identity of this file."""
+    plan_hash: str
+    """SHA-256 of the uncompressed lines: the identity of what is planned."""
+
+
+class PlanWriter:
+    """Writes a plan line by line; memory does not grow with it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._out = stream
+        self._frame = hashlib.sha256()
+        self._lines = hashlib.sha256()
+        self._size = 0
+        self._compress = zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj()
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+
+    def _line(self, data: dict[str, Any]) -> None:
+        line = orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE)
+        self._buffer.append(line)
+        self._buffered += len(line)
+        if self._buffered > 256 * 1024:
+            self._flush()
+
+    def _flush(self) -> None:
+        block = b"".join(self._buffer)
+        self._buffer.clear()
+        self._buffered = 0
+        self._lines.update(block)
+        self._emit(self._compress.compress(block))
+
+    def _emit(self, data: bytes) -> None:
+        if data:
+            self._frame.update(data)
+            self._size += len(data)
+            self._out.write(data)
+
+    def header(self, header: Header) -> None:
+        """The first line."""
+        self._line({"plan": FORMAT, **asdict(header)})
+
+    def change(self, change: Change) -> None:
+        """One operation."""
+        self._line(change_to_json(change))
+
+    def batch(self, batch: Batch) -> None:
+        """One batch; all operations must be written before."""
+        self._line(batch_to_json(batch))
+
+    def manifest(self, manifest: Manifest) -> None:
+        """The last line."""
+        self._line({"manifest": asdict(manifest)})
+
+    def close(self, made_at: str) -> Seal:
+        """End the frame and write the trailer."""
+        self._flush()
+        self._emit(self._compress.flush())
+        seal = Seal(made_at, self._frame.hexdigest(), self._lines.hexdigest())
+        self._out.write(b"\n" + _trailer(seal, self._size) + b"\n")
+        return seal
+
+
+def _trailer(seal: Seal, size: int) -> bytes:
+    said = {
+        "syncengine-plan": FORMAT,
+        "made_at": seal.made_at,
+        "frame": size,
+        "sha256": seal.file_id,
+        "plan_hash": seal.plan_hash,
+    }
+    return orjson.dumps({**said, "seal": hashlib.sha256(orjson.dumps(said)).hexdigest()})
+
+
+def refuse(path: Path, why: str) -> StaleError:
+    """The error for a file that is not an undamaged plan."""
+    return StaleError(
+        Problem(
+            "plan-damaged",
+            f"{path.name} is not a complete, unchanged plan: {why}",
+            place=str(path),
+            fix="make the plan again:  syncengine plan … -o FILE",
+        )
+    )
+
+
+def read_seal(path: Path) -> Seal:
+    """Check every byte of a plan file and return its identity; raises StaleError when one of them differs."""
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, io.SEEK_END)
+            stream.seek(max(0, size - TRAILER_MAX))
+            tail = stream.read()
+            found = TRAILER.search(tail)
+            if found is None:
+                raise refuse(path, "it has no trailer" if size else "it is empty")
+            try:
+                said = orjson.loads(found[1])
+                seal = Seal(str(said["made_at"]), str(said["sha256"]), str(said["plan_hash"]))
+                frame = int(said["frame"])
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                raise refuse(path, "its trailer cannot be read") from error
+            if said.get("syncengine-plan") != FORMAT:
+                raise refuse(path, f"it has format {said.get('syncengine-plan')}, this product reads {FORMAT}")
+            if found[1] != _trailer(seal, frame):
+                raise refuse(path, "its trailer was changed")
+            if frame != size - len(found[0]):
+                raise refuse(path, "it is truncated or has something added")
+            stream.seek(0)
+            digest = hashlib.sha256()
+            left = frame
+            while left:
+                block = stream.read(min(left, 1 << 20))
+                digest.update(block)
+                left -= len(block)
+    except OSError as error:
+        raise StaleError(
+            Problem("plan-unreadable", f"cannot read the plan: {error.strerror}", place=str(path))
+        ) from error
+    if digest.hexdigest() != seal.file_id:
+        raise refuse(path, "its content was changed")
+    return seal
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The uncompressed lines; one that is longer than LINE_MAX is refused, so a crafted file cannot fill the memory."""
+    with path.open("rb") as stream:
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=False)
+        rest = b""
+        while block := reader.read(1 << 20):
+            parts = (rest + block).split(b"\n")
+            rest = parts.pop()
+            yield from parts
+            if len(rest) > LINE_MAX:
+                raise refuse(path, "a line is longer than 64 MiB")
+        if rest:
+            raise refuse(path, "its last line is cut")
+
+
+@dataclass(slots=True)
+class PlanFile:
+    """A plan that was read: identity and header at once, lines as a stream."""
+
+    path: Path
+    seal: Seal
+    header: Header
+    manifest: Manifest
+
+    def changes(self) -> Iterator[Change]:
+        """The operations, in source order."""
+        for line in self._read():
+            if isinstance(line, Change):
+                yield line
+            else:
+                return
+
+    def read(self) -> Iterator[Change | Batch]:
+        """The operations, then the batches."""
+        yield from self._read()
+
+    def _read(self) -> Iterator[Change | Batch]:
+        lines = _lines(self.path)
+        next(lines)
+        for line in lines:
+            data = orjson.loads(line)
+            if "op" in data:
+                yield change_from_json(data)
+            elif "batch" in data:
+                yield batch_from_json(data)
+            else:
+                return
+
+
+def open_plan(path: Path) -> PlanFile:
+    """Check a plan file whole and read its header and manifest; raises StaleError when it is not as it was written."""
+    seal = read_seal(path)
+    digest = hashlib.sha256()
+    first = last = b""
+    try:
+        for line in _lines(path):
+            digest.update(line + b"\n")
+            first = first or line
+            last = line
+        if digest.hexdigest() != seal.plan_hash:
+            raise refuse(path, "its lines do not have its hash")
+        data = orjson.loads(first)
+        if data.pop("plan") != FORMAT:
+            raise refuse(path, "its header has another format")
+        return PlanFile(path, seal, header_from(data), manifest_from(orjson.loads(last)["manifest"]))
+    except (zstandard.ZstdError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise refuse(path, "its lines cannot be read") from error
+
+
+@contextlib.contextmanager
+def write_plan(path: Path) -> Iterator[PlanWriter]:
+    """Write a plan file whole or not at all; raises StateError when the disk refuses."""
+    with replacing(path, "plan") as stream:
+        yield PlanWriter(stream)

@@ -1,0 +1,113 @@
+"""How IdentifyReconcile answers (c_IdentifyReconcileAPI, Australia), read strictly.
+
+The answer is matched by `inputIndices`, never by position; an answer that does not cover the request exactly, or that
+speaks of items that were not sent, is a Misfit: it may belong to another request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from syncengine.changes import Seen
+
+ITEM_OPERATIONS = frozenset(
+    {"INSERT", "UPDATE", "UPDATE_WITH_UPGRADE", "UPDATE_WITH_DOWNGRADE", "UPDATE_WITH_SWITCH", "NO_CHANGE"}
+)
+RELATION_OPERATIONS = frozenset({"INSERT", "UPDATE", "NO_CHANGE"})
+PARKED = frozenset({"INSERT_AS_PARTIAL", "INSERT_AS_INCOMPLETE", "INSERT_INCOMPLETE"})
+MISPRINTS = {"UPDATE_WITH_UPDRADE": "UPDATE_WITH_UPGRADE"}
+"""Spellings found on the vendor's pages: accepted, never sent."""
+
+
+class Misfit(ValueError):
+    """The answer does not fit the request."""
+
+
+def read_answer(body: Any, items: Sequence[int], relations: Sequence[int]) -> dict[int, Seen]:
+    """What the engine said of each item and relation; `items` and `relations` give the operation at each index.
+
+    Raises Misfit when an operation has no answer, or two, or an index is out of range.
+    """
+    result = body.get("result") if isinstance(body, dict) else None
+    if not isinstance(result, dict):
+        raise Misfit("the answer has no result")
+    seen: dict[int, Seen] = {}
+    _read(result.get("items"), items, seen, ITEM_OPERATIONS)
+    _read(result.get("relations"), relations, seen, RELATION_OPERATIONS)
+    missing = len(items) + len(relations) - len(seen)
+    if missing:
+        raise Misfit(f"{missing} of {len(items) + len(relations)} operations have no answer")
+    trace = result.get("logContextId")
+    if trace:
+        for answer in seen.values():
+            if answer.code:
+                answer.message = f"{answer.message} (log context {trace})"
+    return seen
+
+
+def _read(rows: Any, ops: Sequence[int], seen: dict[int, Seen], words: frozenset[str]) -> None:
+    if not isinstance(rows, list):
+        if ops:
+            raise Misfit("the answer lists no items")
+        return
+    for row in rows:
+        indices = row.get("inputIndices") if isinstance(row, dict) else None
+        if not isinstance(indices, list) or not all(isinstance(index, int) for index in indices):
+            raise Misfit("an item of the answer names no input")
+        if any(not 0 <= index < len(ops) for index in indices):
+            raise Misfit(f"the answer speaks of item {max(indices)}, {len(ops)} were sent")
+        same = tuple(ops[index] for index in indices)
+        for op in same:
+            if op in seen:
+                raise Misfit("the answer speaks of one item twice")
+            answer = _seen(op, row, words)
+            answer.same_as = tuple(other for other in same if other != op)
+            seen[op] = answer
+
+
+def _seen(op: int, row: Mapping[str, Any], words: frozenset[str]) -> Seen:
+    operation = str(row.get("operation") or "")
+    operation = MISPRINTS.get(operation, operation)
+    sys_id = str(row.get("sysId") or "")
+    answer = Seen(
+        op, operation, sys_id="" if sys_id == "Unknown" else sys_id, class_name=str(row.get("className") or "")
+    )
+    errors = row.get("errors") or []
+    warnings = tuple(_said(warning) for warning in row.get("warnings") or [])
+    if row.get("mergedPayloadIds"):
+        warnings += ("merged-parked-payload",)
+    answer.warnings = warnings
+    answer.masked = tuple(row.get("maskedAttributes") or ())
+    answer.parts = tuple(str(part.get("operation") or "") for part in _in_order(row.get("relatedItems")))
+    if errors or row.get("errorCount"):
+        first = errors[0] if errors else {}
+        answer.code = str(first.get("error") or "unnamed-error")
+        answer.message = " · ".join(str(error.get("message") or error.get("error")) for error in errors)
+    elif operation in PARKED:
+        parked = [*(row.get("partialSysIds") or ()), *(row.get("incompleteSysIds") or ())]
+        answer.code = "parked"
+        answer.message = f"the target parked it instead of writing it ({operation} {' '.join(parked)}): " + "; ".join(
+            warnings
+        )
+    elif operation not in words:
+        answer.code = "unknown-operation"
+        answer.message = f"the target answered with an operation that is not known: {operation or 'none'}"
+    return answer
+
+
+def _said(warning: Any) -> str:
+    if isinstance(warning, dict):
+        return f"{warning.get('error')}: {warning.get('message')}"
+    return str(warning)
+
+
+def _in_order(parts: Any) -> list[Mapping[str, Any]]:
+    rows = [part for part in parts or () if isinstance(part, dict)]
+
+    def position(part: Mapping[str, Any]) -> int:
+        indices = part.get("inputIndices") or [{}]
+        first = indices[0]
+        return int(first.get("subIndex", 0)) if isinstance(first, dict) else 0
+
+    return sorted(rows, key=position)
