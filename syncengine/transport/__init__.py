@@ -1,1 +1,1 @@
-"""transport."""
+"""The only room that opens a connection."""

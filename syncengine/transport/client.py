@@ -1,0 +1,332 @@
+"""One request, one answer, before a deadline. `Client.call` does not raise for anything a network or server does."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import secrets
+import threading
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+from requests import Response
+
+from syncengine.errors import Problem, SpecError
+from syncengine.transport import outcome
+from syncengine.transport.answer import Answer, Ending, Kind, Manners, Request
+from syncengine.transport.auth import Auth, NoLoginError
+from syncengine.transport.clock import Clock
+from syncengine.transport.outcome import EncodingError, Raw, TooLargeError, Verdict
+from syncengine.transport.rate_limit import Pace, Permits, asked_wait
+from syncengine.transport.redaction import SENTENCE, Redactor
+from syncengine.transport.wire import Flight, Watchdog, Wire, tls_context
+
+_SERVER_IDS = ("x-transaction-id", "x-request-id", "x-correlation-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take."""
+
+    connect: float = 10.0
+    """Seconds to reach the server."""
+    total: float = 300.0
+    """Seconds from start to the last byte; longer than the longest transaction that servers allow."""
+    answer: int = 64 * 1024 * 1024
+    """Bytes of an answer after decoding."""
+
+
+class Client:
+    """The way to one server; shared by all threads that talk to it."""
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: Auth,
+        manners: Manners,
+        *,
+        permits: int = 4,
+        ca_bundle: Path | None = None,
+        client_cert: tuple[Path, Path] | None = None,
+        proxy: str = "",
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        redactor: Redactor | None = None,
+        headers: Mapping[str, str] | None = None,
+        gzip_from: int | None = None,
+    ) -> None:
+        self.base_url = checked_base_url(base_url)
+        self.host = urlsplit(self.base_url).netloc
+        self.manners = manners
+        self.clock = clock or Clock()
+        self.redactor = redactor or Redactor()
+        self.pace = Pace(self.clock)
+        self.permits = Permits(permits)
+        self.has_answered = False
+        """Whether any answer ever came: a host that never answered is misspelt rather than down."""
+        self._auth = auth
+        self._limits = limits or Limits()
+        is_plain = self.base_url.startswith("http:")
+        # Plain http never takes a proxy: the address that was reached could then not be checked.
+        self._proxy = "" if is_plain else proxy
+        if self._proxy:
+            self.redactor.add(urlsplit(self._proxy).password or "")
+        self._context = tls_context(ca_bundle, client_cert)
+        self._idle: deque[Wire] = deque()
+        self._watchdog = Watchdog()
+        self._gzip_from = gzip_from
+        self._headers = {
+            "Accept-Encoding": "gzip",
+            "User-Agent": "syncengine",
+            "Connection": "keep-alive",
+            **(headers or {}),
+        }
+        self._run = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+        self._login = threading.Lock()
+        self._refused: Answer | None = None
+
+    def call(self, request: Request) -> Answer:
+        """Send once, wait for the answer, and say how it ended. A refused login is tried once more, freshly."""
+        if self._refused is not None:
+            return self._still_refused(request)
+        self.pace.pass_gate()
+        with self.permits.one():
+            used, answer = self._with_login(request)
+            if answer.status == 401 and used is not None:
+                answer = self._once_more(request, used, answer)
+        if answer.ending is Ending.THROTTLED:
+            if answer.wait is None:
+                self.permits.tighten()
+        elif answer.ending is Ending.DONE:
+            self.permits.ease()
+        if answer.status:
+            self.has_answered = True
+            self.pace.learn(answer.status, answer.headers, self.permits.most)
+        return answer
+
+    def is_alive(self) -> bool:
+        """One cheap read, past the gate: whether the server answers as itself."""
+        with self.permits.one():
+            _, answer = self._with_login(self.manners.probe)
+        return answer.ending in (Ending.DONE, Ending.REFUSED)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _with_login(self, request: Request) -> tuple[Mapping[str, str] | None, Answer]:
+        try:
+            login = self._auth.headers(self._exchange)
+        except NoLoginError as failed:
+            return None, failed.answer
+        for secret in self._auth.secrets():
+            self.redactor.add(secret)
+        return login, self._exchange(request, login)
+
+    def _once_more(self, request: Request, used: Mapping[str, str], answer: Answer) -> Answer:
+        # One worker at a time: were all to repeat a wrong password at once, the account would be locked.
+        with self._login:
+            if self._refused is not None:
+                return answer
+            self._auth.renew(used)
+            _, again = self._with_login(request)
+            if again.status == 401 or (again.is_final and again.ending is Ending.NOT_SENT):
+                self._refused = again
+            return again
+
+    def _still_refused(self, request: Request) -> Answer:
+        assert self._refused is not None  # noqa: S101
+        return self._answer(
+            request,
+            Verdict(
+                Ending.NOT_SENT,
+                "login-refused",
+                f"the login was refused before ({self._auth.who}); it is not tried again, so that no account is locked",
+                fix="check user and secret, and that the user may use the API",
+                is_final=True,
+            ),
+        )
+
+    def _exchange(self, request: Request, login: Mapping[str, str]) -> Answer:
+        number = f"{self._run}-{next(self._numbers)}"
+        try:
+            url, headers, body = self._written(request)
+        except (TypeError, ValueError) as error:
+            verdict = Verdict(
+                Ending.NOT_SENT, "request-unusable", "the request cannot be written", str(error), is_final=True
+            )
+            return self._answer(request, verdict)
+        headers["X-Request-Id"] = number
+        headers.update(login)
+        total = request.deadline or self._limits.total
+        flight = Flight(time.monotonic() + total)
+        wire = self._take_wire()
+        is_reusable = False
+        raw: Raw | None = None
+        self._watchdog.watch(flight)
+        try:
+            timeout = (min(self._limits.connect, total), total)
+            response = wire.exchange(flight, request.method, url, headers, body, timeout)
+            raw = Raw(response.status_code, _lower(response), b"")
+            raw = raw._replace(body=read_body(response, self._limits.answer))
+            verdict = outcome.of_answer(request, raw, self.manners)
+            is_reusable = verdict.ending is not Ending.UNKNOWN
+        except Exception as error:  # noqa: BLE001  # the last net: nothing may leave a write undecided
+            verdict = outcome.of_failure(
+                error, is_sent=flight.is_sent, is_late=flight.is_late, is_proxied=bool(self._proxy)
+            )
+        finally:
+            self._watchdog.leave(flight)
+            if is_reusable and not flight.is_late:
+                self._idle.append(wire)
+            else:
+                wire.close()
+        return self._answer(request, verdict, raw, number)
+
+    def _take_wire(self) -> Wire:
+        try:
+            return self._idle.pop()  # the one used last is the one most likely still open
+        except IndexError:
+            return Wire(self._context, self._proxy)
+
+    def _written(self, request: Request) -> tuple[str, dict[str, str], Any]:
+        if not request.path.startswith("/") or any(bad in request.path for bad in ("?", "#", "\\", "/../", "//")):
+            raise ValueError(f"not a path: {request.path}")
+        if not request.path.isascii() or not request.path.isprintable() or " " in request.path:
+            raise ValueError("the path is not URL-encoded")
+        url = self.base_url + request.path
+        if request.params:
+            url += "?" + urlencode(request.params, quote_via=quote, safe=",")
+        headers = dict(self._headers)
+        headers["Accept"] = "*/*" if request.expect == "bytes" else "application/json"
+        headers.update(request.headers)
+        body: Any = request.body
+        if body is None:
+            if request.method not in ("GET", "HEAD", "DELETE"):
+                headers["Content-Length"] = "0"
+            return url, headers, None
+        headers["Content-Type"] = request.content_type
+        if hasattr(body, "read"):
+            if request.length is None:
+                raise ValueError("the length of the file is not given")
+            headers["Content-Length"] = str(request.length)
+            return url, headers, body
+        if not isinstance(body, bytes):
+            body = orjson.dumps(body)
+        if self._gzip_from is not None and len(body) >= self._gzip_from:
+            packed = gzip.compress(body, 1, mtime=0)
+            if len(packed) < 0.7 * len(body):
+                headers["Content-Encoding"] = "gzip"
+                body = packed
+        headers["Content-Length"] = str(len(body))
+        return url, headers, body
+
+    def _answer(self, request: Request, verdict: Verdict, raw: Raw | None = None, number: str = "") -> Answer:
+        status, headers, body = raw or Raw(0, {}, b"")
+        if verdict.ending is Ending.DONE:
+            return Answer(verdict.ending, status, verdict.data, body, headers)
+        show = self.redactor.show
+        place = f"{request.method} {request.path}"
+        if status:
+            server_id = next((headers[name] for name in _SERVER_IDS if name in headers), number)
+            place += f" → {status}" + (f" (request {server_id})" if server_id else "")
+        message = f"{self.host}: {verdict.message}"
+        if verdict.code == "login-refused":
+            message += f" ({self._auth.who})" if self._auth.who not in message else ""
+        problem = Problem(
+            verdict.code,
+            show(message, SENTENCE),
+            show(place, 2 * SENTENCE),
+            show(verdict.found),
+            show(verdict.fix, 400),
+        )
+        return Answer(
+            verdict.ending,
+            status,
+            verdict.data,
+            body,
+            headers,
+            problem,
+            verdict.is_final,
+            verdict.is_late,
+            asked_wait(headers) if headers else None,
+        )
+
+
+def checked_base_url(url: str) -> str:
+    """The URL without a slash at its end; SpecError for what is no plain `https://host[:port][/path]`."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    shown = Redactor([parts.password] if parts.password else []).show(url)
+    reason = ""
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        reason = "a server's url is https://HOST"
+    elif parts.username is not None or "@" in parts.netloc:
+        reason = "a server's url holds no user and no password"
+    elif parts.query or parts.fragment or "?" in url or "#" in url:
+        reason = "a server's url has no query: keys and tokens belong into `auth:`"
+    elif "\\" in url or not url.isascii() or not url.isprintable() or " " in url or "%" in parts.netloc:
+        reason = "a server's url has only plain characters"
+    if reason:
+        raise SpecError(Problem("bad-url", reason, found=shown, fix="write url: https://HOST in the connection"))
+    return url.rstrip("/")
+
+
+def read_body(response: Response, limit: int) -> bytes:
+    """The body, decoded from gzip, at most `limit` bytes."""
+    raw = response.raw
+    encoding = (response.headers.get("Content-Encoding") or "").strip().lower()
+    if encoding in ("", "identity"):
+        body: bytes = raw.read(limit + 1, decode_content=False) or b""
+        if len(body) > limit:
+            raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
+        _finish(raw)
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise EncodingError(f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
+    return _gunzipped(lambda: raw.read(256 * 1024, decode_content=False), limit)
+
+
+def _finish(raw: Any) -> None:
+    """Reads to the mark that says the answer is complete, so that the connection can be used again."""
+    if raw.read(1, decode_content=False):
+        raise EncodingError("the answer goes on after its end")
+
+
+def _gunzipped(read: Callable[[], bytes], limit: int) -> bytes:
+    decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while piece := read():
+            out = decoder.decompress(piece, limit + 1 - size)
+            size += len(out)
+            if size > limit:
+                raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
+            parts.append(out)
+            if decoder.unused_data:
+                raise EncodingError("the answer's gzip data has something behind it")
+    except zlib.error as error:
+        raise EncodingError("the answer's gzip data is damaged") from error
+    if parts and not decoder.eof:
+        raise EncodingError("the answer's gzip data is cut off")
+    return b"".join(parts)
+
+
+def _lower(response: Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+__all__ = ["Answer", "Client", "Ending", "Kind", "Limits", "Request", "checked_base_url"]

@@ -1,0 +1,101 @@
+"""What may be shown of a request or an answer: no secret in any of its forms, no control character, no flood."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+FOUND = 80
+"""Longest text shown as what was found."""
+SENTENCE = 160
+"""Longest sentence."""
+_LOOKED_AT = 64 * 1024
+_UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]"
+)
+
+
+class Redactor:
+    """Masks the secrets it was told; shared by all that show text of one run."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._forms: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Mask this from now on, and its base64, URL, JSON and HTML forms."""
+        if not secret or secret in self._forms:
+            return
+        with self._lock:
+            self._forms |= frozenset(_forms(secret))
+            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+
+    def mask(self, text: str) -> str:
+        """The text with every known secret as `***`."""
+        pattern = self._pattern
+        if pattern is None:
+            return text
+        masked = pattern.sub(MASK, text)
+        # A mask may complete another secret (`a*` after `a`): then nothing of the text is worth the risk.
+        return MASK if masked != text and any(form in masked for form in self._forms) else masked
+
+    def show(self, text: str, width: int = FOUND) -> str:
+        """One line fit for a terminal: masked first, then escaped, then cut."""
+        # Escaping can spell a secret (`\x1b` is four letters), so what was escaped is masked again.
+        shown = self.mask(escape(self.mask(text[:_LOOKED_AT])))
+        return self.mask(cut(shown, width))
+
+
+def escape(text: str) -> str:
+    """Control, invisible and direction-changing characters as `\\x1b`; one line stays one line."""
+    return _UNSHOWABLE.sub(_escaped, text)
+
+
+def cut(text: str, width: int) -> str:
+    """At most `width` characters, with `…` where something is missing."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    yield escape(secret)
+    raw = secret.encode("utf-8", "surrogatepass")
+    yield from _base64_forms(raw)
+    for safe in ("", "/"):
+        yield quote(raw, safe=safe)
+        yield quote_plus(raw, safe=safe)
+    yield "".join(f"%{byte:02X}" for byte in raw)
+    yield raw.hex()
+    for ascii_only in (True, False):
+        inside = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        yield inside
+        yield inside.replace("/", "\\/")
+        yield json.dumps(inside, ensure_ascii=ascii_only)[1:-1]
+    yield html.escape(secret)
+    yield repr(secret)[1:-1]
+
+
+def _base64_forms(raw: bytes) -> Iterator[str]:
+    """As its own base64, and as part of a longer one (`user:password`), which shifts it by 0, 1 or 2 bytes."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(raw).decode().rstrip("=")
+        for shift in range(3):
+            text = encode(b"\0" * shift + raw).decode()
+            inner = text[(shift * 8 + 5) // 6 : (shift + len(raw)) * 8 // 6]
+            if len(inner) >= 4:
+                yield inner
