@@ -175,6 +175,13 @@ class Change:
     place: Place | None = None
 
     @property
+    def pair(self) -> tuple[End, End]:
+        """Parent and child of a relation; raises ValueError for a record, which has none."""
+        if self.parent is None or self.child is None:
+            raise ValueError(f"operation {self.op} is not a relation")
+        return self.parent, self.child
+
+    @property
     def is_sent(self) -> bool:
         """Whether apply sends it as itself (and not only as the end of something)."""
         return self.action in SENT or (self.action == "touched" and self.reason == "adopted")

@@ -12,6 +12,9 @@ from syncengine.changes import Batch, Change, End, Part
 from syncengine.errors import Place
 
 _PLAIN = (
+    "key",
+    "class_name",
+    "sys_id",
     "native_key",
     "reason",
     "code",
@@ -24,6 +27,7 @@ _PLAIN = (
     "before",
     "parts",
     "masked",
+    "spec",
 )
 
 
@@ -59,12 +63,6 @@ def change_to_json(change: Change) -> dict[str, Any]:
         "action": change.action,
         "basis": change.basis,
     }
-    if change.key:
-        line["key"] = change.key
-    if change.class_name:
-        line["class"] = change.class_name
-    if change.sys_id:
-        line["sys_id"] = change.sys_id
     for name in _PLAIN:
         value = getattr(change, name)
         if value:
@@ -81,8 +79,6 @@ def change_to_json(change: Change) -> dict[str, Any]:
             line[name] = end_to_json(end)
     if change.in_unit:
         line["in_unit"] = True
-    if change.spec:
-        line["spec"] = change.spec
     if change.place is not None:
         line["at"] = list(change.place)
     return line
@@ -92,9 +88,6 @@ def change_from_json(line: dict[str, Any]) -> Change:
     """One operation of a plan; raises KeyError or TypeError when the line is not one."""
     get = line.get
     change = Change(line["op"], line["kind"], line["step"], line["action"], line["basis"])
-    change.key = get("key", "")
-    change.class_name = get("class", "")
-    change.sys_id = get("sys_id", "")
     for name in _PLAIN:
         if name in line:
             value = line[name]
@@ -109,7 +102,6 @@ def change_from_json(line: dict[str, Any]) -> Change:
     if "child" in line:
         change.child = end_from_json(line["child"])
     change.in_unit = get("in_unit", False)
-    change.spec = get("spec", "")
     if "at" in line:
         change.place = Place(*line["at"])
     return change

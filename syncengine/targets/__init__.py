@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from syncengine.changes import Outcome, Owned, Parcel, Seen, StepInfo
+from syncengine.errors import Problem, SyncError
 from syncengine.transport.reader import Reader, Writer
 
 
@@ -30,6 +31,18 @@ class Unclear:
     """A write whose outcome is not known: it has to be settled by looking."""
 
     why: str
+    is_late: bool = False
+    """Time ran out, so the server may still be working on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A write that the server did not take: surely nothing of it is done."""
+
+    problem: Problem
+    stop: SyncError | None = None
+    """Set where nothing more can be sent there."""
+    status: int = 0
 
 
 class Target(ABC):
@@ -53,7 +66,7 @@ class Target(ABC):
         """What would become of each operation of a parcel; writes nothing."""
 
     @abstractmethod
-    def send(self, parcel: Parcel, writer: Writer) -> Answered | Unclear:
+    def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear:
         """Write a parcel once."""
 
     @abstractmethod

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from syncengine.changes import Change, End, Outcome, Owned, Parcel, Part, Seen, StepInfo
-from syncengine.targets import Answered, Target, Unclear
+from syncengine.errors import Problem
+from syncengine.targets import Answered, Refused, Target, Unclear
+from syncengine.transport.answer import Ending, Kind
 from syncengine.transport.identification import Misfit, read_answer
 from syncengine.transport.reader import Reader, Writer
-from syncengine.transport.servicenow import rows_by_ids, table_rows
+from syncengine.transport.servicenow import query_value, rows_by_ids, table_rows
 
 OPTIONS = "partial_payloads:false,partial_commits:true,deduplicate_payloads:false"
 COMMIT = "/api/now/identifyreconcile/enhanced"
@@ -33,8 +35,9 @@ class CmdbTarget(Target):
 
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
         """Rows of sys_object_source under the step's data source and feed."""
-        query = f"name={step.data_source}^source_feed={step.feed}"
-        for row in table_rows(reader, "sys_object_source", query, ("sys_id", "id", "target_sys_id")):
+        query = f"name={query_value(step.data_source)}^source_feed={query_value(step.feed)}"
+        fields = ("sys_id", "id", "target_sys_id")
+        for row in table_rows(reader, "sys_object_source", query, fields, page=10_000):
             yield Owned(row["id"], row["target_sys_id"])
 
     def preview(self, parcel: Parcel, reader: Reader) -> list[Seen]:
@@ -48,12 +51,16 @@ class CmdbTarget(Target):
         self._judge(parcel, seen, reader)
         return [seen[change.op] for change in (*parcel.items, *parcel.relations)]
 
-    def send(self, parcel: Parcel, writer: Writer) -> Answered | Unclear:
+    def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear:
         """Commit a parcel; records that were matched at plan time carry their sys_id."""
         body, ops, relation_ops = self._payload(parcel, pin=self.pin)
-        sent = writer.send(COMMIT, {"sysparm_data_source": parcel.data_source, "options": OPTIONS}, body)
-        if sent.outcome != "DONE" or sent.answer is None:
-            return Unclear(sent.why)
+        params = {"sysparm_data_source": parcel.data_source, "options": OPTIONS}
+        sent = writer.send(COMMIT, params, body, kind=Kind.KEYED)
+        if sent.outcome is Ending.UNKNOWN:
+            return Unclear(sent.problem.message if sent.problem else "no clear answer", is_late=sent.answer.is_late)
+        if sent.outcome is not Ending.DONE:
+            problem = sent.problem or Problem("not-sent", "the server did not take the request")
+            return Refused(problem, sent.stop, sent.answer.status)
         try:
             seen = read_answer(sent.answer.body, ops, relation_ops)
         except Misfit as misfit:
@@ -88,9 +95,8 @@ class CmdbTarget(Target):
             items.append(_end_item(end))
         relations = []
         for change in parcel.relations:
-            assert change.parent is not None
-            assert change.child is not None
-            relations.append({"parent": index[change.parent.op], "child": index[change.child.op], "type": change.type})
+            parent, child = change.pair
+            relations.append({"parent": index[parent.op], "child": index[child.op], "type": change.type})
         return {"items": items, "relations": relations}, ops, [change.op for change in parcel.relations]
 
     def _item(self, change: Change, *, pin: bool) -> dict[str, Any]:

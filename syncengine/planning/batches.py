@@ -1,0 +1,131 @@
+"""What will be sent, cut to requests: units first, then the relations between them.
+
+A batch of a later wave needs something of an earlier one. A dependent CI that is new travels with its host; an end
+that stays as it is goes by its sys_id, and is counted as touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from syncengine.changes import Batch, StepInfo
+from syncengine.planning.units import Part, pack, parts
+from syncengine.planning.workspace import Workspace
+
+SENT = "(a.action IN ('create','update','reclassify','retire') OR (a.action='touched' AND a.reason='adopted'))"
+
+
+class Batches:
+    """Makes the batches of a workspace whose answers are final."""
+
+    def __init__(self, ws: Workspace, steps: Sequence[StepInfo], limit: int, *, pin: bool) -> None:
+        self.ws = ws
+        self.steps = steps
+        self.limit = limit
+        self.pin = pin
+        self.number = 0
+
+    def all(self) -> Iterator[Batch]:
+        """All batches, in the order in which they may be sent; batches of one wave need nothing of each other."""
+        first = 0
+        for wave in range(max((step.wave for step in self.steps), default=0) + 1):
+            last = first
+            for batch in self._units(wave, first):
+                last = max(last, batch.wave)
+                yield batch
+            first = last + 1
+        yield from self._relations(first)
+
+    def _units(self, wave: int, first: int) -> Iterator[Batch]:
+        self._bring_units()
+        where = f"r.wave={wave} AND r.origin=0 AND ({SENT} OR r.op IN (SELECT op FROM temp.carried))"
+        for packed in pack(parts(self.ws, where, self.limit), self.limit):
+            number = max(part.number for part in packed)
+            yield self._batch(packed, first + number)
+
+    def _bring_units(self) -> None:
+        """Records that stay as they are but whose identifying relation is new: both ends have to be there."""
+        self.ws.db.execute("CREATE TEMP TABLE IF NOT EXISTS carried(op INTEGER PRIMARY KEY)")
+        self.ws.db.execute(
+            "INSERT OR IGNORE INTO temp.carried SELECT CASE l.in_unit WHEN 1 THEN l.parent ELSE l.child END"
+            " FROM link l JOIN answer a ON a.op=l.op WHERE l.in_unit>0 AND a.action='relate'"
+        )
+
+    def _batch(self, packed: list[Part], wave: int) -> Batch:
+        items: list[int] = []
+        ends: list[int] = []
+        relations: list[int] = []
+        source = ""
+        for part in packed:
+            sent = self._sent([change.op for change in part.items])
+            here = set(sent)
+            items.extend(sent)
+            source = source or self.steps[part.items[0].step].data_source
+            for op, parent, child in self._unit_relations(part, here):
+                relations.append(op)
+                ends.extend(end for end in (parent, child) if end not in here and end not in ends)
+            if not self.pin:
+                ends.extend(host for host in part.companions if host not in here and host not in ends)
+        wanted = set(items)
+        ends = [end for end in ends if end not in wanted]
+        self._touch(ends)
+        return self._numbered(wave, source, items, ends, relations)
+
+    def _sent(self, ops: list[int]) -> list[int]:
+        marks = ",".join("?" * len(ops))
+        rows = self.ws.rows(f"SELECT a.op FROM answer a WHERE a.op IN ({marks}) AND {SENT}", ops)
+        sent = {row[0] for row in rows}
+        return [op for op in ops if op in sent]
+
+    def _unit_relations(self, part: Part, here: set[int]) -> Iterator[tuple[int, int, int]]:
+        """Identifying relations of the part: new ones, and those that a new dependent needs."""
+        if len(part.items) + len(part.companions) < 2:
+            return
+        present = {change.op for change in part.items}
+        sql = (
+            "SELECT l.op, l.parent, l.child, l.in_unit, a.action FROM link l JOIN answer a ON a.op=l.op"
+            " WHERE l.unit=? AND l.in_unit>0 ORDER BY l.op"
+        )
+        for op, parent, child, in_unit, action in self.ws.rows(sql, (part.unit,)):
+            dependent = parent if in_unit == 1 else child
+            if dependent not in present or action == "rejected":
+                continue
+            if action == "relate" or (not self.pin and dependent in here):
+                yield op, parent, child
+
+    def _relations(self, wave: int) -> Iterator[Batch]:
+        rows = self.ws.rows(
+            "SELECT l.op, l.step, l.parent, l.child FROM link l JOIN answer a ON a.op=l.op"
+            " WHERE l.in_unit=0 AND l.origin=0 AND a.action='relate' ORDER BY l.op"
+        )
+        ends: dict[int, None] = {}
+        relations: list[int] = []
+        source = ""
+        for op, step, parent, child in rows:
+            fresh = len({parent, child} - ends.keys())
+            wanted = self.steps[step].data_source
+            if relations and (len(ends) + fresh > self.limit or len(relations) >= self.limit or source != wanted):
+                yield self._ends_batch(wave, source, ends, relations)
+                ends, relations = {}, []
+            source = wanted
+            ends[parent] = ends[child] = None
+            relations.append(op)
+        if relations:
+            yield self._ends_batch(wave, source, ends, relations)
+
+    def _ends_batch(self, wave: int, source: str, ends: dict[int, None], relations: list[int]) -> Batch:
+        self._touch(list(ends))
+        return self._numbered(wave, source, [], list(ends), relations)
+
+    def _touch(self, ends: list[int]) -> None:
+        """An end that stays as it is is still touched: the engine writes its discovery source and time."""
+        self.ws.db.executemany("UPDATE record SET is_end=1 WHERE op=?", [(op,) for op in ends])
+        self.ws.db.executemany(
+            "UPDATE answer SET action='touched', reason='end' WHERE op=? AND action='unchanged'",
+            [(op,) for op in ends],
+        )
+
+    def _numbered(self, wave: int, source: str, items: list[int], ends: list[int], relations: list[int]) -> Batch:
+        batch = Batch(self.number, wave, source, tuple(items), tuple(ends), tuple(relations))
+        self.number += 1
+        return batch

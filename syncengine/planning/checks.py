@@ -1,0 +1,182 @@
+"""What can only be seen over the whole plan: two keys of one CI, new records that are one, records not yet ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import orjson
+
+from syncengine.changes import Part, StepInfo
+from syncengine.planning.plan import Note
+from syncengine.planning.workspace import Workspace, body_of
+from syncengine.transport.instance import ClassInfo, Entry, Instance
+
+
+def one_record_two_keys(ws: Workspace) -> None:
+    """Refuse records that the target answered with one sys_id: which of them is right, only a person knows."""
+    ws.db.execute("CREATE INDEX answer_id ON answer(sys_id)")
+    ws.db.execute(
+        "CREATE TEMP TABLE doubled AS SELECT a.sys_id AS sys_id, GROUP_CONCAT(r.key, ' and ') AS said"
+        " FROM (SELECT a.op, a.sys_id FROM answer a WHERE a.sys_id<>'' ORDER BY a.op) a JOIN record r ON r.op=a.op"
+        " WHERE r.origin=0 GROUP BY a.sys_id HAVING COUNT(*)>1"
+    )
+    ws.db.execute(
+        "UPDATE answer SET action='rejected', code='two-keys-one-record', message='the keys '"
+        "||(SELECT said FROM temp.doubled d WHERE d.sys_id=answer.sys_id)||' are one record on the target: '||sys_id"
+        " WHERE sys_id IN (SELECT sys_id FROM temp.doubled) AND op IN (SELECT op FROM record WHERE origin=0)"
+    )
+    ws.db.execute("DROP TABLE temp.doubled")
+
+
+def merged_by_the_target(ws: Workspace) -> None:
+    """Refuse records that the target merged into one item."""
+    for op, body in list(ws.rows("SELECT op, body FROM answer WHERE body NOT NULL")):
+        same = orjson.loads(body)[5]
+        if same:
+            keys = [ws.one("SELECT key FROM record WHERE op=?", (other,)) for other in same]
+            ws.db.execute(
+                "UPDATE answer SET action='rejected', code='two-keys-one-record', message=? WHERE op=?",
+                (f"the target takes it for the same record as {', '.join(map(str, keys))}", op),
+            )
+
+
+def new_records_that_are_one(ws: Workspace, instance: Instance) -> None:
+    """Refuse new records that are equal on all attributes of an identification entry.
+
+    Sent one after the other, the second would be found to be the first and overwrite it.
+    """
+    classes = [row[0] for row in ws.rows("SELECT DISTINCT class FROM record WHERE origin=0")]
+    entries: dict[str, tuple[Entry, ...]] = {}
+    numbers: dict[tuple[str, tuple[str, ...]], int] = {}
+    infos: dict[str, ClassInfo] = {}
+    for name in classes:
+        info = instance.describe(name)
+        if info is not None:
+            infos[name] = info
+            entries[name] = info.entries
+    rows = ws.rows(
+        "SELECT r.op, r.class, r.body, r.host FROM record r JOIN answer a ON a.op=r.op"
+        " WHERE a.action='create' AND r.origin=0"
+    )
+    found: list[tuple[int, bytes, int]] = []
+    for op, class_name, body, host in rows:
+        values, _, lookup, _, _, _ = body_of(body)
+        for entry in entries.get(class_name, ()):
+            number = numbers.setdefault((entry.table, entry.attributes), len(numbers))
+            for said in _identity(entry, values, lookup, class_name):
+                scope = "" if infos[class_name].is_independent else f"{host}\0"
+                digest = hashlib.blake2b((scope + "\0".join(said)).encode(), digest_size=12).digest()
+                found.append((number, digest, op))
+        if len(found) > 1000:
+            ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", found)
+            found.clear()
+    ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", found)
+    ws.db.execute("CREATE INDEX identity_digest ON identity(entry, digest)")
+    names = {number: attributes for (_, attributes), number in numbers.items()}
+    twice = list(
+        ws.rows(
+            "SELECT entry, GROUP_CONCAT(DISTINCT op) FROM identity GROUP BY entry, digest HAVING COUNT(DISTINCT op)>1"
+        )
+    )
+    for entry_number, ops in twice:
+        numbers_of = [int(op) for op in ops.split(",")]
+        keys = [str(ws.one("SELECT key FROM record WHERE op=?", (op,))) for op in numbers_of]
+        said_of = ", ".join(names[entry_number])
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        ws.db.executemany(
+            "UPDATE answer SET action='rejected', code='same-identity', message=? WHERE op=?",
+            [(f"new with equal {said_of}: {shown}; the target would make one record of them", op) for op in numbers_of],
+        )
+
+
+def _identity(entry: Entry, values: dict[str, str], lookup: Sequence[Part], class_name: str) -> list[tuple[str, ...]]:
+    """The values of an entry's attributes, where all are there; a lookup item gives one each."""
+    if entry.is_lookup:
+        items = [part.values for part in lookup if part.class_name == entry.table]
+    else:
+        items = [{"sys_class_name": class_name, **values}]
+    result = []
+    for item in items:
+        said = tuple(item.get(name, "").strip().lower() for name in entry.attributes)
+        if all(said):
+            result.append(said)
+    return result
+
+
+def rejected_hosts(ws: Workspace) -> None:
+    """What lives in a refused record cannot be written either; it is listed under its cause."""
+    while ws.db.execute(
+        "UPDATE answer SET action='rejected', code='host-rejected', message='the CI it lives in is rejected: '"
+        "||(SELECT h.key FROM record r JOIN record h ON h.op=r.host WHERE r.op=answer.op)"
+        " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r JOIN answer h ON h.op=r.host"
+        " WHERE h.action='rejected' AND h.sys_id='')"
+    ).rowcount:
+        pass
+    ws.db.execute(
+        "UPDATE answer SET action='rejected', code='end-rejected', message='a record at its end is rejected'"
+        " WHERE action='relate' AND op IN (SELECT l.op FROM link l"
+        " JOIN answer p ON p.op=l.parent JOIN answer c ON c.op=l.child"
+        " WHERE p.action='rejected' OR c.action='rejected')"
+    )
+
+
+def adopt(ws: Workspace, steps: Sequence[StepInfo]) -> None:
+    """A matched record that this step has not written before is sent once, so that it becomes ours."""
+    ws.db.execute("CREATE INDEX owned_id ON owned(step, sys_id)")
+    for number, step in enumerate(steps):
+        if step.kind != "cmdb":
+            continue
+        ws.db.execute(
+            "UPDATE answer SET action='touched', reason='adopted' WHERE action='unchanged' AND op IN"
+            " (SELECT r.op FROM record r JOIN answer a ON a.op=r.op WHERE r.step=? AND r.origin=0"
+            " AND a.action='unchanged' AND NOT EXISTS"
+            " (SELECT 1 FROM owned o WHERE o.step=r.step AND o.sys_id=a.sys_id))",
+            (number,),
+        )
+
+
+def unidentifiable(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> list[Note]:
+    """Steps whose records fill no identification entry of their class: a native key alone never inserts."""
+    notes = []
+    for number, step in enumerate(steps):
+        if step.kind != "cmdb":
+            continue
+        for (class_name,) in list(ws.rows("SELECT DISTINCT class FROM record WHERE step=? AND origin=0", (number,))):
+            info = instance.describe(class_name)
+            if info is None or not info.entries:
+                continue
+            sample = ws.rows("SELECT body FROM record WHERE step=? AND class=? LIMIT 200", (number, class_name))
+            bodies = [body_of(row[0]) for row in sample]
+            if any(_identity(entry, body[0], body[2], class_name) for body in bodies for entry in info.entries):
+                continue
+            wanted = " or ".join("+".join(entry.attributes) for entry in info.entries if not entry.is_lookup)
+            notes.append(
+                Note(
+                    "no-identification",
+                    f"step {step.name} fills no identification entry of {class_name}: new records cannot be made",
+                    step.position,
+                    fix=f"fill {wanted}" if wanted else "",
+                )
+            )
+    return notes
+
+
+def doubled_native_keys(ws: Workspace, steps: Sequence[StepInfo]) -> list[tuple[str, str, str]]:
+    """Native keys that two steps of one data source would write: (key, step, step)."""
+    groups: dict[str, list[int]] = {}
+    for number, step in enumerate(steps):
+        if step.kind == "cmdb":
+            groups.setdefault(step.data_source, []).append(number)
+    found = []
+    for numbers in groups.values():
+        if len(numbers) < 2:
+            continue
+        marks = ",".join("?" * len(numbers))
+        rows = ws.rows(
+            f"SELECT key, MIN(step), MAX(step) FROM record WHERE step IN ({marks}) AND origin=0"
+            " GROUP BY key HAVING COUNT(DISTINCT step)>1 LIMIT 50",
+            numbers,
+        )
+        found += [(str(key), steps[first].name, steps[second].name) for key, first, second in rows]
+    return found

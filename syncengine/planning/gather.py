@@ -1,0 +1,187 @@
+"""Records and relations into the workspace, and every name in them resolved.
+
+After this each relation knows the operations at its ends, each dependent CI knows its host, and each unit (a CI with
+all that lives in it) has a number.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
+from syncengine.planning.workspace import FOUND, PLANNED, REFERENCE, Workspace
+from syncengine.transport.instance import Instance, find_rows
+from syncengine.transport.reader import Reader
+
+
+def resolve(ws: Workspace, instance: Instance, reader: Reader) -> None:
+    """Join ends to operations, look for records on the instance, find hosts and number the units.
+
+    Raises SpecError for classes, columns and relation types that the instance does not have.
+    """
+    ws.db.execute("CREATE UNIQUE INDEX record_key ON record(step, key)")
+    _find(ws, reader)
+    for side in ("p", "c"):
+        name = "parent" if side == "p" else "child"
+        ws.db.execute(
+            f"UPDATE link SET {name}=(SELECT op FROM record r WHERE r.step={side}_step AND r.key={side}_key)"
+            f" WHERE {side}_find IS NULL"
+        )
+        ws.db.execute(f"UPDATE link SET {name}=(SELECT op FROM find WHERE id={side}_find) WHERE {side}_find NOT NULL")
+        ws.db.execute(f"UPDATE link SET {side}_class=(SELECT class FROM record r WHERE r.op={name})")
+    _dependencies(ws, instance)
+    _hosts(ws)
+    _forget_unused(ws)
+    _units(ws)
+
+
+def _find(ws: Workspace, reader: Reader) -> None:
+    """Look once for each record that is named by what it holds; exactly one may be found."""
+    finds = list(ws.rows("SELECT id, said FROM find ORDER BY id"))
+    wanted = [(number, *orjson.loads(said)) for number, said in finds]
+    for number, table, where, take, _if_missing in wanted:
+        fields = tuple(dict.fromkeys(("sys_id", take, "sys_class_name", "discovery_source", *(f for f, _ in where))))
+        rows = find_rows(reader, table, where, fields)
+        said = f"{table} where " + ", ".join(f"{name} is {value!r}" for name, value in where)
+        if len(rows) != 1:
+            problem = f"no {said}" if not rows else f"{len(rows)} records: {said}"
+            ws.db.execute("UPDATE find SET problem=? WHERE id=?", (problem, number))
+            continue
+        row = rows[0]
+        op = ws.next_op
+        ws.next_op += 1
+        ws.db.execute(
+            "UPDATE find SET op=?, value=?, owner=? WHERE id=?",
+            (op, row[take], row.get("discovery_source", ""), number),
+        )
+        class_name = row.get("sys_class_name") or table
+        ws.db.execute(
+            "INSERT INTO record(op,step,key,class,origin,file,row,line) VALUES(?,-1,?,?,?,0,0,0)",
+            (op, said, class_name, FOUND),
+        )
+        ws.db.execute(
+            "INSERT INTO answer(op,action,basis,sys_id,class) VALUES(?,'unchanged','compared',?,?)",
+            (op, row["sys_id"], class_name),
+        )
+
+
+def _dependencies(ws: Workspace, instance: Instance) -> None:
+    """Mark the relations that identify a dependent CI; refuse classes and types that the instance lacks."""
+    problems: list[Problem] = []
+    types = instance.relation_types()
+    combinations = list(
+        ws.rows("SELECT type, p_class, c_class, MIN(op), MIN(spec) FROM link GROUP BY type, p_class, c_class")
+    )
+    unknown = {}
+    for relation, parent, child, _, spec in combinations:
+        if relation not in types:
+            unknown[relation] = ws.texts[spec]
+            continue
+        if parent is None or child is None:
+            continue
+        dependent = instance.dependency(parent, relation, child)
+        if dependent:
+            ws.db.execute(
+                "UPDATE link SET in_unit=? WHERE type=? AND p_class=? AND c_class=?",
+                (1 if dependent == "parent" else 2, relation, parent, child),
+            )
+    problems += [_unknown_type(relation, place, types) for relation, place in unknown.items()]
+    if problems:
+        raise SpecError(problems, effect=NOTHING_WRITTEN)
+
+
+def _unknown_type(relation: str, place: str, types: frozenset[str]) -> Problem:
+    near = [name for name in types if "::".join(reversed(name.split("::"))).lower() == relation.lower()]
+    near += [name for name in types if name.lower() == relation.lower()]
+    fix = ""
+    if near:
+        verb = near[0].split("::")[0]
+        fix = f'did you mean "{near[0]}"? Mind the direction: the parent "{verb}" the child.'
+    return Problem(
+        "unknown-relation-type",
+        f'the instance has no relation type "{relation}"',
+        place=place,
+        found=relation,
+        fix=fix or "use the exact name of a row of cmdb_rel_type",
+    )
+
+
+def _hosts(ws: Workspace) -> None:
+    """Give each dependent its host; one with two hosts is refused, as the engine would."""
+    ws.db.execute("CREATE INDEX link_parent ON link(parent)")
+    ws.db.execute("CREATE INDEX link_child ON link(child)")
+    ws.db.execute(
+        "UPDATE record SET host=(SELECT CASE in_unit WHEN 1 THEN child ELSE parent END FROM link l"
+        " WHERE (l.parent=record.op AND l.in_unit=1) OR (l.child=record.op AND l.in_unit=2) ORDER BY l.op LIMIT 1)"
+        " WHERE EXISTS(SELECT 1 FROM link WHERE in_unit>0)"
+    )
+    ws.db.execute(
+        "INSERT INTO answer(op,action,basis,code,message)"
+        " SELECT dependent,'rejected','engine','MULTIPLE_DEPENDENCIES',"
+        " 'it is said to live in '||COUNT(DISTINCT host)||' CIs'"
+        " FROM (SELECT CASE in_unit WHEN 1 THEN parent ELSE child END AS dependent,"
+        " CASE in_unit WHEN 1 THEN child ELSE parent END AS host FROM link WHERE in_unit>0)"
+        " GROUP BY dependent HAVING COUNT(DISTINCT host)>1"
+    )
+    ws.db.execute("UPDATE record SET is_host=1 WHERE op IN (SELECT host FROM record WHERE host NOT NULL)")
+
+
+def _forget_unused(ws: Workspace) -> None:
+    """Keep of the steps that are only referred to, what is referred to, with the hosts it lives in."""
+    if not ws.one("SELECT 1 FROM record WHERE origin=? LIMIT 1", (REFERENCE,)):
+        return
+    ws.db.execute("CREATE TEMP TABLE needed(op INTEGER PRIMARY KEY)")
+    ws.db.execute(
+        "INSERT OR IGNORE INTO needed SELECT parent FROM link WHERE origin=0 AND parent NOT NULL"
+        " UNION SELECT child FROM link WHERE origin=0 AND child NOT NULL"
+    )
+    while ws.db.execute(
+        "INSERT OR IGNORE INTO needed SELECT host FROM record WHERE op IN (SELECT op FROM needed) AND host NOT NULL"
+        " AND host NOT IN (SELECT op FROM needed)"
+    ).rowcount:
+        pass
+    ws.db.execute("DELETE FROM record WHERE origin=? AND op NOT IN (SELECT op FROM needed)", (REFERENCE,))
+    ws.db.execute(
+        "DELETE FROM link WHERE origin=? AND (in_unit=0 OR parent NOT IN (SELECT op FROM record)"
+        " OR child NOT IN (SELECT op FROM record))",
+        (REFERENCE,),
+    )
+    ws.db.execute("DROP TABLE needed")
+
+
+def _units(ws: Workspace) -> None:
+    """Number each unit by its outermost host, and each record by how deep it lives in it."""
+    ws.db.execute("UPDATE record SET unit=op WHERE host IS NULL")
+    depth = 0
+    while True:
+        depth += 1
+        changed = ws.db.execute(
+            "UPDATE record SET unit=(SELECT unit FROM record h WHERE h.op=record.host), depth=?"
+            " WHERE unit IS NULL AND host IN (SELECT op FROM record WHERE unit NOT NULL AND depth=?)",
+            (depth, depth - 1),
+        ).rowcount
+        if not changed:
+            break
+    ws.db.execute(
+        "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
+        " SELECT op,'rejected','engine','dependency-circle','it lives in a CI that lives in it'"
+        " FROM record WHERE unit IS NULL"
+    )
+    ws.db.execute("CREATE INDEX record_unit ON record(wave, unit, depth, op)")
+    ws.db.execute(
+        "UPDATE link SET unit=(SELECT unit FROM record r WHERE r.op="
+        "CASE link.in_unit WHEN 1 THEN link.parent ELSE link.child END) WHERE in_unit>0"
+    )
+    ws.db.execute("CREATE INDEX link_unit ON link(unit) WHERE in_unit>0")
+
+
+def missing_ends(ws: Workspace) -> None:
+    """Refuse the relations whose ends are nowhere; a reference never creates a skeleton record."""
+    for side, name in (("p", "parent"), ("c", "child")):
+        ws.db.execute(
+            f"INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
+            f" SELECT l.op,'rejected','engine','missing-endpoint',"
+            f" COALESCE(f.problem, '{name} '||COALESCE(l.{side}_key,'')||' is not a record of this plan')"
+            f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
+            (PLANNED,),
+        )

@@ -1,0 +1,105 @@
+"""Units cut to what a request takes: a CI with all that lives in it, packed with others up to the limit.
+
+A unit over the limit is cut; what hosts the records of a later part stands in that part again, as a companion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from syncengine.changes import Change, End
+from syncengine.planning.workspace import Workspace, body_of
+
+RECORD = "r.op, r.step, r.key, r.class, r.body, r.host, r.unit, r.is_host, r.origin"
+
+
+@dataclass(slots=True)
+class Part:
+    """What one request carries of one or more units."""
+
+    unit: int
+    items: list[Change] = field(default_factory=list)
+    companions: list[int] = field(default_factory=list)
+    """Hosts of the items that are not among them."""
+    number: int = 0
+    """0 for the first part of a unit, then counting."""
+
+
+def parts(ws: Workspace, where: str, limit: int) -> Iterator[Part]:
+    """The records that `where` selects, unit by unit, hosts first, in parts of at most `limit`.
+
+    `where` is a condition over `record r` and its `answer a`.
+    """
+    rows = ws.rows(
+        f"SELECT {RECORD}, a.sys_id FROM record r LEFT JOIN answer a ON a.op=r.op"
+        f" WHERE {where} ORDER BY r.wave, r.unit, r.depth, r.op"
+    )
+    part: Part | None = None
+    hosts: set[int] = set()
+    for op, step, key, class_name, body, host, unit, is_host, _origin, sys_id in rows:
+        if part is None or part.unit != unit:
+            if part is not None:
+                yield part
+            part = Part(unit)
+            hosts = set()
+        elif len(part.items) + len(part.companions) >= limit - 1:
+            number = part.number
+            yield part
+            part = Part(unit, number=number + 1)
+            hosts = set()
+        change = Change(op, "cmdb", step, key=key, class_name=class_name, sys_id=sys_id or "", host=host)
+        fill(ws, change, body)
+        part.items.append(change)
+        if host is not None and host not in hosts:
+            hosts.add(host)
+            part.companions.append(host)
+        if is_host:
+            hosts.add(op)
+    if part is not None:
+        yield part
+
+
+def fill(ws: Workspace, change: Change, body: bytes) -> None:
+    """Give a change the values of its spilled record, references resolved as far as they are known."""
+    values, refs, change.lookup, change.related, change.seen_at, change.native_key = body_of(body)
+    change.values = values
+    for name, step, key, find in refs:
+        end = reference(ws, step, key, find)
+        if end is None:
+            continue
+        if isinstance(end, str):
+            change.values[name] = end
+        else:
+            change.refs[name] = end
+
+
+def reference(ws: Workspace, step: int | None, key: str | None, find: int | None) -> End | str | None:
+    """What a field refers to: a value found on the instance, a record of this plan, or nothing."""
+    if find is not None:
+        value = ws.one("SELECT value FROM find WHERE id=?", (find,))
+        return None if value is None else str(value)
+    row = ws.db.execute(
+        "SELECT r.op, a.sys_id, COALESCE(a.class, r.class) FROM record r LEFT JOIN answer a ON a.op=r.op"
+        " WHERE r.step=? AND r.key=?",
+        (step, key),
+    ).fetchone()
+    if row is None:
+        return None
+    op, sys_id, class_name = row
+    return End(op, ws.step_names[step or 0], key or "", sys_id or "", class_name)
+
+
+def pack(units: Iterator[Part], limit: int) -> Iterator[list[Part]]:
+    """Parts together up to `limit` records; two parts of one unit never share a pack."""
+    pack: list[Part] = []
+    size = 0
+    for part in units:
+        needs = len(part.items) + len(part.companions)
+        if pack and (size + needs > limit or pack[-1].unit == part.unit):
+            yield pack
+            pack, size = [], 0
+        pack.append(part)
+        size += needs
+    if pack:
+        yield pack

@@ -1,0 +1,178 @@
+"""Where a plan is put together: a private SQLite file that is thrown away afterwards.
+
+Records, relations, answers and keys are spilled here, so memory does not grow with the source: joining a dependent to
+its host, finding two keys of one CI and reading everything back in source order are left to the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from syncengine.changes import BadRow, Find, Link, Pair, Part, Record, StepRef
+from syncengine.errors import Place
+
+PLANNED, REFERENCE, FOUND = 0, 1, 2
+"""Why a record is here: a step of this plan makes it; only another plan does; it was found on the instance."""
+
+SCHEMA = """
+CREATE TABLE record(
+  op INTEGER PRIMARY KEY, step INTEGER, key TEXT, class TEXT, body BLOB, file INTEGER, row INTEGER, line INTEGER,
+  origin INTEGER, wave INTEGER DEFAULT 0, host INTEGER, unit INTEGER, depth INTEGER DEFAULT 0,
+  is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0);
+CREATE TABLE bad(
+  op INTEGER PRIMARY KEY, step INTEGER, key TEXT, code TEXT, message TEXT, file INTEGER, row INTEGER, line INTEGER);
+CREATE TABLE link(
+  op INTEGER PRIMARY KEY, step INTEGER, record INTEGER, type TEXT, spec INTEGER, file INTEGER, row INTEGER,
+  line INTEGER, origin INTEGER,
+  p_step INTEGER, p_key TEXT, p_find INTEGER, c_step INTEGER, c_key TEXT, c_find INTEGER,
+  parent INTEGER, child INTEGER, p_class TEXT, c_class TEXT, in_unit INTEGER DEFAULT 0, unit INTEGER);
+CREATE TABLE find(id INTEGER PRIMARY KEY, said TEXT UNIQUE, op INTEGER, value TEXT, owner TEXT, problem TEXT);
+CREATE TABLE answer(
+  op INTEGER PRIMARY KEY, action TEXT, basis TEXT, sys_id TEXT, class TEXT, reason TEXT DEFAULT '',
+  code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
+CREATE TABLE owned(step INTEGER, key TEXT, sys_id TEXT);
+CREATE TABLE identity(entry INTEGER, digest BLOB, op INTEGER);
+"""
+
+
+class Workspace:
+    """The spilled state of one plan; steps, files and positions are interned as small numbers."""
+
+    def __init__(self, path: Path) -> None:
+        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode=OFF")
+        self.db.execute("PRAGMA synchronous=OFF")
+        self.db.execute("PRAGMA cache_size=-16000")
+        self.db.execute("PRAGMA temp_store=FILE")
+        self.db.executescript(SCHEMA)
+        self.db.execute("BEGIN")
+        self.steps: dict[str, int] = {}
+        self.step_names: list[str] = []
+        self.texts: list[str] = []
+        self._text_ids: dict[str, int] = {}
+        self.next_op = 1
+
+    def text(self, value: str) -> int:
+        """Intern a text that many rows share (a file name, a position)."""
+        known = self._text_ids.get(value)
+        if known is None:
+            known = self._text_ids[value] = len(self.texts)
+            self.texts.append(value)
+        return known
+
+    def place(self, file: int, row: int, line: int) -> Place:
+        """A place that was interned."""
+        return Place(self.texts[file], row, line)
+
+    # ── filling ─────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, step: int, batch: Iterable[Record | Pair | BadRow], spec: str, *, origin: int = PLANNED) -> None:
+        """Spill what a step made of some rows; operations are numbered in the order they come."""
+        records: list[tuple[Any, ...]] = []
+        links: list[tuple[Any, ...]] = []
+        bad: list[tuple[Any, ...]] = []
+        spec_id = self.text(spec)
+        for made in batch:
+            op = self.next_op
+            self.next_op += 1
+            place = made.place
+            file = self.text(place.file)
+            if isinstance(made, Record):
+                where = (file, place.row, place.line, origin)
+                records.append((op, step, made.key, made.class_name, self._body(made), *where))
+                links.extend(self._link(step, op, link, made.key, where) for link in made.links)
+            elif isinstance(made, Pair):
+                ends = self._end(made.parent) + self._end(made.child)
+                where = (file, place.row, place.line, origin)
+                links.append((op, step, None, made.type, spec_id, *where, *ends))
+            else:
+                problem = made.problem
+                bad.append((op, step, made.key, problem.code, problem.message, file, place.row, place.line))
+        self.db.executemany(
+            "INSERT INTO record(op,step,key,class,body,file,row,line,origin) VALUES(?,?,?,?,?,?,?,?,?)", records
+        )
+        self.db.executemany(
+            "INSERT INTO link(op,step,record,type,spec,file,row,line,origin,"
+            "p_step,p_key,p_find,c_step,c_key,c_find) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            links,
+        )
+        self.db.executemany("INSERT INTO bad VALUES(?,?,?,?,?,?,?,?)", bad)
+
+    def _body(self, made: Record) -> bytes:
+        refs = [
+            (name, self.steps.get(end.step, -1), end.key, None)
+            if isinstance(end, StepRef)
+            else (name, None, None, self.find(end))
+            for name, end in made.refs
+        ]
+        parts = [[tuple(part) for part in items] for items in (made.lookup, made.related)]
+        return orjson.dumps([made.values, refs, *parts, made.seen_at or "", made.native_key])
+
+    def _link(self, step: int, record: int, link: Link, key: str, where: tuple[int, ...]) -> tuple[Any, ...]:
+        op = self.next_op
+        self.next_op += 1
+        own: tuple[Any, ...] = (step, key, None)
+        other = self._end(link.other)
+        ends = other + own if link.role == "parent" else own + other
+        return (op, step, record, link.type, self.text(link.position), *where, *ends)
+
+    def _end(self, end: StepRef | Find) -> tuple[Any, ...]:
+        if isinstance(end, StepRef):
+            return (self.steps.get(end.step, -1), end.key, None)
+        return (None, None, self.find(end))
+
+    def find(self, find: Find) -> int:
+        """Intern a record to look for on the instance; equal ones are looked for once."""
+        said = orjson.dumps([find.table, find.where, find.take, find.if_missing]).decode()
+        self.db.execute("INSERT OR IGNORE INTO find(said) VALUES(?)", (said,))
+        return int(self.db.execute("SELECT id FROM find WHERE said=?", (said,)).fetchone()[0])
+
+    # ── reading back ────────────────────────────────────────────────────────────────────────────
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Stream the rows of a query; its own cursor, so several may be open."""
+        cursor = self.db.cursor()
+        cursor.arraysize = 1000
+        cursor.execute(sql, parameters)
+        while block := cursor.fetchmany():
+            yield from block
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        row = self.db.execute(sql, parameters).fetchone()
+        return row[0] if row else None
+
+    def close(self) -> None:
+        """Forget everything."""
+        self.db.close()
+
+
+def body_of(data: bytes) -> tuple[dict[str, str], list[Any], tuple[Part, ...], tuple[Part, ...], str, str]:
+    """Values, refs, lookup, related, seen-at and native key of a spilled record."""
+    values, refs, lookup, related, seen_at, native_key = orjson.loads(data)
+    return (
+        values,
+        refs,
+        tuple(Part(*part) for part in lookup),
+        tuple(Part(*part) for part in related),
+        seen_at,
+        native_key,
+    )
+
+
+@contextlib.contextmanager
+def workspace(directory: Path | None = None) -> Iterator[Workspace]:
+    """A workspace in a private temporary directory, gone afterwards; raises StateError when there is no room."""
+    with tempfile.TemporaryDirectory(prefix="syncengine-", dir=directory) as place:
+        made = Workspace(Path(place) / "plan.db")
+        try:
+            yield made
+        finally:
+            made.close()
