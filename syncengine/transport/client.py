@@ -28,6 +28,7 @@ from syncengine.transport.rate_limit import Pace, Permits, asked_wait
 from syncengine.transport.redaction import SENTENCE, Redactor
 from syncengine.transport.wire import Flight, Watchdog, Wire, tls_context
 
+_SECRET_PARAMS = frozenset({"x-sn-apikey", "sysparm_apikey", "api_key", "apikey", "access_token", "token", "password"})
 _SERVER_IDS = ("x-transaction-id", "x-request-id", "x-correlation-id")
 
 
@@ -138,10 +139,12 @@ class Client:
             if self._refused is not None:
                 return answer
             self._auth.renew(used)
-            _, again = self._with_login(request)
+            # A write that a strange 401 leaves undecided is not repeated: a cheap read tries the login in its place.
+            is_unsettled = answer.ending is Ending.UNKNOWN and request.kind.is_write
+            _, again = self._with_login(self.manners.probe if is_unsettled else request)
             if again.status == 401 or (again.is_final and again.ending is Ending.NOT_SENT):
                 self._refused = again
-            return again
+            return answer if is_unsettled else again
 
     def _still_refused(self, request: Request) -> Answer:
         assert self._refused is not None  # noqa: S101
@@ -203,6 +206,8 @@ class Client:
             raise ValueError(f"not a path: {request.path}")
         if not request.path.isascii() or not request.path.isprintable() or " " in request.path:
             raise ValueError("the path is not URL-encoded")
+        if not _SECRET_PARAMS.isdisjoint(map(str.lower, request.params)):
+            raise ValueError("a key or password in the address would stand in every log on the way")
         url = self.base_url + request.path
         if request.params:
             url += "?" + urlencode(request.params, quote_via=quote, safe=",")
