@@ -111,3 +111,35 @@ def _in_order(parts: Any) -> list[Mapping[str, Any]]:
         return int(first.get("subIndex", 0)) if isinstance(first, dict) else 0
 
     return sorted(rows, key=position)
+
+
+ADVICE: Mapping[str, str] = {
+    "ABANDONED": "it failed because another item did: look at the one it is listed under",
+    "DUPLICATE_LOOKUP_PAYLOAD": "two lookup items of this record are equal: make them one in the spec",
+    "DUPLICATE_PAYLOAD_RECORDS": "two records of the payload are one CI to the engine: look for the twin in the source",
+    "DUPLICATE_RELATED_PAYLOAD": "two related items of this record are equal: make them one in the spec",
+    "DUPLICATE_RELATIONSHIP_TYPES": "the instance has two relation types of this name: have one renamed",
+    "IDENTIFICATION_RULE_FOR_LOOKUP_MISSING": "the class has no lookup entry for this table: take the lookup out",
+    "IDENTIFICATION_RULE_FOR_RELATED_ITEM_MISSING": "the class has no related entry for this table: take it out",
+    "IDENTIFICATION_RULE_MISSING": "the class has no identification rule: have one made on the instance",
+    "INSERT_FAILED": "a business rule of the instance stopped it: its message names the rule",
+    "INSERT_NOT_ALLOWED_FOR_SOURCE": "a data source rule forbids this source to insert the class",
+    "INVALID_INPUT_DATA": "the data source, a relation type or a sys_id is not known to the instance",
+    "LOCK_TIMEOUT": "somebody else was writing the same records: run it again",
+    "METADATA_RULE_MISSING": "the class depends on another but no rule says on which: have one made",
+    "MISSING_DEPENDENCY": "say which CI it lives in, with relations: on the step",
+    "MISSING_MATCHING_ATTRIBUTES": "fill the fields of one identification entry of its class",
+    "MULTIPLE_DEPENDENCIES": "it may live in one CI only: take the other relation out",
+    "MULTIPLE_DUPLICATE_RECORDS": "the CMDB holds duplicates of it: have them merged",
+    "MULTI_MATCH": "several records of the CMDB match it: have the duplicates merged",
+    "NO_CLASS_NAME_FOR_INDEPENDENT_CI": "the identification rule itself is faulty: have it corrected",
+    "NO_LOOKUP_RULES_FOR_DEPENDENT_CI": "the identification rule itself is faulty: have it corrected",
+    "QUALIFICATION_LOOP": "the qualifiers form a loop: take one relation out",
+    "RECLASSIFICATION_NOT_ALLOWED": "the instance forbids this change of class: correct the class or the record",
+    "RELATION_CHAIN_ENDS_AT_QUALIFIER": "a chain of relations ends at a qualifier: add what it qualifies",
+    "REQUIRED_ATTRIBUTE_EMPTY": "the instance demands a field on insert: its message names it",
+    "TYPE_CONFLICT_IN_QUALIFICATION": "two chains of qualifiers lead to it: keep one",
+    "parked": "complete the record; the parked part is under the id given and expires by itself",
+    "unknown-operation": "the answer was not understood: look at the record on the target before going on",
+}
+"""What a person can do about each error code of the engine (id-engine-error-messages, Australia)."""

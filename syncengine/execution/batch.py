@@ -1,0 +1,234 @@
+"""One batch: ask again, write the intent, send, settle, write the result. The step that every runner shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from syncengine.changes import Change, Outcome, Parcel, Seen
+from syncengine.errors import RemoteError, SyncError
+from syncengine.execution.journal import Journal
+from syncengine.execution.parcels import fill_ends, halves, keep, without
+from syncengine.files import reach
+from syncengine.targets import Answered, Refused, Target
+from syncengine.transport.clock import Clock
+from syncengine.transport.reader import Writer
+
+ATTEMPTS = 3
+"""How often a batch is sent in all, each time after it was seen that the last time left nothing."""
+
+
+@dataclass(slots=True)
+class Done:
+    """What came of a batch."""
+
+    number: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    stop: SyncError | None = None
+    """Nothing more can be sent: the server refused the login, or is gone."""
+    requests: int = 0
+
+
+class BatchRunner:
+    """Sends batches to one target; shared by the threads of a run."""
+
+    def __init__(
+        self,
+        target: Target,
+        writer: Writer,
+        journal: Journal,
+        clock: Clock,
+        settle: float,
+        *,
+        stale_check: bool,
+        settling: Callable[[int, str, float], None],
+    ) -> None:
+        self.target = target
+        self.writer = writer
+        self.journal = journal
+        self.clock = clock
+        self.seconds = settle
+        self.stale_check = stale_check
+        self.settling = settling
+
+    def run(self, number: int, parcel: Parcel, blocked: list[Outcome], *, ambiguous: bool) -> Done:
+        """Do a batch; `ambiguous` says that an earlier attempt left an intent without a result.
+
+        Everything that is decided is in the journal when this returns; a SyncError inside ends up in `stop`.
+        """
+        done = Done(number)
+        try:
+            if blocked:
+                self._decide(done, blocked)
+            if ambiguous:
+                self._settle(done, parcel, "the last attempt was interrupted")
+            if (parcel.items or parcel.relations) and self.stale_check:
+                self._stop_stale(done, parcel, implied=True)
+            self._send(done, parcel)
+        except SyncError as error:
+            done.stop = error
+        return done
+
+    def _decide(self, done: Done, outcomes: list[Outcome]) -> None:
+        if outcomes:
+            self.journal.result(done.number, outcomes)
+            done.outcomes.extend(outcomes)
+
+    # ── asking again ────────────────────────────────────────────────────────────────────────────
+
+    def _stop_stale(self, done: Done, parcel: Parcel, *, implied: bool) -> None:
+        """Ask again what was asked at plan time; what answers differently is not sent, nor what needs it."""
+        skip = {change.op for change in parcel.relations if implied and change.basis == "implied"}
+        asked = Parcel(
+            parcel.data_source,
+            parcel.items,
+            parcel.ends,
+            [change for change in parcel.relations if change.op not in skip],
+            parcel.context,
+            parcel.context_ends,
+        )
+        done.requests += 1
+        seen = {answer.op: answer for answer in self.target.preview(asked, self.writer)}
+        stale = [
+            Outcome(change.op, "stale", code="stale", message=why)
+            for change in (*parcel.items, *parcel.relations)
+            if change.op in seen and (why := moved(change, seen[change.op]))
+        ]
+        self._decide(done, stale)
+        self._decide(done, without(parcel, {outcome.op for outcome in stale}, "is stale"))
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────
+
+    def _send(self, done: Done, parcel: Parcel) -> None:
+        for _attempt in range(ATTEMPTS):
+            if not parcel.items and not parcel.relations:
+                return
+            self.journal.intent(done.number, [change.op for change in (*parcel.items, *parcel.relations)])
+            reach("request.before")
+            done.requests += 1
+            answer = self.target.send(parcel, self.writer)
+            reach("answer.checked")
+            if isinstance(answer, Answered):
+                done.notes.extend(answer.notes)
+                self._decide(done, list(answer.outcomes))
+                return
+            if isinstance(answer, Refused):
+                self._refused(done, parcel, answer)
+                return
+            self._settle(done, parcel, answer.why)
+        self._unknown(done, parcel, f"it was sent {ATTEMPTS} times and never answered")
+
+    def _refused(self, done: Done, parcel: Parcel, answer: Refused) -> None:
+        """The server did not take the request: too large is halved, a closed door ends the run."""
+        ops = (*parcel.items, *parcel.relations)
+        if answer.status == 413 and len(ops) > 1:
+            first, second = halves(parcel)
+            self._send(done, first)
+            made = {outcome.op: outcome for outcome in done.outcomes if outcome.result == "applied"}
+            self._decide(done, fill_ends(second, made))
+            self._send(done, second)
+            return
+        if answer.status == 413:
+            problem = answer.problem
+            self._decide(done, [Outcome(op.op, "rejected", code="too-large", message=problem.message) for op in ops])
+            return
+        problem = answer.problem
+        said = [Outcome(op.op, "not_sent", code=problem.code, message=problem.message) for op in ops]
+        self._decide(done, said)
+        raise answer.stop or RemoteError(problem)
+
+    # ── settling ────────────────────────────────────────────────────────────────────────────────
+
+    def _settle(self, done: Done, parcel: Parcel, why: str) -> None:
+        """Find out by looking what an unclear write has done; what is absent stays in the parcel.
+
+        Looks at once; if not everything is there, waits until the server must be done, then looks twice and believes
+        only two equal answers.
+        """
+        first = self._look(done, parcel)
+        if not all(is_done(change, first) for change in (*parcel.items, *parcel.relations)):
+            self.settling(done.number, why, self.seconds)
+            self.clock.sleep(self.seconds)
+            first = self._look(done, parcel)
+            for _ in range(5):
+                self.clock.sleep(self.seconds / 11)
+                again = self._look(done, parcel)
+                if _same(first, again):
+                    break
+                first = again
+            else:
+                self._unknown(done, parcel, "the target keeps changing while it is looked at")
+                return
+        applied, foreign = [], []
+        for change in (*parcel.items, *parcel.relations):
+            answer = first.get(change.op)
+            if answer is None:
+                continue
+            if is_done(change, first):
+                warnings = ("settled by looking",)
+                applied.append(Outcome(change.op, "applied", answer.sys_id, answer.operation, warnings=warnings))
+            elif differs := moved(change, answer):
+                foreign.append(Outcome(change.op, "stale", code="stale", message=differs))
+        self._decide(done, applied + foreign)
+        keep(parcel, {outcome.op: outcome for outcome in applied})
+        self._decide(done, without(parcel, {outcome.op for outcome in foreign}, "is stale"))
+
+    def _look(self, done: Done, parcel: Parcel) -> dict[int, Seen]:
+        done.requests += 1
+        try:
+            return self.target.settle(parcel, self.writer)
+        except SyncError as error:
+            problem = error.problems[0]
+            self._unknown(done, parcel, f"the target cannot be looked at: {problem.message}", record=False)
+            raise
+
+    def _unknown(self, done: Done, parcel: Parcel, why: str, *, record: bool = True) -> None:
+        """Nobody knows. With `record=False` the journal keeps the open intent, so that `resume` looks again."""
+        ops = (*parcel.items, *parcel.relations)
+        outcomes = [Outcome(change.op, "unknown", code="unclear", message=why) for change in ops]
+        if record:
+            self._decide(done, outcomes)
+        else:
+            done.outcomes.extend(outcomes)
+        parcel.items, parcel.relations = [], []
+
+
+def moved(change: Change, seen: Seen) -> str:
+    """Why an operation may not be sent as planned, or empty when the target still says the same."""
+    if seen.code:
+        return f"the target now refuses it: {seen.code} {seen.message}".strip()
+    planned = change.action
+    if planned == "create":
+        return "" if seen.action == "create" else f"the target has it by now ({seen.sys_id})"
+    if planned == "relate":
+        return "" if seen.action == "relate" else "the relation exists by now"
+    if seen.action == "create":
+        return f"the record {change.sys_id} is no longer found"
+    if seen.sys_id != change.sys_id:
+        return f"another record is found now: {seen.sys_id} instead of {change.sys_id}"
+    if planned == "touched":
+        return "" if seen.action == "unchanged" else f"fields differ by now: {', '.join(sorted(seen.before))}"
+    names = sorted({*seen.before, *change.before})
+    changed = [name for name in names if seen.before.get(name) != change.before.get(name)]
+    if changed:
+        return "changed on the target since the plan: " + ", ".join(
+            f"{name} was {change.before.get(name, change.values.get(name, ''))!r},"
+            f" is {seen.before.get(name, change.values.get(name, ''))!r}"
+            for name in changed[:5]
+        )
+    if seen.action != planned or seen.was_class != change.was_class:
+        return f"planned as {planned}, the target now says {seen.action}"
+    return ""
+
+
+def is_done(change: Change, seen: dict[int, Seen]) -> bool:
+    """Whether asking again would plan nothing for it."""
+    answer = seen.get(change.op)
+    return answer is not None and not answer.code and answer.action == "unchanged" and change.action != "touched"
+
+
+def _same(first: dict[int, Seen], second: dict[int, Seen]) -> bool:
+    return {op: (seen.action, seen.sys_id) for op, seen in first.items()} == {
+        op: (seen.action, seen.sys_id) for op, seen in second.items()
+    }

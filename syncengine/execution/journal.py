@@ -1,0 +1,283 @@
+"""What was sent and what became of it, on disk before and after each request. Resuming is reading it.
+
+    intent → fsync → request → answer checked → result → fsync
+
+A batch with an intent and no result is ambiguous, whether the network or the process failed: it has to be settled by
+looking at the target. Entries of a run form a chain: each carries a digest over itself and the one before it, so a
+torn, changed, missing or foreign entry is seen before anything is sent. One durable commit per entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import sqlalchemy as sa
+import zstandard
+
+from syncengine.changes import Outcome
+from syncengine.errors import Problem, StateError
+from syncengine.files import private_directory, reach
+
+FORMAT = 1
+KindOfEntry = Literal["intent", "result"]
+
+tables = sa.MetaData()
+runs = sa.Table(
+    "run",
+    tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    sa.Column("product", sa.Text, nullable=False),
+    sa.Column("file_id", sa.Text, nullable=False),
+    sa.Column("plan_hash", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("specs", sa.Text, nullable=False),
+    sa.Column("started_at", sa.Text, nullable=False),
+    sa.Column("ended_at", sa.Text),
+    sa.Column("exit", sa.Integer),
+    sa.Column("summary", sa.Text),
+)
+entries = sa.Table(
+    "entry",
+    tables,
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("seal", sa.LargeBinary, nullable=False),
+    sa.PrimaryKeyConstraint("run", "seq"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as the state knows it."""
+
+    id: str
+    product: str
+    file_id: str
+    plan_hash: str
+    environment: str
+    specs: str
+    started_at: str
+    ended_at: str | None
+    exit: int | None
+    summary: dict[str, Any] | None
+
+
+class State:
+    """The state of a project, in `.syncengine/state.db`: its runs and their journals."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = private_directory(directory)
+        path = directory / "state.db"
+        try:
+            path.touch(mode=0o600, exist_ok=True)
+            self.engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+            sa.event.listen(self.engine, "connect", _durable)
+            tables.create_all(self.engine)
+        except (OSError, sa.exc.DatabaseError) as error:
+            raise _damaged(path, f"it cannot be opened ({_reason(error)})") from error
+        self.path = path
+
+    def run_directory(self, run: str) -> Path:
+        """Where a run keeps its plan, its rejects and its report."""
+        return private_directory(self.directory / "runs" / run)
+
+    def begin(self, row: RunRow) -> None:
+        """Record a new run, durably."""
+        values = {
+            "id": row.id,
+            "format": FORMAT,
+            "product": row.product,
+            "file_id": row.file_id,
+            "plan_hash": row.plan_hash,
+            "environment": row.environment,
+            "specs": row.specs,
+            "started_at": row.started_at,
+        }
+        self._write(runs.insert().values(**values))
+
+    def end(self, run: str, ended_at: str, exit_class: int, summary: dict[str, Any]) -> None:
+        """Record how a run ended."""
+        said = orjson.dumps(summary).decode()
+        update = runs.update().where(runs.c.id == run)
+        self._write(update.values(ended_at=ended_at, exit=exit_class, summary=said))
+
+    def _write(self, statement: sa.Insert | sa.Update) -> None:
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(statement)
+        except (sa.exc.DatabaseError, OSError) as error:
+            raise _damaged(self.path, f"it cannot be written ({_reason(error)})") from error
+
+    def runs(self) -> list[RunRow]:
+        """All runs, newest first."""
+        try:
+            with self.engine.connect() as connection:
+                rows = connection.execute(runs.select().order_by(runs.c.started_at.desc(), runs.c.id.desc()))
+                return [
+                    RunRow(
+                        row.id,
+                        row.product,
+                        row.file_id,
+                        row.plan_hash,
+                        row.environment,
+                        row.specs,
+                        row.started_at,
+                        row.ended_at,
+                        row.exit,
+                        orjson.loads(row.summary) if row.summary else None,
+                    )
+                    for row in rows
+                ]
+        except (sa.exc.DatabaseError, orjson.JSONDecodeError) as error:
+            raise _damaged(self.path, _reason(error)) from error
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0][:120]
+
+
+def _damaged(path: Path, why: str) -> StateError:
+    return StateError(
+        Problem(
+            "journal-damaged",
+            f"the state of this project cannot be used: {why}",
+            place=str(path),
+            fix="free space or restore the file; what was applied is on the target, so a new plan shows what is left",
+        )
+    )
+
+
+@dataclass(slots=True)
+class Written:
+    """What the journal says of one batch."""
+
+    intent: dict[str, Any] | None = None
+    """The latest intent; None once a result followed it."""
+    outcomes: dict[int, Outcome] | None = None
+
+
+class Journal:
+    """The journal of one run; shared by the threads of that run."""
+
+    def __init__(self, state: State, run: str) -> None:
+        self.state = state
+        self.run = run
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._seal = hashlib.blake2b(run.encode(), digest_size=16).digest()
+        try:
+            self._connection = state.engine.connect()
+        except sa.exc.DatabaseError as error:
+            raise _damaged(state.path, _reason(error)) from error
+
+    def read(self) -> dict[int, Written]:
+        """Check the whole journal and say what it knows of each batch.
+
+        Raises StateError at the first entry that is not as it was written; nothing may be sent then.
+        """
+        known: dict[int, Written] = {}
+        for kind, batch, body in self._checked():
+            of = known.setdefault(batch, Written())
+            if kind == "intent":
+                of.intent = body
+            else:
+                of.intent = None
+                outcomes = of.outcomes = of.outcomes or {}
+                for row in body["outcomes"]:
+                    outcome = _outcome_from(row)
+                    outcomes[outcome.op] = outcome
+        return known
+
+    def _checked(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        columns = (entries.c.seq, entries.c.kind, entries.c.batch, entries.c.body, entries.c.seal)
+        query = sa.select(*columns).where(entries.c.run == self.run).order_by(entries.c.seq)
+        unpack = zstandard.ZstdDecompressor()
+        try:
+            for seq, kind, batch, packed, seal in self._connection.execute(query):
+                if seq != self._seq + 1 or seal != self._sealed(seq, kind, batch, packed):
+                    raise _damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")
+                self._seq, self._seal = seq, seal
+                yield kind, batch, orjson.loads(unpack.decompress(packed))
+            self._connection.rollback()
+        except (sa.exc.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
+            raise _damaged(self.state.path, f"journal of run {self.run}: {_reason(error)}") from error
+
+    def _sealed(self, seq: int, kind: str, batch: int, packed: bytes) -> bytes:
+        digest = hashlib.blake2b(self._seal, digest_size=16)
+        digest.update(f"{seq}\0{kind}\0{batch}\0".encode() + packed)
+        return digest.digest()
+
+    def intent(self, batch: int, ops: Sequence[int]) -> None:
+        """Before a request: what it will carry. On disk when this returns."""
+        reach("intent.write")
+        self._append("intent", batch, {"ops": list(ops)})
+        reach("intent.fsync")
+
+    def result(self, batch: int, outcomes: Sequence[Outcome]) -> None:
+        """After a request, or instead of one: what became of operations. On disk when this returns."""
+        reach("result.write")
+        self._append("result", batch, {"outcomes": [_outcome_to(outcome) for outcome in outcomes]})
+        reach("result.fsync")
+
+    def _append(self, kind: KindOfEntry, batch: int, body: dict[str, Any]) -> None:
+        packed = zstandard.ZstdCompressor(level=1).compress(orjson.dumps(body))
+        with self._lock:
+            seq = self._seq + 1
+            seal = self._sealed(seq, kind, batch, packed)
+            values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
+            try:
+                self._connection.execute(entries.insert().values(**values))
+                self._connection.commit()
+            except (sa.exc.DatabaseError, OSError) as error:
+                raise _damaged(self.state.path, f"it cannot be written ({_reason(error)})") from error
+            self._seq, self._seal = seq, seal
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+def _outcome_to(outcome: Outcome) -> list[Any]:
+    row: list[Any] = [
+        outcome.op,
+        outcome.result,
+        outcome.sys_id,
+        outcome.operation,
+        outcome.code,
+        outcome.message,
+        outcome.cause,
+        outcome.warnings,
+        outcome.masked,
+    ]
+    while len(row) > 2 and not row[-1]:
+        row.pop()
+    return row
+
+
+def _outcome_from(row: list[Any]) -> Outcome:
+    row = row + ["", "", "", "", None, (), ()][len(row) - 2 :]
+    op, result, sys_id, operation, code, message, cause, warnings, masked = row
+    return Outcome(
+        op, result, sys_id, operation, code, message, cause or None, tuple(warnings or ()), tuple(masked or ())
+    )

@@ -1,0 +1,227 @@
+"""The operations of a plan while it is applied: spilled to a private file, with what became of each.
+
+An end that did not exist at plan time gets its id here, from the outcome of the operation that made it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import orjson
+
+from syncengine.changes import Batch, Change, End, Outcome, Parcel
+from syncengine.planning.lines import batch_from_json, batch_to_json, change_from_json, change_to_json
+from syncengine.planning.plan_file import PlanFile
+
+_MARKS = 400
+
+
+class Operations:
+    """Random access to the lines of one plan."""
+
+    def __init__(self, plan: PlanFile, path: Path) -> None:
+        self.plan = plan
+        self.drifted: list[int] = []
+        """Operations whose write did something else than planned."""
+        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode=OFF")
+        self.db.execute("PRAGMA synchronous=OFF")
+        self.db.execute("PRAGMA cache_size=-16000")
+        self.db.executescript(
+            "CREATE TABLE change(op INTEGER PRIMARY KEY, step INTEGER, action TEXT, sent INTEGER, sys_id TEXT,"
+            " class TEXT, line BLOB);"
+            "CREATE TABLE batch(number INTEGER PRIMARY KEY, wave INTEGER, line BLOB);"
+            "CREATE TABLE outcome(op INTEGER PRIMARY KEY, result TEXT, sys_id TEXT, operation TEXT, code TEXT,"
+            " message TEXT, cause INTEGER, masked INTEGER);"
+            "BEGIN"
+        )
+        self._load()
+
+    def _load(self) -> None:
+        changes: list[tuple[object, ...]] = []
+        batches: list[tuple[object, ...]] = []
+        for line in self.plan.read():
+            if isinstance(line, Batch):
+                batches.append((line.number, line.wave, orjson.dumps(batch_to_json(line))))
+            else:
+                data = orjson.dumps(change_to_json(line))
+                sent = int(line.is_sent)
+                changes.append((line.op, line.step, line.action, sent, line.sys_id, line.class_name, data))
+            if len(changes) + len(batches) >= 1000:
+                self._flush(changes, batches)
+        self._flush(changes, batches)
+
+    def _flush(self, changes: list[tuple[object, ...]], batches: list[tuple[object, ...]]) -> None:
+        self.db.executemany("INSERT INTO change VALUES(?,?,?,?,?,?,?)", changes)
+        self.db.executemany("INSERT INTO batch VALUES(?,?,?)", batches)
+        changes.clear()
+        batches.clear()
+
+    def close(self) -> None:
+        """Forget everything."""
+        self.db.close()
+
+    # ── batches ─────────────────────────────────────────────────────────────────────────────────
+
+    def waves(self) -> list[int]:
+        """The waves, in order."""
+        return [row[0] for row in self.db.execute("SELECT DISTINCT wave FROM batch ORDER BY wave")]
+
+    def batches(self, wave: int) -> Iterator[Batch]:
+        """The batches of a wave, in order."""
+        cursor = self.db.cursor().execute("SELECT line FROM batch WHERE wave=? ORDER BY number", (wave,))
+        for (line,) in cursor:
+            yield batch_from_json(orjson.loads(line))
+
+    def count_sent(self) -> int:
+        """How many operations the plan wants to do."""
+        return int(self.db.execute("SELECT COUNT(*) FROM change WHERE sent=1").fetchone()[0])
+
+    def changes(self, ops: Sequence[int]) -> dict[int, Change]:
+        """Operations by number."""
+        found: dict[int, Change] = {}
+        for start in range(0, len(ops), _MARKS):
+            some = ops[start : start + _MARKS]
+            marks = ",".join("?" * len(some))
+            for (line,) in self.db.execute(f"SELECT line FROM change WHERE op IN ({marks})", some):
+                change = change_from_json(orjson.loads(line))
+                found[change.op] = change
+        return found
+
+    # ── outcomes ────────────────────────────────────────────────────────────────────────────────
+
+    def settle(self, outcomes: Iterable[Outcome]) -> None:
+        """Keep what became of operations; the first word stands."""
+        self.db.executemany(
+            "INSERT OR IGNORE INTO outcome VALUES(?,?,?,?,?,?,?,?)",
+            [
+                (one.op, one.result, one.sys_id, one.operation, one.code, one.message, one.cause, len(one.masked))
+                for one in outcomes
+            ],
+        )
+
+    def settled(self, ops: Sequence[int]) -> set[int]:
+        """Those of the operations that have an outcome."""
+        found: set[int] = set()
+        for start in range(0, len(ops), _MARKS):
+            some = ops[start : start + _MARKS]
+            marks = ",".join("?" * len(some))
+            found.update(row[0] for row in self.db.execute(f"SELECT op FROM outcome WHERE op IN ({marks})", some))
+        return found
+
+    def unapplied(self) -> Iterator[tuple[Change, str, str, str]]:
+        """Operations that were wanted and not applied: change, result, code, message; refused rows of the plan, too."""
+        cursor = self.db.cursor().execute(
+            "SELECT c.line, COALESCE(o.result, CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END),"
+            " COALESCE(o.code,''), COALESCE(o.message,'') FROM change c LEFT JOIN outcome o ON o.op=c.op"
+            " WHERE (c.sent=1 AND COALESCE(o.result,'')<>'applied') OR c.action='rejected' ORDER BY c.op"
+        )
+        for line, result, code, message in cursor:
+            yield change_from_json(orjson.loads(line)), result, code, message
+
+    def totals(self) -> Iterator[tuple[int, str, str, int]]:
+        """How many operations of each step and action have which result."""
+        yield from self.db.execute(
+            "SELECT c.step, c.action,"
+            " COALESCE(o.result, CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END), COUNT(*) FROM change c LEFT JOIN outcome o ON o.op=c.op WHERE c.sent=1 OR c.action='rejected'"
+            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
+
+    def count(self, action: str) -> int:
+        """How many operations of the plan have an action and are not sent as themselves."""
+        sql = "SELECT COUNT(*) FROM change WHERE action=? AND sent=0"
+        return int(self.db.execute(sql, (action,)).fetchone()[0])
+
+    def masked(self) -> int:
+        """How many applied operations had fields refused by the target's reconciliation rules."""
+        return int(self.db.execute("SELECT COUNT(*) FROM outcome WHERE masked>0").fetchone()[0])
+
+    def _known(self, op: int) -> tuple[str, str, str, str]:
+        """Id, class, action and result of an operation, as known now."""
+        row = self.db.execute(
+            "SELECT COALESCE(NULLIF(o.sys_id,''), c.sys_id), c.class, c.action, COALESCE(o.result,'')"
+            " FROM change c LEFT JOIN outcome o ON o.op=c.op WHERE c.op=?",
+            (op,),
+        ).fetchone()
+        return row or ("", "", "", "")
+
+    # ── parcels ─────────────────────────────────────────────────────────────────────────────────
+
+    def parcel(self, batch: Batch) -> tuple[Parcel, list[Outcome]]:
+        """What is left of a batch to send, ids filled in; and what cannot be sent, with its cause."""
+        done = self.settled(batch.ops)
+        wanted = [op for op in batch.ops if op not in done]
+        ends = set(batch.ends)
+        changes = self.changes([*wanted, *batch.context])
+        items = {op: changes[op] for op in batch.items if op in changes and op not in done}
+        blocked: dict[int, Outcome] = {}
+        for op, change in list(items.items()):
+            cause = self._blocked_by(change, items)
+            if cause is None:
+                change.refs = {name: self._resolved(end) for name, end in change.refs.items()}
+            else:
+                blocked[op] = Outcome(op, "not_sent", code="needs-another", message=self._why(cause), cause=cause)
+                del items[op]
+        relations: list[Change] = []
+        known: dict[int, End] = {}
+        for op in batch.relations:
+            if op in done or op not in changes:
+                continue
+            change = changes[op]
+            cause = None
+            for end in change.pair:
+                if end.op in items:
+                    continue
+                resolved = self._resolved(end)
+                if not resolved.sys_id:
+                    cause = end.op
+                    break
+                known[end.op] = resolved
+            if cause is None:
+                relations.append(change)
+            else:
+                blocked[op] = Outcome(op, "not_sent", code="needs-another", message=self._why(cause), cause=cause)
+        context = [changes[op] for op in batch.context if op in changes]
+        parcel = Parcel(batch.data_source, list(items.values()), [], relations)
+        for op in ends - known.keys() - items.keys():
+            sys_id, class_name, _, _ = self._known(op)
+            if sys_id and any(op == end.op for change in relations for end in change.pair):
+                known[op] = End(op, "", "", sys_id, class_name)
+        parcel.ends = [known[op] for op in sorted(known)]
+        self._add_context(parcel, context, items)
+        return parcel, list(blocked.values())
+
+    def _add_context(self, parcel: Parcel, context: list[Change], items: dict[int, Change]) -> None:
+        have = {end.op for end in parcel.ends}
+        for change in context:
+            if not any(end.op in items for end in change.pair):
+                continue
+            for end in change.pair:
+                if end.op not in items and end.op not in have:
+                    have.add(end.op)
+                    parcel.context_ends.append(self._resolved(end))
+            parcel.context.append(change)
+
+    def _resolved(self, end: End) -> End:
+        if end.sys_id:
+            return end
+        sys_id, class_name, _, _ = self._known(end.op)
+        return end._replace(sys_id=sys_id, class_name=class_name or end.class_name)
+
+    def _blocked_by(self, change: Change, items: dict[int, Change]) -> int | None:
+        """The operation that had to be applied first and was not."""
+        needs = [end.op for end in change.refs.values() if not end.sys_id]
+        if change.host is not None and change.action == "create":
+            needs.append(change.host)
+        for op in needs:
+            if op not in items and not self._known(op)[0]:
+                return op
+        return None
+
+    def _why(self, cause: int) -> str:
+        row = self.changes([cause]).get(cause)
+        _, _, _, result = self._known(cause)
+        name = (row.key or row.type) if row else str(cause)
+        return f"it needs {name}, which is {result.replace('_', ' ') or 'not applied'}"

@@ -1,0 +1,84 @@
+"""The rows that were not applied, as a CSV a person can open.
+
+Cells that a spreadsheet would take for a formula get an apostrophe in front; this file is for reading, not for sending.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from syncengine.changes import Change
+from syncengine.execution.operations import Operations
+from syncengine.files import replacing
+from syncengine.transport.identification import ADVICE
+
+COLUMNS = ("result", "step", "action", "key", "code", "message", "advice", "file", "row", "line", "spec")
+NOT_APPLIED = ("rejected", "stale", "not_sent", "unknown")
+MOST_FIELDS = 60
+OURS = {
+    "stale": "somebody changed it since the plan: plan it anew",
+    "needs-another": "it follows from another row: look at that one",
+    "missing-endpoint": "plan the spec that makes the other record together with this one",
+    "end-rejected": "it follows from another row: look at that one",
+    "host-rejected": "it follows from another row: look at that one",
+    "two-keys-one-record": "two rows of the source are one record on the target: keep one of them",
+    "same-identity": "make the rows differ in what identifies them, or keep one of them",
+    "unclear": "settle it with: syncengine resume",
+}
+
+
+def advice(code: str) -> str:
+    """What a person can do about a row that was not applied."""
+    return ADVICE.get(code) or OURS.get(code, "")
+
+
+def not_applied(operations: Operations) -> Iterator[tuple[Change, str, str, str]]:
+    """Change, result, code and message of every operation that was wanted and is not on the target, in source order."""
+    for change, result, code, message in operations.unapplied():
+        yield change, result, code or change.code, message or change.message
+
+
+def write_rejects(operations: Operations, path: Path) -> int:
+    """Write the file; returns the number of rows, and writes none when there are none."""
+    fields: dict[str, None] = {}
+    total = 0
+    for change, _, _, _ in not_applied(operations):
+        total += 1
+        if len(fields) < MOST_FIELDS:
+            fields.update(dict.fromkeys(change.values))
+    if not total:
+        return 0
+    names = list(fields)[:MOST_FIELDS]
+    steps = operations.plan.header.steps
+    with replacing(path, "reject") as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(text)
+        writer.writerow([*COLUMNS, *names])
+        for change, result, code, message in not_applied(operations):
+            place = change.place
+            key = change.key or " → ".join(end.key for end in (change.parent, change.child) if end is not None)
+            row = [
+                result.replace("_", " "),
+                steps[change.step].name,
+                change.action,
+                key,
+                code,
+                message,
+                advice(code),
+                place.file if place else "",
+                place.row if place else "",
+                (place.line or "") if place else "",
+                change.spec or steps[change.step].position,
+                *(change.values.get(name, "") for name in names),
+            ]
+            writer.writerow([_inert(str(cell)) for cell in row])
+        text.detach()
+    return total
+
+
+def _inert(cell: str) -> str:
+    cell = "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in cell)
+    return f"'{cell}" if cell.lstrip("\"' ").startswith(("=", "+", "-", "@", "\t", "＝")) else cell

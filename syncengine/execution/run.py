@@ -1,0 +1,187 @@
+"""A run: one plan being applied, from its lock to its last word."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import filelock
+import orjson
+
+from syncengine.errors import Exit, LockedError, Problem, StaleError, worst
+from syncengine.execution.batch import BatchRunner
+from syncengine.execution.events import Event, RunFinished, RunStarted, Settling
+from syncengine.execution.journal import Journal, RunRow, State
+from syncengine.execution.local import Interrupted, LocalRunner
+from syncengine.execution.operations import Operations
+from syncengine.execution.rejects import write_rejects
+from syncengine.execution.summary import StepSummary, Summary
+from syncengine.files import private_directory, reach, replacing
+from syncengine.planning.plan_file import PlanFile, open_plan
+from syncengine.targets import Target
+from syncengine.transport.clock import Clock
+from syncengine.transport.reader import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """How a plan is to be applied."""
+
+    target: Target
+    writer: Writer
+    clock: Clock
+    permits: int
+    settle: float
+    stale_check: bool = True
+
+
+def lock_name(plan: PlanFile) -> str:
+    """One run per set of specs and target: what they have in common is the name of the lock."""
+    specs = sorted(one.name for one in plan.header.inputs if one.kind == "spec")
+    targets = sorted((one.kind, one.url) for one in plan.header.connections.values())
+    return hashlib.blake2b(orjson.dumps([specs, targets]), digest_size=12).hexdigest()
+
+
+@contextlib.contextmanager
+def locked(state: State, plan: PlanFile, run: str) -> Iterator[None]:
+    """Hold the lock of a plan's specs and target; raises LockedError, saying who holds it.
+
+    The lock is one of the operating system, so it goes with its process; the file beside it only says who it is.
+    """
+    place = private_directory(state.directory / "locks")
+    lock = filelock.FileLock(place / f"{lock_name(plan)}.lock", mode=0o600)
+    said = place / f"{lock_name(plan)}.json"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        try:
+            holder = orjson.loads(said.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            holder = {}
+        who = f"run {holder.get('run', '?')} (process {holder.get('pid', '?')} on {holder.get('host', '?')})"
+        raise LockedError(
+            Problem("locked", f"{who} is writing the same specs to the same target", fix="wait for it to end")
+        ) from None
+    try:
+        with replacing(said, "lock") as stream:
+            stream.write(orjson.dumps({"run": run, "pid": os.getpid(), "host": socket.gethostname()}))
+        reach("lock.taken")
+        yield
+    finally:
+        reach("lock.release")
+        said.unlink(missing_ok=True)
+        lock.release()
+
+
+def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str) -> PlanFile:
+    """Record a new run and keep its plan; raises StaleError when this plan was applied before."""
+    for earlier in state.runs():
+        if earlier.file_id == plan.seal.file_id and earlier.plan_hash == plan.seal.plan_hash:
+            doing = "was applied" if earlier.ended_at and earlier.exit in (0, int(Exit.PARTIAL)) else "was begun"
+            fix = "make a new plan" if doing == "was applied" else f"syncengine resume {earlier.id}"
+            raise StaleError(
+                Problem("applied-before", f"this plan {doing} by run {earlier.id}", place=str(plan.path), fix=fix)
+            )
+    kept = state.run_directory(run) / "plan"
+    with replacing(kept, "run") as stream, plan.path.open("rb") as source:
+        shutil.copyfileobj(source, stream, 1 << 20)
+    specs = ", ".join(one.name for one in plan.header.inputs if one.kind == "spec")
+    state.begin(
+        RunRow(
+            run,
+            product,
+            plan.seal.file_id,
+            plan.seal.plan_hash,
+            plan.header.environment,
+            specs,
+            started_at,
+            None,
+            None,
+            None,
+        )
+    )
+    reach("run.created")
+    return open_plan(kept)
+
+
+def execute(state: State, plan: PlanFile, run: str, doing: Doing, ended_at: str) -> Iterator[Event]:
+    """Apply what the journal of a run has not settled; the last event is RunFinished.
+
+    The run's lock must be held. Raises StateError when the journal is damaged; nothing is sent then.
+    """
+    journal = Journal(state, run)
+    started = doing.clock.now()
+    try:
+        known = journal.read()
+        with tempfile.TemporaryDirectory(prefix="syncengine-") as place, Interrupted() as interrupted:
+            operations = Operations(plan, Path(place) / "run.db")
+            settled = 0
+            for written in known.values():
+                operations.settle((written.outcomes or {}).values())
+                settled += len(written.outcomes or {})
+            yield RunStarted(run, operations.count_sent(), settled)
+            told: list[Settling] = []
+            runner = BatchRunner(
+                doing.target,
+                doing.writer,
+                journal,
+                doing.clock,
+                doing.settle,
+                stale_check=doing.stale_check,
+                settling=lambda batch, why, seconds: told.append(Settling(batch, why, seconds)),
+            )
+            local = LocalRunner(
+                operations, runner, known, doing.permits, most_errors=lambda sent: max(20, sent // 10), events=told
+            )
+            yield from local.run(interrupted)
+            summary = _summary(run, plan, operations, local)
+            summary.retries = doing.writer.retries
+            summary.seconds = round(doing.clock.now() - started, 2)
+            rejects = state.run_directory(run) / "rejects.csv"
+            if write_rejects(operations, rejects):
+                summary.rejects = str(rejects)
+            operations.close()
+        state.end(run, ended_at, int(summary.exit), _plain(summary))
+        reach("end")
+        yield RunFinished(run, summary.exit, summary)
+    finally:
+        journal.close()
+
+
+def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunner) -> Summary:
+    summary = Summary(run, plan.seal.plan_hash, plan.header.environment)
+    for step, action, result, number in operations.totals():
+        of = summary.steps.setdefault(plan.header.steps[step].name, StepSummary())
+        of.add("applied" if result == "unchanged" else result, action, number)
+    summary.unchanged = operations.count("unchanged")
+    summary.touched = operations.count("touched")
+    summary.requests = local.requests
+    summary.notes = dict(sorted(local.notes.items()))
+    if operations.masked():
+        summary.notes["fields refused by reconciliation rules"] = operations.masked()
+    summary.stopped = local.stop.exit
+    summary.problem = local.stop.problem
+    if operations.drifted:
+        summary.stopped = worst((summary.stopped, Exit.STALE))
+        summary.problem = summary.problem or Problem(
+            "drift",
+            f"{len(operations.drifted)} writes did something else than planned: somebody was faster; the step stopped",
+            fix="make a new plan and look at these records",
+        )
+    return summary
+
+
+def _plain(summary: Summary) -> dict[str, object]:
+    plain = asdict(summary)
+    plain["stopped"] = int(summary.stopped)
+    plain["exit"] = int(summary.exit)
+    if summary.problem is not None:
+        plain["problem"]["place"] = str(summary.problem.place)
+    return plain
