@@ -139,13 +139,16 @@ class OAuth:
         self._token = ""
         self._refresh = ""
         self._renew_at = float("-inf")
+        self._refused: Answer | None = None
 
     @property
     def who(self) -> str:
         return self._who
 
     def headers(self, ask: Ask) -> Mapping[str, str]:
-        with self._lock:  # whoever comes first fetches; the others wait and share
+        with self._lock:  # whoever comes first fetches; the others wait and share, the refusal, too
+            if self._refused is not None:
+                raise NoLoginError(self._refused)
             if self._clock.now() >= self._renew_at:
                 self._fetch(ask)
             return self._header()
@@ -216,7 +219,8 @@ class OAuth:
             found,
             "check client id, client secret, grant and scope",
         )
-        return Answer(Ending.NOT_SENT, status=0, problem=problem, is_final=True)
+        self._refused = Answer(Ending.NOT_SENT, status=0, problem=problem, is_final=True)
+        return self._refused
 
 
 def _life(expires_in: object) -> float:

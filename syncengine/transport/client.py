@@ -93,6 +93,7 @@ class Client:
         self._numbers = itertools.count(1)
         self._login = threading.Lock()
         self._refused: Answer | None = None
+        self._shown_login: Mapping[str, str] = {}
 
     def call(self, request: Request) -> Answer:
         """Send once, wait for the answer, and say how it ended. A refused login is tried once more, freshly."""
@@ -125,13 +126,20 @@ class Client:
             self._idle.pop().close()
 
     def _with_login(self, request: Request) -> tuple[Mapping[str, str] | None, Answer]:
+        if not self._shown_login:
+            self._learn_secrets()  # before the first byte: a token endpoint may echo what it was sent
         try:
             login = self._auth.headers(self._exchange)
         except NoLoginError as failed:
             return None, failed.answer
+        if login != self._shown_login:
+            self._learn_secrets()
+            self._shown_login = login
+        return login, self._exchange(request, login)
+
+    def _learn_secrets(self) -> None:
         for secret in self._auth.secrets():
             self.redactor.add(secret)
-        return login, self._exchange(request, login)
 
     def _once_more(self, request: Request, used: Mapping[str, str], answer: Answer) -> Answer:
         # One worker at a time: were all to repeat a wrong password at once, the account would be locked.

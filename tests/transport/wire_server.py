@@ -175,6 +175,21 @@ class Hours:
         return Clock(lambda: self.time, self.sleep, self._chance)
 
 
+class Haste(Hours):
+    """A clock that runs a thousand times too fast, for workers that sleep side by side."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.naps = []
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.now, lambda seconds: time.sleep(seconds / 1000), lambda: 0.5)
+
+    def now(self) -> float:
+        return 1000 + (time.monotonic() - self._began) * 1000
+
+
 @contextmanager
 def client_of(
     url: str,

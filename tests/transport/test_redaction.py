@@ -1,0 +1,76 @@
+"""No secret in any form, no control character, no flood."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncengine.transport.redaction import FOUND, MASK, Redactor, cut, escape
+
+LETTERS = st.characters(max_codepoint=0x2FF)
+FORMS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    quote,
+    quote_plus,
+    html.escape,
+    lambda secret: quote(secret, safe="").lower(),
+    lambda secret: base64.b64encode(secret.encode()).decode(),
+    lambda secret: base64.urlsafe_b64encode(secret.encode()).decode().rstrip("="),
+    lambda secret: base64.b64encode(f"ada:{secret}".encode()).decode(),
+    lambda secret: base64.b64encode(f"ad:{secret}:tail".encode()).decode(),
+    lambda secret: base64.b64encode(f"a:{secret}".encode()).decode(),
+    json.dumps,
+    lambda secret: json.dumps(secret, ensure_ascii=False).replace("/", "\\/"),
+    lambda secret: json.dumps(json.dumps(secret)),
+    lambda secret: secret.encode().hex(),
+]
+
+
+@pytest.mark.covers("SEC-02", "SEC-04")
+@given(secret=st.text(LETTERS, min_size=1, max_size=12), around=st.tuples(*[st.text(LETTERS, max_size=20)] * 2))
+def test_no_shown_text_contains_a_secret(secret: str, around: tuple[str, str]) -> None:
+    """Property: whatever stands around it, the secret is not in what is shown (a mask apart)."""
+    before, after = around
+    for form in FORMS:
+        shown = Redactor([secret]).show(before + form(secret) + after)
+        assert secret not in shown.replace(MASK, "") or set(secret) <= {"*"}
+        assert len(shown) <= FOUND
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_secret_is_masked(form: Callable[[str], str]) -> None:
+    secret = 'CANARY-7f3a/p+ss"w rdé'
+    shown = Redactor(["other", secret]).show(f"x {form(secret)} y", 400)
+    assert MASK in shown
+    for trace in ("CANARY", "7f3a", "Q0FOQVJZ", "NBTkFSWS", "DQU5BUl", "43414e"):
+        assert trace.lower() not in shown.lower()
+
+
+@given(st.text(max_size=400), st.integers(10, 200))
+def test_what_is_shown_is_one_short_printable_line(text: str, width: int) -> None:
+    shown = Redactor(["secret"]).show(text, width)
+    assert len(shown) <= width
+    assert len(shown.splitlines()) <= 1
+    assert not set(shown) & {chr(code) for code in (*range(32), *range(0x7F, 0xA0), 0x202E, 0x2066, 0x200B)}
+
+
+@pytest.mark.covers("SEC-43", "SEC-44")
+def test_control_characters_are_spelled() -> None:
+    assert escape("a\x1b]0;t\x07\nb\u202ec\u2028d") == "a\\x1b]0;t\\x07\\x0ab\\u202ec\\u2028d"
+
+
+def test_a_cut_shows_that_something_is_missing() -> None:
+    assert cut("x" * 81, 80) == "x" * 79 + "…"
+    assert cut("x" * 80, 80) == "x" * 80
+
+
+def test_a_secret_is_masked_before_the_cut() -> None:
+    assert "CANA" not in Redactor(["CANARY-secret"]).show("x" * 75 + "CANARY-secret")

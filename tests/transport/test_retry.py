@@ -1,0 +1,370 @@
+"""What is repeated, how long is waited, and when it ends."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wire_server import Got, Haste, Hours, client_of, error, hang_up, reply, serving
+
+from syncengine.transport.answer import Answer, Ending, Kind, Request
+from syncengine.transport.rate_limit import LONGEST_WAIT, Pace, Permits, asked_wait
+from syncengine.transport.retry import Patience, Purse, Repeater, may_repeat
+
+READ = Request("GET", "/api/now/table/cmdb_ci")
+WRITE = Request("POST", "/api/now/import/u_x", body=b"{}", kind=Kind.BARE)
+ASK = Request("POST", "/api/now/identifyreconcile/query", body=b"{}", kind=Kind.DRY)
+PROBE = "/api/now/table/sys_user"
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("ending", list(Ending))
+def test_only_what_is_harmless_is_repeated(kind: Kind, ending: Ending) -> None:
+    expected = ending in (Ending.NOT_SENT, Ending.THROTTLED) or (ending is Ending.UNKNOWN and not kind.is_write)
+    assert may_repeat(kind, Answer(ending)) is expected
+    assert not may_repeat(kind, Answer(ending, is_final=True))
+
+
+@pytest.mark.covers("NET-30", "NET-32")
+@pytest.mark.parametrize("request_", [READ, ASK])
+def test_a_read_is_repeated_until_it_succeeds(request_: Request) -> None:
+    hours = Hours()
+    with serving([error(500), error(502), reply(200, ""), reply()]) as server:
+        with client_of(server.url, hours=hours) as client:
+            repeater = Repeater(client)
+            assert repeater.call(request_).ending is Ending.DONE
+            assert (len(server.got), repeater.retries) == (4, 3)
+    assert hours.naps == [0.25, 0.5, 1.0]
+
+
+@pytest.mark.covers("NET-06", "NET-30")
+@pytest.mark.parametrize("kind", [Kind.KEYED, Kind.BARE])
+def test_an_unknown_write_is_never_repeated(kind: Kind) -> None:
+    with serving([error(500), reply()]) as server, client_of(server.url) as client:
+        assert Repeater(client).call(Request("POST", "/x", body=b"{}", kind=kind)).ending is Ending.UNKNOWN
+        assert len(server.got) == 1
+
+
+@pytest.mark.covers("NET-26", "NET-33")
+@pytest.mark.parametrize("request_", [READ, WRITE])
+def test_a_throttled_request_waits_as_told(request_: Request) -> None:
+    hours = Hours()
+    with serving([error(429, retry_after="5"), error(503, retry_after="7"), reply()]) as server:
+        with client_of(server.url, hours=hours) as client:
+            purse = Purse()
+            assert Repeater(client, purse).call(request_).ending is Ending.DONE
+    assert hours.naps == [5.0, 7.0]
+    assert purse.tokens == 500
+
+
+@pytest.mark.covers("NET-26")
+def test_one_waiting_worker_makes_all_wait() -> None:
+    """No request arrives between the 429 and the end of the wait."""
+    hours = Hours()
+    arrivals: list[float] = []
+    lock = threading.Lock()
+
+    def script(got: Got, sock: socket.socket) -> bytes:
+        with lock:
+            arrivals.append(hours.time)
+            first = len(arrivals) == 9
+        return error(429, retry_after="60") if first else reply()
+
+    with serving(script) as server, client_of(server.url, hours=hours, permits=1) as client:
+        repeater = Repeater(client)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: repeater.call(READ), range(40)))
+    assert {answer.ending for answer in answers} == {Ending.DONE}
+    assert sum(1 for at in arrivals if at == 1000.0) <= 17  # those already past the gate, at most one each
+    assert sum(1 for at in arrivals if 1000.0 < at < 1060.0) == 0
+
+
+@pytest.mark.covers("NET-28", "NET-33")
+def test_endless_throttling_ends_with_the_budget() -> None:
+    hours = Hours()
+    with serving(error(429, retry_after="3600")) as server, client_of(server.url, hours=hours) as client:
+        assert Repeater(client).call(WRITE).ending is Ending.THROTTLED
+        assert len(server.got) == 2
+    assert sum(hours.naps) == 900
+
+
+NOW = "Sun, 01 Mar 2026 12:00:00 GMT"
+
+
+@pytest.mark.covers("NET-27", "NET-28", "NET-46")
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry-after": "5"}, 5),
+        ({"retry-after": " 0 "}, 0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "Sun, 01 Mar 2026 12:00:30 GMT", "date": NOW}, 30),
+        ({"retry-after": "Sun, 01 Mar 2026 11:00:30 GMT", "date": NOW}, 0),
+        ({"retry-after": "Sun, 01 Mar 2026 12:00:30 GMT"}, None),
+        ({"retry-after": "Sun, 01 Mar 2036 12:00:30 GMT", "date": NOW}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e9"}, None),
+        ({"retry-after": "0x10"}, None),
+        ({"retry-after": "1_000"}, None),
+        ({"retry-after": "٣"}, None),
+        ({"retry-after": "garbage"}, None),
+        ({"retry-after": "315360000"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"x-ratelimit-reset": "1772366460", "date": NOW}, 60),
+        ({"x-ratelimit-reset": "1772366460"}, None),
+        ({"x-ratelimit-reset": "40"}, 40),
+        ({"retry-after": "9", "x-ratelimit-reset": "40"}, 9),
+        ({"retry-after": "garbage", "x-ratelimit-reset": "40"}, 40),
+        ({}, None),
+    ],
+)
+def test_a_wait_is_taken_only_when_it_makes_sense(headers: dict[str, str], expected: float | None) -> None:
+    assert asked_wait(headers) == expected
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["retry-after", "x-ratelimit-reset", "date"]),
+        st.text(st.characters(max_codepoint=255), max_size=40)
+        | st.floats().map(str)
+        | st.integers().map(str)
+        | st.floats(0, 4e9).map(lambda at: formatdate(at, usegmt=True)),
+    )
+)
+def test_every_wait_is_bounded(headers: dict[str, str]) -> None:
+    """Property: no header makes the sleep crash or last for ever."""
+    wait = asked_wait(headers)
+    assert wait is None or 0 <= wait <= LONGEST_WAIT
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1, exclude_max=True))
+def test_every_computed_wait_is_bounded(failures: int, chance: float) -> None:
+    patience = Patience()
+    assert 0 <= patience.wait(failures, chance) <= min(60.0, 0.5 * 2.0 ** min(failures, 30))
+
+
+@pytest.mark.covers("NET-01", "NET-02")
+def test_a_host_that_never_answered_is_given_up_soon() -> None:
+    hours = Hours()
+    with serving(reply()) as server:
+        url = server.url
+    with client_of(url, hours=hours) as client:
+        repeater = Repeater(client)
+        assert repeater.call(READ).ending is Ending.NOT_SENT
+        assert repeater.retries <= 5
+    assert sum(hours.naps) < 10
+
+
+@pytest.mark.covers("NET-02")
+def test_a_fault_that_ends_is_outlived() -> None:
+    hours = Hours()
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    with client_of(f"http://127.0.0.1:{port}", hours=hours) as client:
+        repeater = Repeater(client)
+        assert client.call(READ).ending is Ending.NOT_SENT
+
+        def open_late(seconds: float) -> None:
+            hours.naps.append(seconds)
+            hours.time += seconds
+            if len(hours.naps) == 2:
+                server = socket.create_server(("127.0.0.1", port))
+                threading.Thread(target=answer_once, args=(server,), daemon=True).start()
+
+        def answer_once(server: socket.socket) -> None:
+            sock, _ = server.accept()
+            sock.recv(4096)
+            sock.sendall(reply())
+            sock.close()
+            server.close()
+
+        hours.sleep = open_late  # type: ignore[method-assign]
+        client.clock = hours.clock
+        assert repeater.call(WRITE).ending is Ending.DONE
+
+
+def failing(rate: float, seed: int) -> object:
+    """A script in which each call fails with this probability, in one of three ways."""
+    chance, lock = random.Random(seed), threading.Lock()
+
+    def script(got: Got, sock: socket.socket) -> bytes | None:
+        with lock:
+            fails, way = chance.random() < rate, chance.randrange(3)
+        if not fails:
+            return reply()
+        if way == 0:
+            hang_up(sock)
+            return None
+        return error(500) if way == 1 else reply(502, "<html>", content_type="text/html")
+
+    return script
+
+
+def run(rate: float, calls: int, workers: int, seed: int = 1) -> tuple[int, int, int, int]:
+    """Calls that succeeded, requests that arrived, how many of them were looks, and repeated requests."""
+    chance, lock = random.Random(seed), threading.Lock()
+
+    def draw() -> float:
+        with lock:
+            return chance.random()
+
+    hours = Hours(draw)
+    stopped = threading.Event()
+    with serving(failing(rate, seed)) as server, client_of(server.url, hours=hours, permits=workers) as client:  # type: ignore[arg-type]
+        client.has_answered = True
+        repeater = Repeater(client)
+
+        def one(_: int) -> bool:
+            if stopped.is_set():
+                return False
+            is_done = repeater.call(READ).ending is Ending.DONE
+            if not is_done:
+                stopped.set()
+            return is_done
+
+        with ThreadPoolExecutor(workers) as pool:
+            done = sum(pool.map(one, range(calls)))
+        looks = sum(PROBE in got.target for got in server.got)
+        return done, len(server.got), looks, repeater.retries
+
+
+@pytest.mark.covers("NET-47")
+@pytest.mark.parametrize(("rate", "workers"), [(0.1, 4), (0.25, 4)])
+def test_a_shaky_server_is_outlived(rate: float, workers: int) -> None:
+    done, arrived, _, _ = run(rate, 600, workers)
+    assert done == 600
+    assert arrived <= 1.6 * done
+
+
+@pytest.mark.covers("NET-47")
+def test_a_failing_server_is_given_up() -> None:
+    done, arrived, _, _ = run(0.6, 2000, 4)
+    assert done < 2000
+    assert arrived <= 1000
+
+
+@pytest.mark.covers("NET-47")
+@pytest.mark.parametrize("workers", [1, 8])
+def test_a_dead_server_is_not_hammered(workers: int) -> None:
+    done, arrived, looks, retries = run(1.0, 2000, workers)
+    assert done == 0
+    assert retries - workers <= 100 + workers
+    assert arrived - looks <= 100 + 2 * workers
+    assert looks <= 40
+
+
+@pytest.mark.covers("NET-49")
+@pytest.mark.parametrize(("minutes", "ends_well"), [(5, True), (20, False)])
+@pytest.mark.parametrize("workers", [1, 6])
+def test_an_outage_is_sat_out_within_the_budget(minutes: int, ends_well: bool, workers: int) -> None:
+    hours = Haste()
+    began = [0.0]
+
+    def script(got: Got, sock: socket.socket) -> bytes | None:
+        if began[0] and hours.now() < began[0] + 60 * minutes:
+            hang_up(sock)
+            return None
+        return reply()
+
+    with serving(script) as server, client_of(server.url, hours=hours, permits=workers) as client:
+        repeater = Repeater(client)
+        assert repeater.call(READ).ending is Ending.DONE
+        began[0] = hours.now()
+        with ThreadPoolExecutor(workers) as pool:
+            endings = [answer.ending for answer in pool.map(lambda _: repeater.call(READ), range(workers))]
+        assert len(server.got) < 300
+    assert set(endings) == {Ending.DONE if ends_well else Ending.UNKNOWN}
+
+
+def test_a_request_that_alone_fails_does_not_wait_for_an_outage() -> None:
+    hours = Hours()
+
+    def script(got: Got, sock: socket.socket) -> bytes:
+        return reply() if PROBE in got.target else error(500)
+
+    with serving(script) as server, client_of(server.url, hours=hours) as client:
+        assert Repeater(client).call(READ).ending is Ending.UNKNOWN
+        assert len(server.got) == 13
+    assert sum(hours.naps) < 300
+
+
+def test_a_retry_that_succeeds_pays_back() -> None:
+    with serving([error(500), reply()]) as server, client_of(server.url) as client:
+        purse = Purse()
+        Repeater(client, purse).call(READ)
+        assert purse.tokens == 500
+
+
+@pytest.mark.covers("NET-29")
+def test_the_pace_keeps_to_a_quota_that_bites_late() -> None:
+    """A limit of 40 an hour that bites in bursts: in the long run at most one call in twenty is refused."""
+    hours = Hours()
+    window, refused, served = [1000.0, 0], [0], [0]
+
+    def script(got: Got, sock: socket.socket) -> bytes:
+        if hours.time >= window[0] + 3600:
+            window[:] = [hours.time, 0]
+        window[1] += 1
+        served[0] += 1
+        hours.time += 1
+        if window[1] <= 40:
+            return reply()
+        refused[0] += 1
+        ends_in = window[0] + 3600 - hours.time
+        return error(429, x_ratelimit_limit="40", x_ratelimit_reset=str(int(ends_in) + 1), x_ratelimit_rule="r")
+
+    with serving(script) as server, client_of(server.url, hours=hours, permits=2) as client:
+        patience = Patience(outage=7200)
+        repeater = Repeater(client, patience=patience)
+        for _ in range(400):
+            assert repeater.call(READ).ending is Ending.DONE
+    assert refused[0] <= 0.05 * served[0]
+
+
+@pytest.mark.covers("NET-29")
+def test_the_gate_closes_before_the_last_calls_of_a_window() -> None:
+    hours = Hours()
+    pace = Pace(hours.clock)
+    pace.learn(200, {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "50"}, 4)
+    pace.pass_gate()
+    assert hours.naps == [50]
+
+
+def test_no_more_is_in_flight_than_permitted() -> None:
+    now, peak, lock = [0], [0], threading.Lock()
+
+    def script(got: Got, sock: socket.socket) -> bytes:
+        with lock:
+            now[0] += 1
+            peak[0] = max(peak[0], now[0])
+        time.sleep(0.005)
+        with lock:
+            now[0] -= 1
+        return reply()
+
+    with serving(script) as server, client_of(server.url, permits=3) as client:
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(lambda _: client.call(READ), range(60)))
+        assert server.connections <= 3
+    assert peak[0] == 3
+
+
+def test_permits_shrink_under_complaints_and_come_back() -> None:
+    permits = Permits(4)
+    permits.tighten()
+    assert permits.allowed == 2
+    permits.tighten()
+    permits.tighten()
+    assert permits.allowed == 1
+    for _ in range(60):
+        permits.ease()
+    assert permits.allowed == 4
