@@ -106,6 +106,14 @@ class Manners(Protocol):
         """Whether this answer says that the request was thrown away."""
         ...
 
+    def is_cancelled(self, words: str) -> bool:
+        """Whether these words say that the request took longer than the service allows; less has to be asked."""
+        ...
+
+    def refusal(self, status: int, path: str) -> str:
+        """A better sentence for a refused request to this path, or empty."""
+        ...
+
     def page_advice(self, title: str) -> tuple[str, bool]:
         """What to do about a web page in place of data, and whether repeating is pointless."""
         ...

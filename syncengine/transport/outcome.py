@@ -163,10 +163,13 @@ def of_answer(request: Request, raw: Raw, manners: Manners) -> Verdict:
     is_well_formed = error is not None or (isinstance(data, dict) and "result" in data)
     words = _join(error.message, error.detail) if error else _shown_body(raw)
     code, message, fix = _refusal(status)
+    message = manners.refusal(status, request.path) or message
     if status == 429 or (status == 503 and "retry-after" in raw.headers and is_well_formed):
         return Verdict(Ending.THROTTLED, code, message, words, fix, data=data)
     if status in _REFUSALS and is_well_formed:
         return Verdict(Ending.REFUSED, code, message, words, fix, is_final=True, data=data)
+    if manners.is_cancelled(words):
+        return _cancelled(words, data)
     # A refusal in a strange form proves nothing about a write, but asking again gives the same.
     is_final = 400 <= status < 500 and status != 408
     return Verdict(Ending.UNKNOWN, code, message, words, fix, is_final=is_final, data=data)
@@ -191,14 +194,25 @@ def _success(request: Request, raw: Raw, manners: Manners) -> Verdict:
     try:
         data = parse(raw)
     except ValueError as damage:
+        words = raw.body[-_MESSAGE_WIDTH:].decode("utf-8", "backslashreplace")
+        if manners.is_cancelled(words):
+            return _cancelled(words)
         return Verdict(Ending.UNKNOWN, "not-json", f"the answer is not usable JSON: {damage}", _shown_body(raw))
     if not isinstance(data, (dict, list)):
         return Verdict(Ending.UNKNOWN, "not-json", "the answer is neither an object nor a list", _shown_body(raw))
     error = manners.error_in(data)
     if error is not None:
         words = _join(error.message, error.detail)
+        if manners.is_cancelled(words):
+            return _cancelled(words, data)
         return Verdict(Ending.UNKNOWN, "error-inside", "the answer holds an error beside its result", words, data=data)
     return Verdict(Ending.DONE, data=data)
+
+
+def _cancelled(words: str, data: Any = None) -> Verdict:
+    """The server stopped half way: a write may be half done, a read has to ask for less."""
+    message = "the server cancelled the request because it took too long"
+    return Verdict(Ending.UNKNOWN, "took-too-long", message, words, "ask for less at once", is_final=True, data=data)
 
 
 def _redirect(raw: Raw) -> Verdict:

@@ -35,6 +35,10 @@ class Reader:
         return self._client.host
 
     @property
+    def base_url(self) -> str:
+        return self._client.base_url
+
+    @property
     def retries(self) -> int:
         return self._repeater.retries
 

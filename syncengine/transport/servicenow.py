@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
+from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError, SourceError
 from syncengine.transport.answer import Answer, Request
 from syncengine.transport.reader import Reader
+from syncengine.transport.redaction import FOUND, cut, escape
 
 PAGE = 1000
 _URL_MOST = 2000
+_URL_REST = 150
+"""Parameter names and the limit."""
+_FIELDS_MOST = 900
 _IDS_AT_ONCE = 50
+_ASK_LESS = ("took-too-long", "not-json", "answer-too-large", "error-inside")
+"""What a page that is too large for one transaction looks like."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,79}", re.ASCII)
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,79}(\.[a-z][a-z0-9_]{0,79}){0,5}", re.ASCII)
 _SYS_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ID = re.compile(r"[0-9A-Za-z_.\-]{1,64}", re.ASCII)
 _OPERATORS = re.compile(r"[\^\n\r\x00]")
 
 
@@ -45,6 +52,19 @@ class ServiceNow:
         """202 without a body: more requests of one session than it takes, and this one was thrown away."""
         return status == 202 and not body.strip()
 
+    def is_cancelled(self, words: str) -> bool:
+        """The quota of one transaction ran out: as an error, beside a result, or behind a list that was cut off."""
+        return "maximum execution time" in words or "ransaction cancelled" in words
+
+    def refusal(self, status: int, path: str) -> str:
+        """Names the table that is meant."""
+        table = path.removeprefix("/api/now/table/").partition("/")[0] if path.startswith("/api/now/table/") else ""
+        if table and status == 404 and path.count("/") == 4:
+            return f"table {table} does not exist or is not visible to this user"
+        if table and status == 403:
+            return f"this user may not do this with table {table}"
+        return ""
+
     def page_advice(self, title: str) -> tuple[str, bool]:
         """What to do about a web page in place of data."""
         if "hibernat" in title.lower():
@@ -62,19 +82,27 @@ def table_path(table: str) -> str:
 
 
 def query_value(value: str) -> str:
-    """A value for an encoded query; ValueError where the language has no way to write it."""
-    if _OPERATORS.search(value):
-        raise ValueError(f"a value with ^ or a line break cannot be looked up: {value[:80]!r}")
+    """A value for an encoded query; SourceError where that language has no way to write it.
+
+    There is no escape: `^` starts the next condition, and what begins with `javascript:` is run by the server.
+    """
+    if _OPERATORS.search(value) or value.lstrip().lower().startswith("javascript:"):
+        raise _unsearchable(value, "a value with ^, a line break or javascript: cannot be searched for")
     return value
 
 
 def list_value(values: Iterable[str]) -> str:
-    """Values for `IN`; ValueError for a value with a comma, which would count as two."""
+    """Values for `IN`; SourceError also for a comma, which would make two values of one."""
     checked = [query_value(value) for value in values]
     for value in checked:
         if "," in value:
-            raise ValueError(f"a value with a comma cannot stand in a list: {value[:80]!r}")
+            raise _unsearchable(value, "a value with a comma cannot be searched for in a list")
     return ",".join(checked)
+
+
+def _unsearchable(value: str, message: str) -> SourceError:
+    fix = "look the record up by another column, or change the value in the source"
+    return SourceError(Problem("unsearchable-value", message, found=cut(escape(value), FOUND), fix=fix))
 
 
 def is_sys_id(text: str) -> bool:
@@ -82,56 +110,57 @@ def is_sys_id(text: str) -> bool:
 
 
 def table_rows(
-    reader: Reader, table: str, query: str = "", fields: Sequence[str] = (), *, page: int = PAGE
+    reader: Reader,
+    table: str,
+    query: str = "",
+    fields: Sequence[str] = (),
+    *,
+    page: int = PAGE,
+    on_hidden: Callable[[int], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Every row that the query gives, in order of sys_id.
 
     Pages follow the sys_id, so rows that come and go meanwhile shift nothing. Access rules are applied after the
-    limit: a short page is not the end, and `X-Total-Count` says how many rows there were to go through.
+    limit, so a short page is not the end; `X-Total-Count` says how much there is to go through. What was counted at
+    the start and not seen in the end is told to `on_hidden`.
     """
-    if "ORDERBY" in query:
-        raise ValueError("rows are read in the order of sys_id; the query has its own ORDERBY")
-    if "^NQ" in query:
-        raise ValueError("a query with ^NQ cannot be read in pages")
+    if "ORDERBY" in query or "^NQ" in query:
+        raise ValueError(f"a query with ORDERBY or ^NQ cannot be read in pages: {query!r}")
     path = table_path(table)
-    last, size, seen_before = "", page, 0
+    last, size, offset, seen = "", page, 0, 0
+    counted: int | None = None
     while True:
-        clauses = [query] if query else []
-        if last:
-            clauses.append(f"sys_id>{last}")
+        clauses = [clause for clause in (query, f"sys_id>{last}" if last else "") if clause]
         params = _params("^".join([*clauses, "ORDERBYsys_id"]), fields, size)
+        if offset:
+            params["sysparm_offset"] = str(offset)
         try:
             answer = reader.get(path, params)
         except RemoteError as error:
-            if size > 1 and error.problems[0].code in ("error-inside", "not-json"):
-                size = max(1, size // 2)  # the quota for one transaction ran out: ask for less
-                continue
-            raise
-        rows = _rows(answer, path)
+            if size == 1 or error.problems[0].code not in _ASK_LESS:
+                raise
+            size //= 2
+            continue
+        rows, total = _rows(answer, path), _total(answer)
+        counted = total if counted is None else counted
         for row in rows:
-            if not is_sys_id(row.get("sys_id", "")) or row["sys_id"] <= last:
+            here = row.get("sys_id", "")
+            # A few records that ship with an instance have ids that are no hex; their order is the database's.
+            if not _ID.fullmatch(here) or (here <= last and is_sys_id(here) and is_sys_id(last)):
                 raise _damaged(answer, path, f"rows out of order after sys_id {last or '(start)'}")
-            last = row["sys_id"]
+            last = here
+            seen += 1
             yield row
-        total = _total(answer)
-        if total is None:
-            if len(rows) < size:
-                return
-        elif total <= size:
-            return
-        elif not rows:
-            # A whole page was hidden by access rules; the next one begins at an id that cannot be seen.
-            seen_before += 1
-            yield from _by_offset(reader, path, clauses, fields, size, total)
-            return
-
-
-def _by_offset(
-    reader: Reader, path: str, clauses: list[str], fields: Sequence[str], size: int, total: int
-) -> Iterator[dict[str, Any]]:
-    for offset in range(size, total, size):
-        params = _params("^".join([*clauses, "ORDERBYsys_id"]), fields, size)
-        yield from _rows(reader.get(path, {**params, "sysparm_offset": str(offset)}), path)
+        if rows:
+            offset = 0
+            if total is not None and len(rows) >= total:
+                break
+        elif total is None or offset + size >= total:
+            break
+        else:
+            offset += size  # a whole page hidden by access rules: the next one begins at an id that cannot be seen
+    if on_hidden is not None and counted is not None and seen < counted:
+        on_hidden(counted - seen)
 
 
 def rows_by_ids(
@@ -141,9 +170,14 @@ def rows_by_ids(
     path = table_path(table)
     wanted = sorted(set(ids))
     for one in wanted:
-        if not is_sys_id(one):
-            raise ValueError(f"not a sys_id: {one!r}")
-    room = _URL_MOST - len(path) - len(",".join(fields)) - 250
+        if not _ID.fullmatch(one):
+            place = f"GET {path}"
+            raise RemoteError(
+                Problem("unexpected-answer", "not a sys_id", place, cut(escape(one), FOUND)), effect=NOTHING_WRITTEN
+            )
+    if len(",".join(fields)) > _FIELDS_MOST:
+        fields = ()  # naming them leaves no room for ids; all columns are the smaller evil
+    room = _URL_MOST - len(reader.base_url) - len(path) - len(",".join(fields)) - _URL_REST
     at_once = max(1, min(_IDS_AT_ONCE, room // 33))
     for start in range(0, len(wanted), at_once):
         some = wanted[start : start + at_once]

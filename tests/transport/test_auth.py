@@ -179,9 +179,12 @@ def test_a_token_endpoint_that_echoes_is_masked() -> None:
         return error(400, "bad request", got.body.decode())
 
     hours = Hours()
-    with serving(echo) as server, client_of(server.url, oauth(hours), hours=hours) as client:
-        with pytest.raises(AuthError) as caught:
-            Reader(client).get("/api/now/table/cmdb_ci")
+    with (
+        serving(echo) as server,
+        client_of(server.url, oauth(hours), hours=hours) as client,
+        pytest.raises(AuthError) as caught,
+    ):
+        Reader(client).get("/api/now/table/cmdb_ci")
     assert "bad request" in repr(caught.value.problems)
     assert "CANARY" not in repr(caught.value.problems)
 

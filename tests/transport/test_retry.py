@@ -36,11 +36,11 @@ def test_only_what_is_harmless_is_repeated(kind: Kind, ending: Ending) -> None:
 @pytest.mark.parametrize("request_", [READ, ASK])
 def test_a_read_is_repeated_until_it_succeeds(request_: Request) -> None:
     hours = Hours()
-    with serving([error(500), error(502), reply(200, ""), reply()]) as server:
-        with client_of(server.url, hours=hours) as client:
-            repeater = Repeater(client)
-            assert repeater.call(request_).ending is Ending.DONE
-            assert (len(server.got), repeater.retries) == (4, 3)
+    answers = [error(500), error(502), reply(200, ""), reply()]
+    with serving(answers) as server, client_of(server.url, hours=hours) as client:
+        repeater = Repeater(client)
+        assert repeater.call(request_).ending is Ending.DONE
+        assert (len(server.got), repeater.retries) == (4, 3)
     assert hours.naps == [0.25, 0.5, 1.0]
 
 
@@ -56,10 +56,10 @@ def test_an_unknown_write_is_never_repeated(kind: Kind) -> None:
 @pytest.mark.parametrize("request_", [READ, WRITE])
 def test_a_throttled_request_waits_as_told(request_: Request) -> None:
     hours = Hours()
-    with serving([error(429, retry_after="5"), error(503, retry_after="7"), reply()]) as server:
-        with client_of(server.url, hours=hours) as client:
-            purse = Purse()
-            assert Repeater(client, purse).call(request_).ending is Ending.DONE
+    answers = [error(429, retry_after="5"), error(503, retry_after="7"), reply()]
+    with serving(answers) as server, client_of(server.url, hours=hours) as client:
+        purse = Purse()
+        assert Repeater(client, purse).call(request_).ending is Ending.DONE
     assert hours.naps == [5.0, 7.0]
     assert purse.tokens == 500
 
