@@ -365,10 +365,13 @@ def test_an_empty_202_was_dropped() -> None:
 
 
 @pytest.mark.covers("NET-37")
-def test_an_error_beside_a_result_wins() -> None:
-    body = '{"result": [{"a": 1}], "error": {"message": "Transaction cancelled: maximum execution time exceeded"}}'
-    answer = once(reply(body=body))
-    assert (answer.ending, code(answer)) == (Ending.UNKNOWN, "error-inside")
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [("Transaction cancelled: maximum execution time exceeded", "took-too-long"), ("Something broke", "error-inside")],
+)
+def test_an_error_beside_a_result_wins(message: str, expected: str) -> None:
+    answer = once(reply(body=f'{{"result": [{{"a": 1}}], "error": {{"message": "{message}"}}}}'))
+    assert (answer.ending, code(answer)) == (Ending.UNKNOWN, expected)
 
 
 @pytest.mark.covers("NET-38")
