@@ -99,11 +99,7 @@ class Client:
         """Send once, wait for the answer, and say how it ended. A refused login is tried once more, freshly."""
         if self._refused is not None:
             return self._still_refused(request)
-        self.pace.pass_gate()
-        with self.permits.one():
-            used, answer = self._with_login(request)
-            if answer.status == 401 and used is not None:
-                answer = self._once_more(request, used, answer)
+        answer = self._in_turn(request)
         if answer.ending is Ending.THROTTLED:
             if answer.wait is None:
                 self.permits.tighten()
@@ -113,6 +109,17 @@ class Client:
             self.has_answered = True
             self.pace.learn(answer.status, answer.headers, self.permits.most)
         return answer
+
+    def _in_turn(self, request: Request) -> Answer:
+        while True:
+            self.pace.wait()
+            with self.permits.one():
+                if not self.pace.enter():
+                    continue  # somebody was told to wait while this worker waited for its permit
+                used, answer = self._with_login(request)
+                if answer.status == 401 and used is not None:
+                    answer = self._once_more(request, used, answer)
+                return answer
 
     def is_alive(self) -> bool:
         """One cheap read, past the gate: whether the server answers as itself."""

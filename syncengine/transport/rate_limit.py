@@ -121,24 +121,33 @@ class Pace:
         with self._lock:
             self._opens_at = max(self._opens_at, self._clock.now() + seconds)
 
-    def pass_gate(self) -> None:
+    def wait(self) -> None:
         """Wait until the gate is open."""
         while (left := self._left()) > 0:
             self._clock.sleep(left)
 
+    def enter(self) -> bool:
+        """Count one request in; False when the gate has closed in the meantime."""
+        with self._lock:
+            is_open = self._closed_for() <= 0
+            self._spent += is_open
+            return is_open
+
     def _left(self) -> float:
         with self._lock:
-            now = self._clock.now()
-            if now < self._opens_at:
-                return self._opens_at - now
-            if self._quota is not None:
-                if now >= self._window_ends:
-                    # A fresh window. Its length is not announced; an hour is what such limits are counted by.
-                    self._spent, self._window_ends = 0, now + 3600.0
-                if self._spent >= self._quota:
-                    return self._window_ends - now
-                self._spent += 1
-            return 0.0
+            return self._closed_for()
+
+    def _closed_for(self) -> float:
+        now = self._clock.now()
+        if now < self._opens_at:
+            return self._opens_at - now
+        if self._quota is not None:
+            if now >= self._window_ends:
+                # A fresh window. Its length is not announced; an hour is what such limits are counted by.
+                self._spent, self._window_ends = 0, now + 3600.0
+            if self._spent >= self._quota:
+                return self._window_ends - now
+        return 0.0
 
     def learn(self, status: int, headers: Mapping[str, str], in_flight: int) -> None:
         """Note what an answer says about the quota."""

@@ -192,16 +192,21 @@ def rows_by_ids(
 def find_rows(
     reader: Reader, table: str, where: Iterable[tuple[str, str]], fields: Sequence[str] = (), *, most: int = 100
 ) -> list[dict[str, Any]]:
-    """The rows where all these columns have exactly these values, at most `most`."""
-    clauses = []
-    for name, value in where:
+    """The rows where all these columns have exactly these values, at most `most`.
+
+    The instance ignores letter case, so what it finds is compared once more.
+    """
+    clauses, wanted = [], dict(where)
+    for name, value in wanted.items():
         if not _FIELD.fullmatch(name):
             raise ValueError(f"not a column name: {name!r}")
         clauses.append(f"{name}={query_value(value)}" if value else f"{name}ISEMPTY")
     if not clauses:
         raise ValueError("a look-up needs at least one column")
     path = table_path(table)
-    return _rows(reader.get(path, _params("^".join([*clauses, "ORDERBYsys_id"]), fields, most)), path)
+    names = [*fields, *wanted] if fields else ()
+    rows = _rows(reader.get(path, _params("^".join([*clauses, "ORDERBYsys_id"]), names, most)), path)
+    return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
 
 
 def _params(query: str, fields: Sequence[str], limit: int) -> dict[str, str]:

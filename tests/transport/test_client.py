@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import socket
 import ssl
+import threading
 import time
 from pathlib import Path
 
@@ -144,6 +146,38 @@ def test_a_proxy_that_refuses_is_named(said: bytes) -> None:
         assert proxy.got[0].method == "CONNECT"
         assert b"authorization" not in bytes(proxy.received).lower()
     assert (answer.ending, code(answer)) == (Ending.NOT_SENT, "proxy-refused")
+
+
+@pytest.mark.covers("SEC-15")
+def test_a_proxy_sees_no_credentials(authority: Authority) -> None:
+    """The tunnel carries TLS only; and a proxy that dies after the tunnel stood leaves a write unknown."""
+    seen = bytearray()
+    with serving([reply(), reply()], authority.context()) as server:
+
+        def tunnel(got: Got, sock: socket.socket) -> None:
+            with socket.create_connection(("127.0.0.1", server.port)) as onward:
+                sock.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=pump, args=(onward, sock))
+                back.start()
+                pump(sock, onward)
+                back.join()
+
+        def pump(source: socket.socket, sink: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    seen.extend(data)
+                    sink.sendall(data)
+            with contextlib.suppress(OSError):
+                sink.shutdown(socket.SHUT_WR)
+
+        with serving(tunnel) as proxy:
+            with client_of(server.url, proxy=proxy.url, ca_bundle=authority.bundle) as client:
+                assert client.call(WRITE).ending is Ending.DONE
+                assert client.call(WRITE).ending is Ending.DONE
+            assert [got.method for got in proxy.got] == ["CONNECT"]
+        assert server.got[0].headers["authorization"]
+    assert b"uthorization" not in seen
+    assert b"uthorization" not in proxy.received
 
 
 def test_plain_http_takes_no_proxy() -> None:

@@ -193,6 +193,12 @@ def test_a_value_is_written_as_it_is_or_refused(value: str) -> None:
     assert "\n" not in value
 
 
+def test_letter_case_counts_in_a_look_up() -> None:
+    rows = [{"sys_id": sys_id(number), "name": name} for number, name in enumerate(["web", "Web", "web"])]
+    with reading(reply(body=json.dumps({"result": rows}))) as (reader, _):
+        assert find_rows(reader, "u_x", [("name", "web")]) == [rows[0], rows[2]]
+
+
 def test_a_comma_cannot_stand_in_a_list() -> None:
     assert list_value(["a", "b c"]) == "a,b c"
     with pytest.raises(SourceError):
