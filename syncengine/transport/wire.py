@@ -156,6 +156,7 @@ class Wire(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext, proxy: str = "") -> None:
         self._context = context
         self._proxies = {"https": proxy} if proxy else {}
+        self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
@@ -172,6 +173,24 @@ class Wire(HTTPAdapter):
     ) -> tuple[Any, Any]:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
         return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """The one pool there is; looking it up anew costs a tenth of a call."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        return self._pool
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:  # noqa: ARG002
+        """Path and query: a proxy is only ever tunnelled through."""
+        return request.path_url
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:  # noqa: ARG002
+        """Only what is needed: no cookies are taken out of it, no reason, no history."""
+        response = Response()
+        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
+        return response
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to do per request: the context checks, and it was made once."""
