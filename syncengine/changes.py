@@ -200,6 +200,8 @@ class Batch:
     items: tuple[int, ...]
     ends: tuple[int, ...]
     relations: tuple[int, ...]
+    context: tuple[int, ...] = ()
+    """Identifying relations that stay as they are, needed to ask for (not to write) the dependents among the items."""
 
     @property
     def ops(self) -> tuple[int, ...]:
@@ -215,6 +217,9 @@ class Parcel:
     items: list[Change]
     ends: list[End]
     relations: list[Change]
+    context: list[Change] = field(default_factory=list)
+    """Relations that exist and are needed to find the dependents among the items, with `context_ends`."""
+    context_ends: list[End] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -261,6 +266,8 @@ class StepInfo:
     wave: int = 0
     settings: Mapping[str, bool] = field(default_factory=dict)
     position: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Where the spec says each field, as `file:line:column`."""
 
 
 @dataclass(frozen=True, slots=True)

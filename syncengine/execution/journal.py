@@ -67,9 +67,9 @@ class RunRow:
     environment: str
     specs: str
     started_at: str
-    ended_at: str | None
-    exit: int | None
-    summary: dict[str, Any] | None
+    ended_at: str | None = None
+    exit: int | None = None
+    summary: dict[str, Any] | None = None
 
 
 class State:

@@ -16,6 +16,7 @@ from syncengine.planning.lines import batch_from_json, batch_to_json, change_fro
 from syncengine.planning.plan_file import PlanFile
 
 _MARKS = 400
+_WITHOUT_OUTCOME = "CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END"
 
 
 class Operations:
@@ -114,7 +115,7 @@ class Operations:
     def unapplied(self) -> Iterator[tuple[Change, str, str, str]]:
         """Operations that were wanted and not applied: change, result, code, message; refused rows of the plan, too."""
         cursor = self.db.cursor().execute(
-            "SELECT c.line, COALESCE(o.result, CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END),"
+            f"SELECT c.line, COALESCE(o.result, {_WITHOUT_OUTCOME}),"
             " COALESCE(o.code,''), COALESCE(o.message,'') FROM change c LEFT JOIN outcome o ON o.op=c.op"
             " WHERE (c.sent=1 AND COALESCE(o.result,'')<>'applied') OR c.action='rejected' ORDER BY c.op"
         )
@@ -123,10 +124,10 @@ class Operations:
 
     def totals(self) -> Iterator[tuple[int, str, str, int]]:
         """How many operations of each step and action have which result."""
+        result = f"COALESCE(o.result, {_WITHOUT_OUTCOME})"
         yield from self.db.execute(
-            "SELECT c.step, c.action,"
-            " COALESCE(o.result, CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END), COUNT(*) FROM change c LEFT JOIN outcome o ON o.op=c.op WHERE c.sent=1 OR c.action='rejected'"
-            " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            f"SELECT c.step, c.action, {result}, COUNT(*) FROM change c LEFT JOIN outcome o ON o.op=c.op"
+            " WHERE c.sent=1 OR c.action='rejected' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
 
     def count(self, action: str) -> int:

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import orjson
 from syncengine.errors import Exit, LockedError, Problem, StaleError, worst
 from syncengine.execution.batch import BatchRunner
 from syncengine.execution.events import Event, RunFinished, RunStarted, Settling
-from syncengine.execution.journal import Journal, RunRow, State
+from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
 from syncengine.execution.rejects import write_rejects
@@ -93,25 +93,13 @@ def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str)
     with replacing(kept, "run") as stream, plan.path.open("rb") as source:
         shutil.copyfileobj(source, stream, 1 << 20)
     specs = ", ".join(one.name for one in plan.header.inputs if one.kind == "spec")
-    state.begin(
-        RunRow(
-            run,
-            product,
-            plan.seal.file_id,
-            plan.seal.plan_hash,
-            plan.header.environment,
-            specs,
-            started_at,
-            None,
-            None,
-            None,
-        )
-    )
+    header = plan.header
+    state.begin(RunRow(run, product, plan.seal.file_id, plan.seal.plan_hash, header.environment, specs, started_at))
     reach("run.created")
     return open_plan(kept)
 
 
-def execute(state: State, plan: PlanFile, run: str, doing: Doing, ended_at: str) -> Iterator[Event]:
+def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable[[], str]) -> Iterator[Event]:
     """Apply what the journal of a run has not settled; the last event is RunFinished.
 
     The run's lock must be held. Raises StateError when the journal is damaged; nothing is sent then.
@@ -122,10 +110,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, ended_at: str)
         known = journal.read()
         with tempfile.TemporaryDirectory(prefix="syncengine-") as place, Interrupted() as interrupted:
             operations = Operations(plan, Path(place) / "run.db")
-            settled = 0
-            for written in known.values():
-                operations.settle((written.outcomes or {}).values())
-                settled += len(written.outcomes or {})
+            settled = _restore(operations, known)
             yield RunStarted(run, operations.count_sent(), settled)
             told: list[Settling] = []
             runner = BatchRunner(
@@ -148,11 +133,24 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, ended_at: str)
             if write_rejects(operations, rejects):
                 summary.rejects = str(rejects)
             operations.close()
-        state.end(run, ended_at, int(summary.exit), _plain(summary))
+        state.end(run, wall(), int(summary.exit), _plain(summary))
         reach("end")
         yield RunFinished(run, summary.exit, summary)
     finally:
         journal.close()
+
+
+def _restore(operations: Operations, known: dict[int, Written]) -> int:
+    """Take over what an earlier part of the run settled; what was unclear or not sent is open again."""
+    settled = 0
+    for written in known.values():
+        outcomes = list((written.outcomes or {}).values())
+        final = [outcome for outcome in outcomes if outcome.result not in ("unknown", "not_sent")]
+        if any(outcome.result == "unknown" for outcome in outcomes):
+            written.intent = written.intent or {}
+        operations.settle(final)
+        settled += len(final)
+    return settled
 
 
 def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunner) -> Summary:

@@ -18,11 +18,10 @@ SENT = "(a.action IN ('create','update','reclassify','retire') OR (a.action='tou
 class Batches:
     """Makes the batches of a workspace whose answers are final."""
 
-    def __init__(self, ws: Workspace, steps: Sequence[StepInfo], limit: int, *, pin: bool) -> None:
+    def __init__(self, ws: Workspace, steps: Sequence[StepInfo], limit: int) -> None:
         self.ws = ws
         self.steps = steps
         self.limit = limit
-        self.pin = pin
         self.number = 0
 
     def all(self) -> Iterator[Batch]:
@@ -53,23 +52,22 @@ class Batches:
 
     def _batch(self, packed: list[Part], wave: int) -> Batch:
         items: list[int] = []
-        ends: list[int] = []
+        ends: dict[int, None] = {}
         relations: list[int] = []
-        source = ""
+        context: list[int] = []
         for part in packed:
             sent = self._sent([change.op for change in part.items])
             here = set(sent)
             items.extend(sent)
-            source = source or self.steps[part.items[0].step].data_source
-            for op, parent, child in self._unit_relations(part, here):
-                relations.append(op)
-                ends.extend(end for end in (parent, child) if end not in here and end not in ends)
-            if not self.pin:
-                ends.extend(host for host in part.companions if host not in here and host not in ends)
-        wanted = set(items)
-        ends = [end for end in ends if end not in wanted]
-        self._touch(ends)
-        return self._numbered(wave, source, items, ends, relations)
+            for op, parent, child, is_new in self._unit_relations(part, here):
+                if is_new:
+                    relations.append(op)
+                    ends.update((end, None) for end in (parent, child) if end not in here)
+                else:
+                    context.append(op)
+        source = self.steps[packed[0].items[0].step].data_source
+        self._touch(list(ends))
+        return self._numbered(wave, source, items, list(ends), relations, context)
 
     def _sent(self, ops: list[int]) -> list[int]:
         marks = ",".join("?" * len(ops))
@@ -77,8 +75,8 @@ class Batches:
         sent = {row[0] for row in rows}
         return [op for op in ops if op in sent]
 
-    def _unit_relations(self, part: Part, here: set[int]) -> Iterator[tuple[int, int, int]]:
-        """Identifying relations of the part: new ones, and those that a new dependent needs."""
+    def _unit_relations(self, part: Part, here: set[int]) -> Iterator[tuple[int, int, int, bool]]:
+        """Identifying relations of the part: new ones, and those by which a dependent that is sent is found."""
         if len(part.items) + len(part.companions) < 2:
             return
         present = {change.op for change in part.items}
@@ -88,10 +86,10 @@ class Batches:
         )
         for op, parent, child, in_unit, action in self.ws.rows(sql, (part.unit,)):
             dependent = parent if in_unit == 1 else child
-            if dependent not in present or action == "rejected":
-                continue
-            if action == "relate" or (not self.pin and dependent in here):
-                yield op, parent, child
+            if dependent in present and action == "relate":
+                yield op, parent, child, True
+            elif dependent in here and action == "unchanged":
+                yield op, parent, child, False
 
     def _relations(self, wave: int) -> Iterator[Batch]:
         rows = self.ws.rows(
@@ -125,7 +123,15 @@ class Batches:
             [(op,) for op in ends],
         )
 
-    def _numbered(self, wave: int, source: str, items: list[int], ends: list[int], relations: list[int]) -> Batch:
-        batch = Batch(self.number, wave, source, tuple(items), tuple(ends), tuple(relations))
+    def _numbered(
+        self,
+        wave: int,
+        source: str,
+        items: list[int],
+        ends: list[int],
+        relations: list[int],
+        context: list[int] | None = None,
+    ) -> Batch:
+        number = self.number
         self.number += 1
-        return batch
+        return Batch(number, wave, source, tuple(items), tuple(ends), tuple(relations), tuple(context or ()))

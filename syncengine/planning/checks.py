@@ -180,3 +180,14 @@ def doubled_native_keys(ws: Workspace, steps: Sequence[StepInfo]) -> list[tuple[
         )
         found += [(str(key), steps[first].name, steps[second].name) for key, first, second in rows]
     return found
+
+
+def foreign_ends(ws: Workspace, steps: Sequence[StepInfo], name: str) -> int:
+    """How many records of nobody's in this plan are touched as ends of a step's relations."""
+    number = next(index for index, step in enumerate(steps) if step.name == name)
+    found = ws.one(
+        "SELECT COUNT(*) FROM record r WHERE r.origin<>0 AND r.is_end=1 AND EXISTS"
+        " (SELECT 1 FROM link l WHERE l.step=? AND (l.parent=r.op OR l.child=r.op))",
+        (number,),
+    )
+    return int(found)

@@ -6,11 +6,15 @@ all that lives in it) has a number.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 import orjson
 
+from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.planning.workspace import FOUND, PLANNED, REFERENCE, Workspace
-from syncengine.transport.instance import Instance, find_rows
+from syncengine.transport.instance import ClassInfo, Instance, find_rows
 from syncengine.transport.reader import Reader
 
 
@@ -33,6 +37,45 @@ def resolve(ws: Workspace, instance: Instance, reader: Reader) -> None:
     _hosts(ws)
     _forget_unused(ws)
     _units(ws)
+
+
+def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> None:
+    """Refuse classes and columns that the instance does not have: it would ignore them without a word.
+
+    Raises SpecError with all of them.
+    """
+    problems = []
+    for number, step in enumerate(steps):
+        used = "SELECT class, json_group_array(DISTINCT j.key) FROM record, json_each(body, '$[0]') j WHERE step=?"
+        for class_name, names in list(ws.rows(f"{used} GROUP BY class", (number,))):
+            info = instance.describe(class_name)
+            if info is None:
+                problems.append(
+                    Problem(
+                        "unknown-class",
+                        f'the instance has no class "{class_name}", or this user may not see it',
+                        step.position,
+                        found=class_name,
+                        fix="use the name of a table below cmdb_ci, as in its class manager",
+                    )
+                )
+                continue
+            for name in sorted(orjson.loads(names)):
+                if info.columns and name not in info.columns:
+                    problems.append(_unknown_column(name, info, step))
+    if problems:
+        raise SpecError(problems, effect=NOTHING_WRITTEN)
+
+
+def _unknown_column(name: str, info: ClassInfo, step: StepInfo) -> Problem:
+    near = difflib.get_close_matches(name, info.columns, 1)
+    return Problem(
+        "unknown-field",
+        f'{info.name} has no column "{name}"',
+        step.fields.get(name, step.position),
+        found=name,
+        fix=f'did you mean "{near[0]}"?' if near else f"see the columns of {info.name} on the instance",
+    )
 
 
 def _find(ws: Workspace, reader: Reader) -> None:

@@ -27,11 +27,15 @@ class Bound:
     floor: int = 0
     said: str = ""
     position: str = ""
+    of_rows: bool = False
+    """The share is one of the rows read, not of the records owned."""
 
-    def limit(self, owned: int) -> int | None:
+    def limit(self, owned: int, rows: int) -> int | None:
         """The number it means; None where it does not apply (a share of nothing)."""
         if self.percent is None:
             return self.number
+        if self.of_rows:
+            return int(rows * self.percent / 100)
         if not owned:
             return None
         return max(self.floor, int(owned * self.percent / 100))
@@ -72,7 +76,7 @@ def judge(
         bound = bounds.get(guard)
         if bound is None:
             continue
-        limit = bound.limit(counts.owned)
+        limit = bound.limit(counts.owned, counts.rows)
         count = found[guard]
         if limit is None or count <= limit:
             continue

@@ -116,6 +116,7 @@ def batch_to_json(batch: Batch) -> dict[str, Any]:
         "items": batch.items,
         "ends": batch.ends,
         "relations": batch.relations,
+        "context": batch.context,
     }
 
 
@@ -128,4 +129,5 @@ def batch_from_json(line: dict[str, Any]) -> Batch:
         tuple(line["items"]),
         tuple(line["ends"]),
         tuple(line["relations"]),
+        tuple(line["context"]),
     )

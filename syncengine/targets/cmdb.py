@@ -89,15 +89,19 @@ class CmdbTarget(Target):
             index[change.op] = len(items)
             ops.append(change.op)
             items.append(self._item(change, pin=pin))
-        for end in parcel.ends:
-            index[end.op] = len(items)
-            ops.append(end.op)
-            items.append(_end_item(end))
+        # A dependent that is pinned needs no host; one that has to be found does (best-practices-id-reconcile).
+        ends = parcel.ends if pin else [*parcel.ends, *parcel.context_ends]
+        for end in ends:
+            if end.op not in index:
+                index[end.op] = len(items)
+                ops.append(end.op)
+                items.append(_end_item(end))
+        linked = parcel.relations if pin else [*parcel.relations, *parcel.context]
         relations = []
-        for change in parcel.relations:
+        for change in linked:
             parent, child = change.pair
             relations.append({"parent": index[parent.op], "child": index[child.op], "type": change.type})
-        return {"items": items, "relations": relations}, ops, [change.op for change in parcel.relations]
+        return {"items": items, "relations": relations}, ops, [change.op for change in linked]
 
     def _item(self, change: Change, *, pin: bool) -> dict[str, Any]:
         step = self.steps[change.step]

@@ -1,0 +1,162 @@
+"""`syncengine apply`: do exactly what a plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from syncengine import __version__
+from syncengine.cli import connect, places
+from syncengine.cli.complaints import complain
+from syncengine.cli.plan import parse_waivers
+from syncengine.cli.progress import follow, progress
+from syncengine.errors import NOTHING_SENT, NOTHING_WRITTEN, Exit, Problem, SpecError, StaleError, SyncError, UnsafeError
+from syncengine.execution.journal import State
+from syncengine.execution.run import begin, locked
+from syncengine.execution.summary import Summary
+from syncengine.pipeline import apply_plan
+from syncengine.planning.guards import refusals
+from syncengine.planning.plan_file import PlanFile, open_plan
+from syncengine.reports import find
+from syncengine.spec.model import Project
+from syncengine.transport.clock import Clock
+
+
+@click.command(name="apply")
+@click.argument("plan_path", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--env", "env_name", metavar="NAME", help="The environment's file of this project, if it has another name now.")
+@places.env_file_option
+@click.option("--plan-hash", metavar="H", help="Refuse any plan but the one with this hash.")
+@click.option("--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, for runs by hand.")
+@click.option("--no-stale-check", is_flag=True, help="Do not ask the target again before sending.")
+@places.permits_option
+@places.format_option
+def command(
+    plan_path: Path,
+    yes: bool,
+    env_name: str | None,
+    env_file: Path | None,
+    plan_hash: str | None,
+    allow: tuple[str, ...],
+    no_stale_check: bool,
+    permits: int | None,
+    form: str,
+) -> int:
+    """Do exactly what a plan says.
+
+    Needs the plan and the credentials; neither specs nor sources. Just before a batch is sent, the target is asked
+    again: what somebody changed in the meantime is not sent, and told. An interrupted run goes on with resume.
+
+    \b
+    syncengine apply today.plan                     shows it and asks
+    syncengine apply today.plan --yes               for CI, after review
+    syncengine apply today.plan --yes --plan-hash H only if it is the plan that was reviewed
+    """
+    plan = open_plan(plan_path)
+    if plan_hash is not None and not (len(plan_hash) >= 12 and plan.seal.plan_hash.startswith(plan_hash)):
+        raise StaleError(
+            Problem(
+                "another-plan",
+                "this is not the plan with that hash",
+                str(plan_path),
+                found=plan.seal.plan_hash,
+                fix="apply the file that was reviewed",
+            )
+        )
+    check_guards(plan, allow)
+    if not yes:
+        if form == "human":
+            for line in find("human").of_plan(plan, details=20):
+                click.echo(line)
+        if not click.get_text_stream("stdin").isatty():
+            raise SpecError(Problem("not-confirmed", "nobody is there to ask", "syncengine apply", fix="add --yes"))
+        click.confirm("Do this?", abort=True)
+    return applied(places.project(), plan, env_name, env_file, permits, form, stale_check=not no_stale_check)
+
+
+def check_guards(plan: PlanFile, allow: Sequence[str]) -> None:
+    """Refuse a plan that a guard refused, unless exactly its count is waived now."""
+    waivers = parse_waivers(allow)
+    manifest = plan.manifest
+    for index, guard in enumerate(manifest.guards):
+        short = guard.guard.removeprefix("max_")
+        names = (f"{guard.step}.{short}", f"{guard.step.rsplit('.', 1)[-1]}.{short}")
+        if guard.state == "refused" and any(waivers.get(name) == guard.count for name in names):
+            manifest.guards[index] = type(guard)(
+                guard.step, guard.guard, guard.count, guard.limit, guard.owned, "waived", guard.said
+            )
+    if manifest.is_refused:
+        raise UnsafeError(refusals(manifest, {step.name: step.position for step in plan.header.steps}))
+
+
+def applied(
+    project: Project,
+    plan: PlanFile,
+    env_name: str | None,
+    env_file: Path | None,
+    permits: int | None,
+    form: str,
+    *,
+    stale_check: bool,
+) -> int:
+    """Begin a run of a plan and see it to its end; returns the exit class."""
+    state = State(connect.state_directory(project))
+    run = places.run_name()
+    try:
+        with locked(state, plan, run):
+            env = connect.environment(project, env_name or plan.header.environment, env_file)
+            with connect.opened(project, env, [], permits=permits) as connected, progress("Applying") as shown:
+                connect.same_system(plan, connected)
+                kept = begin(state, plan, run, places.wall(), __version__)
+                clock = Clock()
+                events = apply_plan(state, kept, run, connected, clock, places.wall, stale_check=stale_check)
+                finished = follow(events, shown)
+    finally:
+        state.close()
+    return told(finished.summary, form)
+
+
+def told(summary: Summary, form: str) -> int:
+    """Report a run on stdout, and what is left to do on stderr; returns the exit class."""
+    for line in find(form).of_run(summary):
+        click.echo(line)
+    error = complaint(summary)
+    if error is not None:
+        complain(error)
+    return int(summary.exit)
+
+
+def complaint(summary: Summary) -> SyncError | None:
+    """What is left of a run, as one error with its effect line; None when everything is done."""
+    if summary.exit is Exit.OK:
+        return None
+    rejected, stale, unknown = (summary.total(name) for name in ("rejected", "stale", "unknown"))
+    unsent, done, all_of_it = summary.total("not_sent"), summary.total("applied"), summary.operations
+    problems = [summary.problem] if summary.problem else []
+    resume = f"syncengine resume {summary.run}"
+    rows = f"Rows not applied: {summary.rejects}" if summary.rejects else ""
+    if unknown:
+        problems.append(Problem("unclear", f"{unknown} writes were never answered", f"run {summary.run}", fix=resume))
+        effect = f"The outcome of {unknown} writes is unknown; they were not repeated. Settle them with: {resume}"
+    elif stale:
+        problems.append(
+            Problem("stale", f"{stale} records were changed on the target since the plan", rows, fix="plan them anew")
+        )
+        effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent; make a new plan"
+    elif summary.stopped is not Exit.OK:
+        effect = (
+            f"{done} of {all_of_it} operations are applied and recorded; continue with: {resume}"
+            if done
+            else NOTHING_WRITTEN if rejected else NOTHING_SENT
+        )
+        if not problems:
+            problems.append(Problem("stopped", "the run was interrupted", f"run {summary.run}", fix=resume))
+    else:
+        problems.append(Problem("rejected", f"{rejected} rows were refused", rows, fix="correct them, then plan anew"))
+        effect = f"{rejected + unsent} of {all_of_it} rows were rejected; the rest is applied. {rows}"
+    error = SyncError(problems, effect=effect)
+    error.exit = summary.exit
+    return error

@@ -1,0 +1,80 @@
+"""Problems as people read them: code and sentence, place, what was found, what to do, and one effect line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from syncengine.errors import Exit, Problem, SyncError
+
+MOST = 50
+FOUND_WIDTH = 80
+MESSAGE_WIDTH = 160
+
+
+def visible(text: str) -> str:
+    """Foreign text on one line, control characters spelled out; a line of output is always one line."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def paint(text: str, color: str) -> str:
+    """Colour on a terminal that wants it."""
+    wants = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(text, fg=color, bold=True) if wants else text
+
+
+def lines(problems: Iterable[Problem], effect: str = "") -> Iterable[str]:
+    """Five parts each: at most fifty problems, then how many more there are."""
+    listed = list(problems)
+    for problem in listed[:MOST]:
+        color = "red" if problem.severity == "error" else "yellow"
+        message = visible(problem.message)
+        message = message if len(message) <= MESSAGE_WIDTH else message[: MESSAGE_WIDTH - 1] + "…"
+        yield f"{paint(f'{problem.severity}[{problem.code}]', color)}: {message}"
+        if problem.place:
+            yield f"  at {visible(str(problem.place))}"
+        if problem.found:
+            yield f"  found: {visible(problem.found)[:FOUND_WIDTH]}"
+        if problem.fix:
+            first, *rest = problem.fix.splitlines()
+            yield f"  fix: {visible(first)}"
+            yield from (f"       {visible(line)}" for line in rest)
+    if len(listed) > MOST:
+        yield f"and {len(listed) - MOST} more"
+    if effect:
+        yield f"  effect: {effect}"
+
+
+def complain(error: SyncError) -> None:
+    """Say on stderr what is wrong."""
+    for line in lines(error.problems, error.effect):
+        click.echo(line, err=True)
+
+
+def crashed(error: BaseException) -> int:
+    """Write what happened to a private file, without values, and say where; returns the exit class."""
+    path = Path(f"syncengine-crash-{secrets.token_hex(4)}.txt")
+    frames = traceback.extract_tb(error.__traceback__)
+    report = [f"{type(error).__name__}", *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)]
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as stream:
+            stream.write("\n".join(report) + "\n")
+        where = str(path)
+    except OSError:
+        where = "nowhere: the disk refused it"
+    problem = Problem(
+        "bug",
+        f"syncengine itself broke ({type(error).__name__})",
+        f"crash report: {where}",
+        fix="if a run was going on:  syncengine status;  then report this with the file (it holds no data)",
+    )
+    for line in lines([problem], "Unknown; what was sent is in the journal: syncengine status"):
+        click.echo(line, err=True)
+    return int(Exit.BUG)

@@ -1,0 +1,119 @@
+"""Environments opened: the built-in sandbox as a child process, or the instance that a file names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from syncengine.credentials import Secret
+from syncengine.errors import Problem, SpecError, StaleError
+from syncengine.pipeline import Connected
+from syncengine.planning.plan import Identity
+from syncengine.planning.plan_file import PlanFile
+from syncengine.spec import load_environment
+from syncengine.spec.model import Connection, Environment, Project
+from syncengine.transport.auth import Auth, BasicAuth
+from syncengine.transport.client import Client
+from syncengine.transport.clock import Clock
+from syncengine.transport.reader import Writer
+from syncengine.transport.retry import Purse
+from syncengine.transport.servicenow import ServiceNow
+
+SANDBOX = "sandbox"
+SANDBOX_SETTLE = 2.0
+STATE = ".syncengine"
+
+
+def state_directory(project: Project) -> Path:
+    """Where a project keeps what it must remember."""
+    return project.root / STATE
+
+
+def environment(project: Project, name: str, file: Path | None) -> Environment:
+    """The environment of a name; `sandbox` is built in unless the project has a file for it."""
+    own = project.root / "environments" / f"{name}.yaml"
+    if name == SANDBOX and file is None and not own.exists():
+        return Environment(SANDBOX, None, {})
+    return load_environment(project, name, file)
+
+
+@contextlib.contextmanager
+def opened(
+    project: Project, env: Environment, seeds: Sequence[Path], *, permits: int | None = None, clock: Clock | None = None
+) -> Iterator[Connected]:
+    """The one connection of an environment, open; a sandbox is started when none is there."""
+    if not env.connections:
+        with _sandbox(project, seeds, permits, clock) as connected:
+            yield connected
+        return
+    of_kind = [one for one in env.connections.values() if one.kind == "servicenow"]
+    if len(of_kind) != 1:
+        raise SpecError(
+            Problem("connections", f"environment {env.name} needs exactly one servicenow connection", str(env.file or ""))
+        )
+    yield _open(of_kind[0], permits, clock)
+
+
+@contextlib.contextmanager
+def _sandbox(project: Project, seeds: Sequence[Path], permits: int | None, clock: Clock | None) -> Iterator[Connected]:
+    from syncengine.sandbox.process import attach  # noqa: PLC0415  # only the sandbox's users pay for it
+
+    with attach(state_directory(project) / SANDBOX, seeds=list(seeds)) as running:
+        auth = BasicAuth(running.user, lambda: running.password)
+        client = Client(
+            running.url, auth, ServiceNow(), permits=permits or 4, ca_bundle=running.ca, clock=clock or Clock()
+        )
+        identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
+        yield Connected("servicenow", identity, Writer(client, purse=Purse()), permits or 4, SANDBOX_SETTLE, True, True)
+        client.close()
+
+
+def _open(connection: Connection, permits: int | None, clock: Clock | None) -> Connected:
+    user = connection.auth.user
+    auth: Auth = BasicAuth(user.reveal() if isinstance(user, Secret) else user, connection.auth.password.reveal)
+    client = Client(
+        connection.url,
+        auth,
+        ServiceNow(),
+        permits=permits or connection.permits,
+        ca_bundle=connection.ca_bundle,
+        proxy=os.environ.get("HTTPS_PROXY", ""),
+        clock=clock or Clock(),
+    )
+    identity = Identity("servicenow", connection.url.rstrip("/"), auth.who)
+    return Connected(
+        connection.name,
+        identity,
+        Writer(client, purse=Purse()),
+        permits or connection.permits,
+        connection.settle,
+        connection.pin,
+        connection.source_info,
+    )
+
+
+def same_system(plan: PlanFile, connected: Connected) -> None:
+    """Refuse a plan that was made for another system; raises StaleError naming what differs."""
+    planned = plan.header.connections.get(connected.name)
+    if planned is None:
+        planned = next(iter(plan.header.connections.values()))
+    differs = [
+        f"{name}: planned for {before}, now {now}"
+        for name, before, now in zip(("kind", "system", "user"), _said(planned), _said(connected.identity), strict=True)
+        if before != now
+    ]
+    if differs:
+        raise StaleError(
+            Problem(
+                "another-system",
+                f"the plan was made for another system ({'; '.join(differs)})",
+                str(plan.path),
+                fix=f"make it anew:  syncengine plan --env {plan.header.environment}",
+            )
+        )
+
+
+def _said(identity: Identity) -> tuple[str, str, str]:
+    return identity.kind, identity.url, identity.user

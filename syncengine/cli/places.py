@@ -1,0 +1,90 @@
+"""What the commands share: the project, the wall clock, run names, seeds of the sandbox."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from syncengine.errors import Problem, SpecError
+from syncengine.spec import find_project
+from syncengine.spec.model import Project, Spec
+
+ENV_HELP = "Environment: environments/NAME.yaml of the project; `sandbox` needs no file."
+
+env_option = click.option("--env", "env_name", default="sandbox", show_default=True, metavar="NAME", help=ENV_HELP)
+env_file_option = click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the environment from this file instead.",
+)
+permits_option = click.option("--permits", type=click.IntRange(1, 64), help="Requests in flight at once (default: 4).")
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["human", "json", "markdown"]),
+    default="human",
+    show_default=True,
+    help="How it is told on stdout.",
+)
+paths_argument = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+
+
+def project() -> Project:
+    """The project of the working directory."""
+    return find_project(Path.cwd())
+
+
+def wall() -> str:
+    """The time of day, for people: UTC, to the second."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def today() -> str:
+    """The date that templates see as `run.date`."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d")
+
+
+def run_name() -> str:
+    """A new run's name: sorts by time, and is short enough to type."""
+    return dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
+
+
+def spec_paths(of: Project, paths: Sequence[Path]) -> list[Path]:
+    """What to plan: the paths given, or everything the project names."""
+    if paths:
+        missing = [path for path in paths if not path.exists()]
+        if missing:
+            raise SpecError(
+                [
+                    Problem("no-such-path", f"there is no {path}", str(path), fix="name a spec file or a folder of specs")
+                    for path in missing
+                ]
+            )
+        return list(paths)
+    return of.spec_paths()
+
+
+def seeds(of: Project, specs: Sequence[Spec]) -> list[Path]:
+    """Seed files for the built-in sandbox: the project's, and one beside the specs that are planned."""
+    folders = [of.root, *(path for spec in specs for path in _folders(of.root, (of.root / spec.path).parent))]
+    found = [folder / "sandbox" / "seed.yaml" for folder in dict.fromkeys(folders)]
+    return [path for path in found if path.is_file()]
+
+
+def _folders(root: Path, folder: Path) -> list[Path]:
+    """The folder and those above it, up to the project."""
+    chain = [folder]
+    while folder != root and folder.parent != folder and root in folder.parents:
+        folder = folder.parent
+        chain.append(folder)
+    return list(reversed(chain))
+
+
+def is_terminal() -> bool:
+    """Whether progress may be drawn."""
+    return click.get_text_stream("stderr").isatty() and not os.environ.get("CI")

@@ -1,0 +1,120 @@
+"""`syncengine plan`: ask the target what would change, and write that down."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from syncengine import __version__
+from syncengine.cli import connect, places
+from syncengine.cli.progress import progress
+from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, UnsafeError
+from syncengine.pipeline import Planning, make_plan
+from syncengine.planning.guards import WAIVABLE, refusals
+from syncengine.planning.plan_file import PlanFile
+from syncengine.reports import ALL, find
+from syncengine.spec import load_specs, references
+from syncengine.spec.model import Spec
+
+DETAILS = 20
+
+
+@click.command(name="plan")
+@places.paths_argument
+@places.env_option
+@places.env_file_option
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan here, for apply.")
+@click.option("--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, e.g. servers.creates=312.")
+@click.option("--detailed-exitcode", is_flag=True, help="Answer 2 when something would change.")
+@click.option("--all", "everything", is_flag=True, help=f"Write out every operation, not {DETAILS} of a kind.")
+@places.permits_option
+@places.format_option
+def command(
+    paths: tuple[Path, ...],
+    env_name: str,
+    env_file: Path | None,
+    out: Path | None,
+    allow: tuple[str, ...],
+    detailed_exitcode: bool,
+    everything: bool,
+    permits: int | None,
+    form: str,
+) -> int:
+    """Ask the target what would change, and write that down.
+
+    Reads the sources, asks the target's own rules about every record (nothing is written there), and shows what
+    apply would do. PATHS are spec files or folders; without any, all specs of the project.
+
+    \b
+    syncengine plan                             against the sandbox
+    syncengine plan specs/cmdb --env dev -o p1  save it, for: syncengine apply p1
+    syncengine plan --format markdown           for a review comment
+    """
+    with tempfile.TemporaryDirectory(prefix="syncengine-") as place:
+        path = out or Path(place) / "plan"
+        plan, problems = planned(paths, env_name, env_file, allow, permits, path)
+        for line in find(form).of_plan(plan, details=ALL if everything else DETAILS):
+            click.echo(line)
+        if plan.manifest.is_refused:
+            raise UnsafeError(problems, effect=NOTHING_WRITTEN)
+        if out is not None and form == "human":
+            click.echo(f"\nWritten to {out}. Do it with:\n  syncengine apply {out}")
+        return int(Exit.CHANGES if detailed_exitcode and plan.manifest.changes else Exit.OK)
+
+
+def planned(
+    paths: Sequence[Path],
+    env_name: str,
+    env_file: Path | None,
+    allow: Sequence[str],
+    permits: int | None,
+    path: Path,
+) -> tuple[PlanFile, list[Problem]]:
+    """Make a plan at `path`; returns it with what its guards refuse."""
+    project = places.project()
+    waivers = parse_waivers(allow)
+    specs = load_specs(project, places.spec_paths(project, paths))
+    others = references(project, specs)
+    env = connect.environment(project, env_name, env_file)
+    seeds = places.seeds(project, [*specs, *others])
+    with connect.opened(project, env, seeds, permits=permits) as connected, progress("Planning") as shown:
+        of = Planning(
+            project,
+            env,
+            specs,
+            others,
+            connected,
+            __version__,
+            places.today(),
+            places.wall(),
+            waivers,
+            shown.add,
+        )
+        plan = make_plan(of, path)
+    return plan, refusals(plan.manifest, _positions(specs))
+
+
+def _positions(specs: Sequence[Spec]) -> dict[str, str]:
+    return {step.full_name: str(step.position) for spec in specs for step in spec.steps.values()}
+
+
+def parse_waivers(allow: Sequence[str]) -> dict[str, int]:
+    """`STEP.GUARD=N` as a mapping; raises SpecError for what is no waiver."""
+    waivers: dict[str, int] = {}
+    for text in allow:
+        name, _, number = text.partition("=")
+        guard = name.rpartition(".")[2]
+        if guard not in WAIVABLE or not number.isdigit() or "." not in name:
+            raise SpecError(
+                Problem(
+                    "waiver",
+                    f"--allow {text} is not STEP.GUARD=N",
+                    "syncengine plan",
+                    fix=f"guards that can be waived: {', '.join(WAIVABLE)}; N is the number that the plan shows",
+                )
+            )
+        waivers[name] = int(number)
+    return waivers

@@ -1,0 +1,42 @@
+"""`syncengine resume`: go on with a run that was interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from syncengine.cli import connect, places
+from syncengine.cli.apply import told
+from syncengine.cli.progress import follow, progress
+from syncengine.cli.show import run_named
+from syncengine.execution.run import locked
+from syncengine.pipeline import apply_plan
+from syncengine.planning.plan_file import open_plan
+from syncengine.transport.clock import Clock
+
+
+@click.command(name="resume")
+@click.argument("run", required=False)
+@places.env_file_option
+@places.permits_option
+@places.format_option
+def command(run: str | None, env_file: Path | None, permits: int | None, form: str) -> int:
+    """Go on with a run that was interrupted: RUN, or the newest one that has not ended well.
+
+    Reads the journal: what has a result is done; what was sent without one is looked for on the target and sent again
+    only if it is not there; the rest is asked about again and sent.
+    """
+    project = places.project()
+    state, row = run_named(project, run)
+    try:
+        plan = open_plan(state.run_directory(row.id) / "plan")
+        with locked(state, plan, row.id):
+            env = connect.environment(project, plan.header.environment, env_file)
+            with connect.opened(project, env, [], permits=permits) as connected, progress("Resuming") as shown:
+                connect.same_system(plan, connected)
+                events = apply_plan(state, plan, row.id, connected, Clock(), places.wall)
+                finished = follow(events, shown)
+    finally:
+        state.close()
+    return told(finished.summary, form)

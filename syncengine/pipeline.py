@@ -1,0 +1,182 @@
+"""READ THIS FIRST: the whole flow, top to bottom.
+
+    specs ──▶ rows ──▶ records ──▶ workspace ──▶ asked ──▶ checked ──▶ batches ──▶ plan file
+    plan file ──▶ operations ──▶ batches sent, wave by wave ──▶ outcomes ──▶ summary
+
+`make_plan` reads, maps, asks and writes a plan; it holds a Reader, which cannot write to a target. `apply_plan` does
+what a plan says; it needs neither specs nor sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncengine.changes import StepInfo
+from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
+from syncengine.execution import run as running
+from syncengine.execution.events import Event
+from syncengine.execution.journal import State
+from syncengine.planning import checks, gather, guards
+from syncengine.planning.asking import Asking
+from syncengine.planning.batches import Batches
+from syncengine.planning.compose import Composer, count
+from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
+from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
+from syncengine.planning.rows import Reading, read_steps
+from syncengine.planning.workspace import Workspace, workspace
+from syncengine.spec.model import Environment, Project, Spec
+from syncengine.targets import find
+from syncengine.targets.cmdb import CmdbTarget
+from syncengine.transport.clock import Clock
+from syncengine.transport.instance import Instance
+from syncengine.transport.reader import Reader, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection that is open: who is there, and how to talk to it."""
+
+    name: str
+    identity: Identity
+    writer: Writer
+    permits: int
+    settle: float
+    pin: bool
+    source_info: bool
+
+    @property
+    def reader(self) -> Reader:
+        """The half that cannot write."""
+        return self.writer
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Everything a plan is made from."""
+
+    project: Project
+    environment: Environment
+    specs: Sequence[Spec]
+    references: Sequence[Spec]
+    """Specs that are not planned but referred to."""
+    connected: Connected
+    product: str
+    run_date: str
+    made_at: str
+    waivers: Mapping[str, int] = field(default_factory=dict)
+    progress: Callable[[str, int], None] = lambda _what, _number: None
+
+
+def make_plan(of: Planning, path: Path) -> PlanFile:
+    """Make a plan and write it to `path`; a plan that a guard refuses is written, too, and says so.
+
+    Raises SpecError, SourceError, AuthError, RemoteError; nothing was written to the target then or otherwise.
+    """
+    with workspace() as ws:
+        instance = Instance(of.connected.reader)
+        reading = read_steps(of.specs, of.references, of.connected.name, of.environment, of.run_date, ws, of.progress)
+        _refuse_doubled_keys(ws, reading)
+        gather.check_classes(ws, instance, reading.steps)
+        gather.resolve(ws, instance, of.connected.reader)
+        gather.missing_ends(ws)
+        target = CmdbTarget(reading.steps, pin=of.connected.pin, source_info=of.connected.source_info)
+        _own(ws, target, of, reading.steps)
+        _ask(ws, target, of, reading.steps)
+        notes = _check(ws, instance, reading.steps)
+        return _write(ws, of, reading, notes, target.batch_limit, path)
+
+
+def _refuse_doubled_keys(ws: Workspace, reading: Reading) -> None:
+    doubled = checks.doubled_native_keys(ws, reading.steps)
+    if doubled:
+        problems = [
+            Problem(
+                "doubled-native-key",
+                f'the native key "{key}" is written by {first} and by {second} under one data source',
+                next(step.position for step in reading.steps if step.name == second),
+                fix='tell them apart, e.g.  native_key: "disk-{{ ... }}"  in one of the steps',
+            )
+            for key, first, second in doubled
+        ]
+        raise SpecError(problems, effect=NOTHING_WRITTEN)
+
+
+def _own(ws: Workspace, target: CmdbTarget, of: Planning, steps: Sequence[StepInfo]) -> None:
+    """Note which records each step has written before: guards and adoption count from them."""
+    for number, step in enumerate(steps):
+        if step.kind == "cmdb":
+            rows = ((number, owned.key, owned.sys_id) for owned in target.owned(step, of.connected.reader))
+            ws.db.executemany("INSERT INTO owned VALUES(?,?,?)", rows)
+
+
+def _ask(ws: Workspace, target: CmdbTarget, of: Planning, steps: list[StepInfo]) -> None:
+    asking = Asking(
+        ws, target, of.connected.reader, steps, of.connected.permits, lambda number: of.progress("asked", number)
+    )
+    for wave in range(max((step.wave for step in steps), default=0) + 1):
+        asking.records(wave)
+    checks.merged_by_the_target(ws)
+    checks.one_record_two_keys(ws)
+    asking.relations()
+
+
+def _check(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> list[Note]:
+    checks.new_records_that_are_one(ws, instance)
+    checks.rejected_hosts(ws)
+    checks.adopt(ws, steps)
+    return checks.unidentifiable(ws, instance, steps)
+
+
+def _write(
+    ws: Workspace, of: Planning, reading: Reading, notes: list[Note], limit: int, path: Path
+) -> PlanFile:
+    steps = reading.steps
+    batches = list(Batches(ws, steps, limit).all())
+    manifest = Manifest(waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=len(batches))
+    for step in steps:
+        if step.name in reading.planned:
+            rows, filtered = reading.counted[step.name]
+            owned = ws.one("SELECT COUNT(*) FROM owned WHERE step=?", (steps.index(step),))
+            manifest.counts[step.name] = StepCounts(rows=rows, filtered=filtered, owned=owned)
+    header = Header(
+        product=of.product,
+        environment=of.environment.name,
+        connections={of.connected.name: of.connected.identity},
+        inputs=reading.inputs,
+        steps=tuple(steps),
+    )
+    composer = Composer(ws, steps)
+    with write_plan(path) as writer:
+        writer.header(header)
+        for change in composer.changes():
+            count(manifest.counts, change, steps)
+            writer.change(change)
+        for batch in batches:
+            writer.batch(batch)
+        for name, counts in manifest.counts.items():
+            found = guards.counted(counts, reading.bad_rows.get(name, 0), checks.foreign_ends(ws, steps, name))
+            bounds = {**guards.DEFAULTS, **reading.bounds.get(name, {})}
+            manifest.guards += guards.judge(name, counts, found, bounds, of.waivers)
+        writer.manifest(manifest)
+        writer.close(of.made_at)
+    return open_plan(path)
+
+
+def apply_plan(
+    state: State,
+    plan: PlanFile,
+    run: str,
+    connected: Connected,
+    clock: Clock,
+    wall: Callable[[], str],
+    *,
+    stale_check: bool = True,
+) -> Iterator[Event]:
+    """Do what is left of a plan; events as they happen, RunFinished last. The caller holds the lock of the run."""
+    steps = plan.header.steps
+    kind = find(steps[0].kind) if steps else CmdbTarget
+    target = kind(steps, pin=connected.pin, source_info=connected.source_info)
+    how = running.Doing(target, connected.writer, clock, connected.permits, connected.settle, stale_check=stale_check)
+    yield from running.execute(state, plan, run, how, wall)

@@ -1,0 +1,212 @@
+"""Sources read and mapped into the workspace, step by step, with what a plan has to remember of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from syncengine.changes import BadRow, Row, StepInfo
+from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError, SpecError
+from syncengine.mapping import Mapper
+from syncengine.mapping.lookups import Tables
+from syncengine.mapping.mapper import Made
+from syncengine.planning import graph
+from syncengine.planning.guards import DEFAULTS, Bound
+from syncengine.planning.plan import Input, Note
+from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
+from syncengine.sources import Digest
+from syncengine.spec import open_source
+from syncengine.spec.model import GUARDS, Environment, Limit, Spec, Step
+
+BLOCK = 500
+MOST_PROBLEMS = 200
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read, for the plan's header and its guards."""
+
+    steps: list[StepInfo] = field(default_factory=list)
+    planned: set[str] = field(default_factory=set)
+    inputs: tuple[Input, ...] = ()
+    counted: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Rows and filtered rows of each step."""
+    bad_rows: dict[str, int] = field(default_factory=dict)
+    bounds: dict[str, dict[str, Bound]] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+
+def read_steps(
+    specs: Sequence[Spec],
+    references: Sequence[Spec],
+    connection: str,
+    environment: Environment,
+    run_date: str,
+    ws: Workspace,
+    progress: Callable[[str, int], None],
+) -> Reading:
+    """Map every row of every step into the workspace.
+
+    Raises SourceError with all rows that a spec does not want skipped, SpecError for references that run in a circle.
+    """
+    reading = Reading()
+    waves = _waves([*specs, *references])
+    files: dict[tuple[str, str], tuple[str, Digest]] = {}
+    problems: list[Problem] = []
+    for spec in (*specs, *references):
+        for step in spec.steps.values():
+            ws.steps[step.full_name] = len(ws.step_names)
+            ws.step_names.append(step.full_name)
+            reading.steps.append(_info(step, connection, waves[step.full_name]))
+    for spec in (*specs, *references):
+        is_planned = any(spec is one for one in specs)
+        for step in spec.steps.values():
+            number = ws.steps[step.full_name]
+            source = open_source(spec, step.source)
+            mapper = Mapper(
+                step.recipe,
+                run_date=run_date,
+                vars={**spec.vars, **spec.project.vars, **environment.vars},
+                tables=_tables(spec),
+            )
+            bad = _spill(ws, number, step, mapper.records(source.rows()), is_planned, problems, progress)
+            files[spec.name, step.source] = (spec.sources[step.source].path_said, source.digest())
+            if is_planned:
+                reading.planned.add(step.full_name)
+                reading.counted[step.full_name] = (mapper.counts.rows, mapper.counts.filtered)
+                reading.bad_rows[step.full_name] = bad
+                reading.bounds[step.full_name] = _bounds(spec, step, environment)
+                _note_unmapped(mapper, reading)
+        ws.db.execute("UPDATE record SET wave=0")
+    for step, number in ws.steps.items():
+        if waves[step]:
+            ws.db.execute("UPDATE record SET wave=? WHERE step=?", (waves[step], number))
+    if problems:
+        raise SourceError(problems, effect=NOTHING_WRITTEN)
+    reading.inputs = tuple(
+        [Input("spec", spec.name, str(spec.path), spec.digest) for spec in (*specs, *references)]
+        + [
+            Input("source", f"{spec}.{name}", path, digest.sha256, digest.rows)
+            for (spec, name), (path, digest) in files.items()
+        ]
+    )
+    return reading
+
+
+def _info(step: Step, connection: str, wave: int) -> StepInfo:
+    allowed = step.reclassify
+    settings = {
+        "updateWithoutUpgrade": not allowed.upgrade,
+        "updateWithoutDowngrade": not allowed.downgrade,
+        "updateWithoutSwitch": not allowed.switch,
+    }
+    return StepInfo(
+        step.full_name,
+        step.kind,
+        connection,
+        step.data_source,
+        step.feed,
+        wave,
+        {name: True for name, forbidden in settings.items() if forbidden},
+        str(step.position),
+        {one.name: str(one.position) for one in step.fields},
+    )
+
+
+def _waves(specs: Sequence[Spec]) -> dict[str, int]:
+    """The wave of each step: a step whose fields hold the id of another's record comes after it."""
+    names = [step.full_name for spec in specs for step in spec.steps.values()]
+    positions = {step.full_name: str(step.position) for spec in specs for step in spec.steps.values()}
+    needs = {
+        step.full_name: [ref.step for ref in step.references if ref.role is None and ref.step]
+        for spec in specs
+        for step in spec.steps.values()
+    }
+    try:
+        ordered = graph.waves(names, needs)
+    except graph.Circle as circle:
+        place = positions.get(circle.path[0], "")
+        problem = Problem("circle", f"steps wait for each other: {circle}", place, fix="break it at one of its fields")
+        raise SpecError(problem, effect=NOTHING_WRITTEN) from None
+    return {name: number for number, wave in enumerate(ordered) for name in wave}
+
+
+def _spill(
+    ws: Workspace,
+    number: int,
+    step: Step,
+    made: Iterator[Made],
+    is_planned: bool,
+    problems: list[Problem],
+    progress: Callable[[str, int], None],
+) -> int:
+    """Put what a step makes into the workspace; returns the number of rows that were skipped."""
+    skipped = 0
+    while block := list(islice(made, BLOCK)):
+        kept: list[Made] = []
+        for one in block:
+            if not isinstance(one, BadRow):
+                kept.append(one)
+            elif one.level == "fail":
+                if len(problems) < MOST_PROBLEMS and is_planned:
+                    problems.append(_placed(one))
+            elif is_planned and one.level == "skip":
+                skipped += 1
+                kept.append(one)
+        ws.add(number, kept, str(step.position), origin=PLANNED if is_planned else REFERENCE)
+        progress("rows read", len(block))
+    return skipped
+
+
+def _placed(bad: BadRow) -> Problem:
+    """A bad row as a problem: found in the row, caused by a line of the spec."""
+    problem = bad.problem
+    fix = problem.fix + (f"\nsaid at {problem.place}" if problem.place and problem.fix else "")
+    return Problem(problem.code, problem.message, bad.place, problem.found, fix)
+
+
+def _note_unmapped(mapper: Mapper, reading: Reading) -> None:
+    for entry in mapper.counts.unmapped.values():
+        said = ", ".join(f"{value} ({count} rows)" for value, (count, _) in list(entry.values.items())[:10])
+        note = Note("unmapped-value", f"values of {entry.field} are not in the map: {said}", str(entry.position))
+        reading.notes.append(note)
+
+
+def _bounds(spec: Spec, step: Step, environment: Environment) -> dict[str, Bound]:
+    """The limits of a step: the spec's before the project's, and never looser than the environment's."""
+    bounds: dict[str, Bound] = {}
+    own = spec.guards.over(spec.project.guards)
+    for guard in GUARDS:
+        name = step.source if guard == "min_rows" else step.name
+        for limit in (own.limit(guard, name), environment.guards.limit(guard, name)):
+            if limit is not None:
+                bounds[guard] = _tighter(bounds.get(guard), _bound(guard, limit))
+    if spec.sources[step.source].bad_rows == "skip" and "max_bad_rows" not in bounds:
+        bounds["max_bad_rows"] = Bound(percent=10, said="10%", of_rows=True)
+    return bounds
+
+
+def _bound(guard: str, limit: Limit) -> Bound:
+    said, position = str(limit), str(limit.position)
+    if limit.percent:
+        floor = DEFAULTS[guard].floor if guard in DEFAULTS else 0
+        return Bound(None, limit.value, floor, said, position, of_rows=guard == "max_bad_rows")
+    return Bound(int(limit.value), None, 0, said, position)
+
+
+def _tighter(first: Bound | None, second: Bound) -> Bound:
+    if first is None or first.percent is None or second.percent is None:
+        if first is not None and first.number is not None and second.number is not None:
+            return first if first.number <= second.number else second
+        return second
+    return first if first.percent <= second.percent else second
+
+
+def _tables(spec: Spec) -> Tables:
+    return Tables(
+        lambda name: (row for row in open_source(spec, name).rows() if isinstance(row, Row)),
+        lambda name: spec.sources[name].rules.no_value,
+    )
+
+

@@ -1,0 +1,164 @@
+"""For people: at a terminal of 80 columns, without colour where there is none."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+
+from syncengine.changes import Change, End
+from syncengine.execution.summary import RESULTS, Summary
+from syncengine.planning.plan import GuardResult, StepCounts
+from syncengine.planning.plan_file import PlanFile
+from syncengine.reports import Report
+
+GLYPHS = {
+    "create": "+",
+    "update": "~",
+    "reclassify": "±",
+    "retire": "-",
+    "relate": "→",
+    "attach": "@",
+    "touched": "·",
+    "unchanged": "=",
+    "rejected": "!",
+    "unknown": "?",
+}
+HIDDEN = frozenset({"unchanged", "touched"})
+VALUE_WIDTH = 44
+
+
+def shown(value: str, width: int = VALUE_WIDTH) -> str:
+    """A value on one line: control characters spelled out, cut at a width."""
+    text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in value)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+class HumanReport(Report):
+    """Headings, one glyph per operation, before → after."""
+
+    def of_plan(self, plan: PlanFile, *, details: int) -> Iterator[str]:
+        """Operations first, then what they add up to: the end is what stays on the screen."""
+        steps = plan.header.steps
+        written: Counter[tuple[int, str]] = Counter()
+        hidden: Counter[tuple[int, str]] = Counter()
+        step = -1
+        for change in plan.changes():
+            if change.action in HIDDEN and not (change.action == "touched" and change.reason != "end"):
+                continue
+            group = (change.step, change.action)
+            if written[group] >= details:
+                hidden[group] += 1
+                continue
+            written[group] += 1
+            if change.step != step and change.kind != "end":
+                step = change.step
+                yield f"{steps[step].name}"
+            yield from _operation(change)
+        for (number, action), count in sorted(hidden.items()):
+            yield f"  {GLYPHS[action]} … {count:,} more to {action} in {steps[number].name}"
+        if written:
+            yield ""
+        yield from self._totals(plan)
+
+    def _totals(self, plan: PlanFile) -> Iterator[str]:
+        manifest, header = plan.manifest, plan.header
+        where = ", ".join(one.url for one in header.connections.values())
+        yield f"Environment {header.environment} ({where})"
+        yield f"Plan        {plan.seal.plan_hash[:16]}  {len(header.inputs)} inputs, {manifest.batches} batches"
+        yield ""
+        width = max((len(name) for name in manifest.counts), default=0)
+        for name, counts in manifest.counts.items():
+            yield f"  {name:<{width}}  {_counted(counts)}"
+        for note in manifest.notes:
+            yield f"  warning[{note.code}]: {note.message}" + (f" — {note.fix}" if note.fix else "")
+        for guard in manifest.guards:
+            yield f"  {_guard(guard)}"
+        yield ""
+        yield _sentence(plan)
+
+    def of_run(self, summary: Summary) -> Iterator[str]:
+        """What became of every operation, by step; then the sentence that says it in short."""
+        width = max((len(name) for name in summary.steps), default=0)
+        for name, step in summary.steps.items():
+            parts = [
+                f"{result.replace('_', ' ')} {sum(actions.values()):,}"
+                + (f" ({', '.join(f'{action} {n:,}' for action, n in actions.items())})" if result == "applied" else "")
+                for result in RESULTS
+                if (actions := step.results.get(result))
+            ]
+            yield f"  {name:<{width}}  {'; '.join(parts) or 'nothing to do'}"
+        for note, number in summary.notes.items():
+            yield f"  note: {note} ({number:,})"
+        if summary.steps:
+            yield ""
+        done = summary.total("applied")
+        yield (
+            f"Applied {done:,} of {summary.operations:,} operations to {summary.environment}"
+            f" in {summary.seconds:.1f} s; {summary.unchanged:,} were as wanted, {summary.touched:,} touched as ends."
+        )
+
+
+def _operation(change: Change) -> Iterator[str]:
+    glyph = GLYPHS[change.action]
+    at = f"  ({change.place})" if change.place and change.place.row else ""
+    if change.kind == "relation":
+        parent, child = (_named(end) for end in (change.parent, change.child))
+        verb, _, back = change.type.partition("::")
+        yield f"  {glyph} {parent} {verb} {child}; {child} {back} {parent}{at}"
+    else:
+        was = f" (was {change.was_class})" if change.was_class else ""
+        yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
+    if change.action in ("update", "reclassify"):
+        for name, before in change.before.items():
+            after = change.values.get(name, "")
+            yield f"      {name}: {shown(before) or '(empty)'} → {shown(after) or '(empty)'}"
+        if change.reason == "parts":
+            yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
+        elif change.reason in ("unexplained", "unreadable"):
+            yield "      the target announces an update that no readable field explains"
+    elif change.action == "create":
+        said = ", ".join(f"{name}={shown(value, 24)}" for name, value in change.values.items())
+        yield from textwrap.wrap(said, 74, initial_indent="      ", subsequent_indent="      ", break_long_words=False)
+    elif change.action == "touched" and change.kind == "end":
+        yield f"      only touched as an end; its discovery source is {change.owner or 'not set'}"
+    elif change.action == "touched":
+        yield "      as wanted, and sent once so that it becomes ours"
+    elif change.action in ("rejected", "unknown"):
+        yield from textwrap.wrap(
+            f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "
+        )
+    if change.masked and change.action in ("update", "create"):
+        yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
+
+
+def _named(end: End | None) -> str:
+    return shown(end.key or end.sys_id) if end is not None else "?"
+
+
+def _counted(counts: StepCounts) -> str:
+    parts = [f"{GLYPHS[action]} {action} {number:,}" for action, number in counts.actions.items() if number]
+    if counts.adopted:
+        parts.append(f"{counts.adopted:,} of the touched become ours")
+    if counts.unexplained:
+        parts.append(f"{counts.unexplained:,} updates unexplained")
+    return f"{counts.rows:,} rows, {counts.owned:,} ours: " + (", ".join(parts) or "nothing")
+
+
+def _guard(guard: GuardResult) -> str:
+    said = "waived" if guard.state == "waived" else "REFUSED"
+    return f"{said}: {guard.step} {guard.guard} {guard.count:,}, the limit is {guard.limit}"
+
+
+def _sentence(plan: PlanFile) -> str:
+    manifest = plan.manifest
+    actions = ("create", "update", "reclassify", "retire", "relate", "attach", "unknown")
+    wanted = [f"{manifest.total(action):,} to {action}" for action in actions if manifest.total(action)]
+    adopted = sum(counts.adopted for counts in manifest.counts.values())
+    if adopted:
+        wanted.append(f"{adopted:,} to adopt")
+    text = "Plan: " + (", ".join(wanted) if wanted else "nothing to do; the target is as the specs want it")
+    rejected = manifest.total("rejected")
+    if rejected:
+        text += f". {rejected:,} rows were rejected and will not be sent"
+    return text + "."

@@ -1,0 +1,60 @@
+"""For machines: one JSON object a line, each with its kind; `version` rises when a key changes its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from syncengine.execution.summary import Summary
+from syncengine.planning.lines import change_to_json
+from syncengine.planning.plan_file import PlanFile
+from syncengine.reports import Report
+
+VERSION = 1
+
+
+def _line(data: dict[str, Any]) -> str:
+    return orjson.dumps(data).decode()
+
+
+class JsonReport(Report):
+    """The plan's own lines, numbers of steps spelled out."""
+
+    def of_plan(self, plan: PlanFile, *, details: int) -> Iterator[str]:
+        """A header line, every operation but the unchanged ones, a summary line; a machine is spared no details."""
+        del details
+        steps = plan.header.steps
+        yield _line(
+            {
+                "kind": "plan",
+                "version": VERSION,
+                "plan_hash": plan.seal.plan_hash,
+                "made_at": plan.seal.made_at,
+                "header": asdict(plan.header),
+            }
+        )
+        for change in plan.changes():
+            if change.action != "unchanged":
+                line = change_to_json(change)
+                line["step"] = steps[change.step].name if change.kind != "end" else ""
+                yield _line({"kind": "operation", "operation": line})
+        manifest = plan.manifest
+        yield _line(
+            {
+                "kind": "summary",
+                "changes": manifest.changes,
+                "refused": manifest.is_refused,
+                **asdict(manifest),
+            }
+        )
+
+    def of_run(self, summary: Summary) -> Iterator[str]:
+        """One object."""
+        plain = asdict(summary)
+        plain["exit"], plain["stopped"] = int(summary.exit), int(summary.stopped)
+        if summary.problem is not None:
+            plain["problem"]["place"] = str(summary.problem.place)
+        yield _line({"kind": "run", "version": VERSION, **plain})

@@ -1,0 +1,109 @@
+"""For a review comment: fits 65,535 characters, the biggest changes first, the rest collapsed.
+
+Text from data stands in code spans whose fence is longer than any run of backticks in it, so nothing in it is a link,
+an image or a mention.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from syncengine.changes import Change
+from syncengine.execution.summary import RESULTS, Summary
+from syncengine.planning.plan_file import PlanFile
+from syncengine.reports import Report
+
+COMMENT = 65_535
+ROOM = 60_000
+"""Characters for operations; the rest is for headings and the sentence about what was cut."""
+ORDER = ("reclassify", "retire", "rejected", "unknown", "update", "create", "relate", "attach", "touched")
+
+
+def code(text: str, width: int = 60) -> str:
+    """Foreign text as a code span on one line."""
+    text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    text = text if len(text) <= width else text[: width - 1] + "…"
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") or not text else ""
+    return f"{fence}{pad}{text.replace('|', chr(92) + '|')}{pad}{fence}"
+
+
+class MarkdownReport(Report):
+    """A table of counts, then operations under one heading per action."""
+
+    def of_plan(self, plan: PlanFile, *, details: int) -> Iterator[str]:
+        """The counts, the guards, and as many operations as fit."""
+        manifest = plan.manifest
+        yield f"### syncengine plan for {code(plan.header.environment)}"
+        yield ""
+        yield f"Plan hash {code(plan.seal.plan_hash, 64)}"
+        yield ""
+        names = [action for action in ORDER if manifest.total(action)] + ["unchanged"]
+        yield "| step | rows | " + " | ".join(names) + " |"
+        yield "|---|--:|" + "--:|" * len(names)
+        for step, counts in manifest.counts.items():
+            cells = [f"{counts.actions.get(name, 0):,}" for name in names]
+            yield f"| {code(step)} | {counts.rows:,} | " + " | ".join(cells) + " |"
+        yield ""
+        for guard in manifest.guards:
+            said = "waived" if guard.state == "waived" else "**refused**"
+            yield f"- {said}: {code(guard.step)} {guard.guard} = {guard.count:,} (limit {guard.limit})"
+        for note in manifest.notes:
+            yield f"- warning {code(note.code)}: {code(note.message, 200)}"
+        yield from self._operations(plan, details)
+
+    def _operations(self, plan: PlanFile, details: int) -> Iterator[str]:
+        kept: dict[str, list[str]] = {}
+        for change in plan.changes():
+            listed = kept.setdefault(change.action, [])
+            if change.action in ORDER and len(listed) < details and change.reason != "end":
+                listed.append(_operation(change, plan))
+        room = ROOM
+        for action in ORDER:
+            listed = kept.get(action, [])
+            if not listed:
+                continue
+            total = max(plan.manifest.total(action), len(listed))
+            yield ""
+            yield f"<details{' open' if action in ('reclassify', 'retire', 'rejected') else ''}>"
+            yield f"<summary>{action}: {total:,}</summary>"
+            yield ""
+            written = 0
+            for line in listed:
+                if len(line) + 1 > room:
+                    break
+                room -= len(line) + 1
+                written += 1
+                yield line
+            if written < total:
+                yield f"- … and {total - written:,} more: `syncengine show PLAN`"
+            yield ""
+            yield "</details>"
+
+    def of_run(self, summary: Summary) -> Iterator[str]:
+        """A table of results by step."""
+        yield f"### syncengine run {code(summary.run)} on {code(summary.environment)}"
+        yield ""
+        yield "| step | " + " | ".join(result.replace("_", " ") for result in RESULTS) + " |"
+        yield "|---|" + "--:|" * len(RESULTS)
+        for name, step in summary.steps.items():
+            yield f"| {code(name)} | " + " | ".join(f"{step.total(result):,}" for result in RESULTS) + " |"
+
+
+def _operation(change: Change, plan: PlanFile) -> str:
+    step = "" if change.kind == "end" else plan.header.steps[change.step].name
+    if change.kind == "relation" and change.parent and change.child:
+        what = f"{code(change.parent.key)} {code(change.type)} {code(change.child.key)}"
+    else:
+        what = f"{code(change.class_name)} {code(change.key)}"
+    if change.before:
+        fields = "; ".join(
+            f"{code(name)}: {code(before, 40)} → {code(change.values.get(name, ''), 40)}"
+            for name, before in change.before.items()
+        )
+        what += f": {fields}"
+    if change.code:
+        what += f": {code(change.code)} {code(change.message, 120)}"
+    return f"- {what}" + (f" ({code(step)})" if step else "")
