@@ -1,0 +1,243 @@
+"""`syncengine sandbox`: an offline twin of ServiceNow, on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import orjson
+
+from syncengine.errors import Problem, RemoteError, SpecError
+from syncengine.sandbox.process import Running, SandboxError, attach, running
+
+DATA_HELP = "Where its data lie. Default: .syncengine/sandbox of the project."
+
+
+def project_directory(start: Path | None = None) -> Path:
+    """The nearest folder upwards that holds syncengine.yaml, else the working directory."""
+    here = (start or Path.cwd()).resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / "syncengine.yaml").is_file()), here)
+
+
+def data_directory(given: Path | None) -> Path:
+    """Where the sandbox of this project keeps its data."""
+    return given or project_directory() / ".syncengine" / "sandbox"
+
+
+def project_seeds() -> list[Path]:
+    """The seed that the project brings along, if it has one."""
+    seed = project_directory() / "sandbox" / "seed.yaml"
+    return [seed] if seed.is_file() else []
+
+
+@contextmanager
+def _attached(data: Path | None) -> Iterator[Running]:
+    try:
+        with attach(data_directory(data), seeds=project_seeds()) as sandbox:
+            yield sandbox
+    except SandboxError as fault:
+        raise RemoteError(Problem("sandbox", str(fault)[:160], str(data_directory(data)))) from fault
+
+
+@click.group()
+def command() -> None:
+    """An offline twin of ServiceNow: its HTTP APIs on 127.0.0.1, its records in SQLite.
+
+    Every command reaches it with `--env sandbox`; it starts by itself and ends with the last command that uses it.
+    `serve` keeps it running, for other clients or to look around:
+
+    \b
+      syncengine sandbox serve --tls
+      curl --cacert .syncengine/sandbox/ca.pem -u USER:PASSWORD https://127.0.0.1:PORT/api/now/table/cmdb_ci?sysparm_limit=1
+
+    URL, user and password are in .syncengine/sandbox/run.json, which only you can read.
+    """
+
+
+@command.command()
+@click.option("--tls", is_flag=True, help="HTTPS with its own CA, made at the first start; its path is printed.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one, which is printed.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="RULE",
+    help="A fault rule, e.g. 'api=ire, every=7, do=status(503), retry_after=5'.",
+)
+@click.option(
+    "--faults",
+    "fault_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A YAML list of fault rules.",
+)
+@click.option("--user", default="admin", show_default=True, help="The user that may log in.")
+@click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Default: a password is made up and kept.",
+)
+def serve(
+    *,
+    tls: bool,
+    port: int,
+    data: Path | None,
+    faults: tuple[str, ...],
+    fault_file: Path | None,
+    user: str,
+    password_file: Path | None,
+) -> None:
+    """Run the sandbox until Ctrl-C; commands with `--env sandbox` attach to it.
+
+    \b
+    Faults may be given here or while it runs (syncengine sandbox faults add RULE):
+      api=ire, at=3, do=commit_then_reset          the third commit takes effect, its answer is lost
+      api=*, rate=0.05, seed=42, do=status(503)    one call in twenty
+      api=ire_query, do=delay(0.1..0.5)            slow dry runs
+    """
+    # the server's own imports cost more than the other commands take
+    from filelock import FileLock
+
+    from syncengine.sandbox.server import Options, run
+
+    directory = data_directory(data).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    rules = (*faults, *(_rules(fault_file) if fault_file else ()))
+    password = password_file.read_text("utf-8").strip() if password_file else ""
+    lock = FileLock(directory / "start.lock", timeout=30)
+    lock.acquire()
+    present = running(directory)
+    if present is not None:
+        lock.release()
+        raise SpecError(
+            Problem(
+                "sandbox-runs",
+                f"a sandbox already serves these data at {present.url}",
+                str(directory),
+                fix="use it, or give --data DIR",
+            )
+        )
+
+    def ready(url: str, ca: Path | None) -> None:
+        lock.release()
+        click.echo(f"sandbox at {url}, user {user}; password in {directory / 'run.json'}")
+        if ca is not None:
+            click.echo(f"CA certificate: {ca}")
+
+    try:
+        run(Options(directory, port, tls, user, password, tuple(project_seeds()), rules, attached=False), ready)
+    except OSError as fault:
+        raise SpecError(
+            Problem("sandbox-port", f"cannot listen on 127.0.0.1:{port}: {os.strerror(fault.errno or 0)}", "--port")
+        ) from fault
+    except ValueError as fault:
+        raise SpecError(Problem("sandbox-options", str(fault)[:160])) from fault
+    except KeyboardInterrupt:
+        click.echo("sandbox stopped", err=True)
+
+
+def _rules(path: Path) -> list[str]:
+    import yaml
+
+    found = yaml.safe_load(path.read_text("utf-8"))
+    if not isinstance(found, list) or not all(isinstance(rule, str) for rule in found):
+        raise SpecError(Problem("sandbox-faults", "a file of fault rules is a YAML list of texts", str(path)))
+    return found
+
+
+@command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Apply it even if the same content was applied before.")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+def seed(*, file: Path, force: bool, data: Path | None) -> None:
+    """Add records, choices, rules, users or settings from a YAML file.
+
+    \b
+      choices: {cmdb_ci.discovery_source: [DC Inventory]}
+      columns: {cmdb_ci_server: {u_team: string}}
+      users: {reader: {password: secret, roles: [itil]}}
+      records: {cmn_location: [{name: Paris}]}
+
+    `sandbox/seed.yaml` of the project is applied by itself.
+    """
+    with _attached(data) as sandbox:
+        applied = sandbox.seed(file.read_text("utf-8"), force=force)
+    click.echo(
+        f"{file}: applied" if applied else f"{file}: was applied before, nothing changed (--force applies it again)"
+    )
+
+
+@command.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(*, data: Path | None, yes: bool) -> None:
+    """Empty it to what a new sandbox holds; identity, users and settings stay."""
+    if not yes:
+        click.confirm(f"Delete all records in {data_directory(data)}?", abort=True)
+    with _attached(data) as sandbox:
+        sandbox.reset()
+    click.echo("reset")
+
+
+@command.command()
+@click.argument("changes", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+def settings(*, changes: tuple[str, ...], data: Path | None) -> None:
+    """List what public sources leave open and how this sandbox answers it, or change it.
+
+    \b
+      syncengine sandbox settings
+      syncengine sandbox settings answer.style=older identify.compare=exact
+    """
+    with _attached(data) as sandbox:
+        if changes:
+            sandbox.control("POST", "settings", dict(_change(change) for change in changes))
+        for name, setting in sandbox.settings().items():
+            others = " | ".join(str(c).lower() if isinstance(c, bool) else str(c) for c in setting["choices"])
+            mark = "" if setting["value"] == setting["default"] else "  (changed)"
+            click.echo(f"{name} = {orjson.dumps(setting['value']).decode()}{mark}")
+            click.echo(f"    {setting['why']}" + (f"  [{others}]" if others else ""))
+
+
+def _change(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SpecError(Problem("sandbox-setting", f"{text!r} is not NAME=VALUE", "command line"))
+    try:
+        return name, orjson.loads(value)
+    except ValueError:
+        return name, value
+
+
+@command.group()
+def faults() -> None:
+    """List, add or clear fault rules of the running sandbox."""
+
+
+@faults.command("list")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+def list_faults(*, data: Path | None) -> None:
+    """Show the rules in force, how often each was asked and how often it struck."""
+    with _attached(data) as sandbox:
+        for rule in sandbox.faults():
+            click.echo(f"{rule['rule']}    (met {rule['met']} of {rule['seen']})")
+
+
+@faults.command()
+@click.argument("rules", nargs=-1, required=True, metavar="RULE...")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+def add(*, rules: tuple[str, ...], data: Path | None) -> None:
+    """Put rules in force, e.g. 'api=ire, at=3, do=commit_then_reset'."""
+    with _attached(data) as sandbox:
+        sandbox.faults(*rules)
+
+
+@faults.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+def clear(*, data: Path | None) -> None:
+    """Take all rules away."""
+    with _attached(data) as sandbox:
+        sandbox.clear_faults()

@@ -1,0 +1,71 @@
+"""One request, its answer, and the connection below them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from starlette.types import Receive, Scope, Send
+
+MARKER = (b"x-sandbox", b"syncengine")
+Headers = list[tuple[bytes, bytes]]
+TransportOf = Callable[[Scope], "asyncio.Transport | None"]
+
+
+class Answer(NamedTuple):
+    """An answer, complete."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        """Answer as usual; every answer carries the marker."""
+        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers, MARKER]})
+        await send({"type": "http.response.body", "body": self.body})
+
+    def header(self, name: bytes) -> bytes:
+        """One header, or nothing."""
+        return next((value for key, value in self.headers if key.lower() == name), b"")
+
+    def without(self, *names: bytes) -> Headers:
+        """The headers except these."""
+        return [(key, value) for key, value in self.headers if key.lower() not in names]
+
+
+def made(
+    status: int, body: bytes = b"", kind: str = "text/html; charset=utf-8", headers: Headers | None = None
+) -> Answer:
+    """An answer that no API gave."""
+    base: Headers = [(b"content-length", str(len(body)).encode())]
+    if kind:
+        base.append((b"content-type", kind.encode()))
+    return Answer(status, [*base, *(headers or [])], body)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way through."""
+
+    api: str
+    path: str
+    body: bytes
+    scope: Scope
+    receive: Receive
+    send: Send
+    answer: Callable[[], Answer]
+    """Does the work, whatever becomes of the answer."""
+    transport_of: TransportOf | None
+    request_headers: dict[str, str]
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection; None where the application runs without a socket."""
+        return self.transport_of(self.scope) if self.transport_of else None
+
+    async def gone(self) -> None:
+        """Wait until the client has hung up."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass

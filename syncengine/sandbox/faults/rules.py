@@ -1,0 +1,155 @@
+"""Fault rules: for which calls, when, and what then.
+
+api=insert_multiple, at=3, times=1, do=commit_then_reset
+api=*, every=7, do=status(503), retry_after=date
+api=ire, rate=0.05, seed=42, do=delay(0.1..0.5)
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass, field
+
+APIS = (
+    "import_one", "insert_multiple", "staging_read", "ire", "ire_query", "table_read", "table_write", "meta", "stats",
+    "batch", "attach_upload", "attach_list", "oauth", "me_upload", "me_poll", "me_log", "me_read", "worker", "other", "*",
+)  # fmt: skip
+ACTIONS: dict[str, str] = {
+    "status": "status(code[, body=json|html|empty|huge]): refused without effect; retry_after=5|date|past|none|garbage|huge",
+    "reset": "the connection is reset before the request is handled",
+    "close": "the connection is closed before the request is handled",
+    "hang": "no answer, no effect",
+    "delay": "delay(s) or delay(a..b): the answer comes later",
+    "commit_then_reset": "the write takes effect, then the connection is reset",
+    "commit_then_close": "the write takes effect, then the connection is closed",
+    "commit_then_hang": "the write takes effect, no answer",
+    "commit_then_status": "commit_then_status(code): the write takes effect, the answer is an error",
+    "commit_late": "commit_late(s): the connection breaks now, the write takes effect s seconds of the sandbox's clock later",
+    "reorder": "result items in another order, and answers after a random time so that parallel ones overtake each other",
+    "html200": "200 with a web page",
+    "hibernate": "200 with the page of a sleeping instance",
+    "maintenance": "503 with Retry-After and a web page",
+    "drop202": "202, empty: the request was dropped",
+    "login302": "redirect to a login page",
+    "redirect": "redirect(url)",
+    "type": "type(text/plain): another content type",
+    "truncate": "truncate(n): the first n bytes of the body, then the connection closes",
+    "short_length": "a Content-Length smaller than the body",
+    "bad_chunk": "chunked, with a chunk that is none",
+    "garbage_head": "no HTTP at all",
+    "header_flood": "header_flood(n): n extra headers",
+    "drip": "drip(bytes a second)",
+    "gzip_bad": "Content-Encoding gzip over bytes that are not",
+    "gzip_bomb": "a small gzip body of 1 GiB",
+    "deep_json": "JSON nested 100,000 deep",
+    "big_int": "JSON with a number of 5,000 digits",
+    "nan": "JSON with NaN",
+    "nulls": "every value of the result is null",
+    "item_errors": "item_errors(p): items fail with probability p, their siblings are written",
+    "op": "op(NAME): every item has this operation",
+    "code": "code(NAME): every item has this error, or, for cancelled, the answer holds result and error",
+    "count": "count(+k) or count(-k): items too many or too few",
+    "swap_ids": "the sys_ids of two items change places",
+    "extra_fields": "keys nobody knows",
+    "missing": "missing(key): this key is left out everywhere",
+}  # fmt: skip
+_ACTION = re.compile(r"(?P<name>\w+)(?:\((?P<args>.*)\))?", re.DOTALL)
+
+
+class RuleError(ValueError):
+    """A rule that cannot be read."""
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule and how often it was asked and met."""
+
+    text: str
+    api: str
+    action: str
+    arguments: tuple[str, ...]
+    options: dict[str, str]
+    random: random.Random
+    seen: int = 0
+    met: int = 0
+    words: dict[str, str] = field(default_factory=dict)
+
+    def meets(self, api: str, body: bytes) -> bool:
+        """Whether this call is one of the rule's; counts it."""
+        if self.api not in ("*", api):
+            return False
+        key = self.options.get("key")
+        if key is not None and key.encode() not in body:
+            return False
+        self.seen += 1
+        if "times" in self.options and self.met >= int(self.options["times"]):
+            return False
+        if not self._now():
+            return False
+        self.met += 1
+        return True
+
+    def _now(self) -> bool:
+        options = self.options
+        if "at" in options and self.seen != int(options["at"]):
+            return False
+        if "from" in options and self.seen < int(options["from"]):
+            return False
+        if "every" in options and self.seen % int(options["every"]):
+            return False
+        return "rate" not in options or self.random.random() < float(options["rate"])
+
+    def number(self, index: int, default: float) -> float:
+        """An argument of the action as a number."""
+        return float(self.arguments[index]) if index < len(self.arguments) else default
+
+    def argument(self, index: int, default: str = "") -> str:
+        """An argument of the action."""
+        return self.arguments[index] if index < len(self.arguments) else default
+
+
+def parse(text: str) -> Rule:
+    """Read one rule."""
+    words: dict[str, str] = {}
+    for piece in _split(text):
+        name, equals, value = piece.partition("=")
+        if not equals:
+            raise RuleError(f"{piece!r} in {text!r} is not name=value")
+        words[name.strip()] = value.strip()
+    unknown = set(words) - {"api", "at", "from", "every", "rate", "seed", "key", "times", "do", "retry_after"}
+    if unknown:
+        raise RuleError(
+            f"{sorted(unknown)[0]!r} in {text!r}: a rule has api, at, from, every, rate, seed, key, times, do, retry_after"
+        )
+    api = words.get("api", "*")
+    if api not in APIS:
+        raise RuleError(f"api={api}: there are {', '.join(APIS)}")
+    match = _ACTION.fullmatch(words.get("do", ""))
+    if match is None or match["name"] not in ACTIONS:
+        raise RuleError(f"do={words.get('do', '')}: there are {', '.join(ACTIONS)}")
+    for name in ("at", "from", "every", "times"):
+        if name in words and not (words[name].isdigit() and int(words[name]) > 0):
+            raise RuleError(f"{name}={words[name]} is not a whole number above 0")
+    try:
+        rate = float(words.get("rate", "1"))
+    except ValueError:
+        rate = -1
+    if not 0 <= rate <= 1:
+        raise RuleError(f"rate={words['rate']} is not a number from 0 to 1")
+    arguments = tuple(a.strip() for a in (match["args"] or "").split(",") if a.strip())
+    seed = words.get("seed", "0")
+    # random numbers of a rule depend on nothing but its seed, so a run can be repeated
+    return Rule(text, api, match["name"], arguments, words, random.Random(seed))  # noqa: S311
+
+
+def _split(text: str) -> list[str]:
+    """Parts between commas that are not inside parentheses."""
+    parts, depth, start = [], 0, 0
+    for index, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]

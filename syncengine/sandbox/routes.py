@@ -1,0 +1,72 @@
+"""Which path is which API, and what a fault rule calls it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from syncengine.sandbox.servicenow import ire_api, meta_api, table_api
+
+Handler = Callable[..., Response]
+
+
+class Route(NamedTuple):
+    """One API call."""
+
+    method: str
+    path: re.Pattern[str]
+    api: str
+    """Its name in fault rules and in the ledger."""
+    writes: bool
+    handler: Handler
+
+
+def _route(methods: str, path: str, api: str, writes: bool, handler: Handler) -> list[Route]:
+    pattern = re.compile(rf"/api/now(?:/(?P<version>v\d))?{path}")
+    return [Route(method, pattern, api, writes, handler) for method in methods.split()]
+
+
+def _ire(name: str) -> Handler:
+    return lambda call: ire_api.post(call, name)
+
+
+_ID = r"(?P<sys_id>[0-9a-zA-Z]{1,32})"
+_TABLE = r"/table/(?P<name>\w+)"
+
+ROUTES: list[Route] = [
+    *_route("POST", "/identifyreconcile", "ire", True, _ire("")),
+    *_route("POST", "/identifyreconcile/enhanced", "ire", True, _ire("enhanced")),
+    *_route("POST", "/identifyreconcile/query", "ire_query", False, _ire("query")),
+    *_route("POST", "/identifyreconcile/queryEnhanced", "ire_query", False, _ire("queryEnhanced")),
+    *_route("GET HEAD", _TABLE, "table_read", False, table_api.get_list),
+    *_route("GET HEAD", f"{_TABLE}/{_ID}", "table_read", False, table_api.get_one),
+    *_route("POST", _TABLE, "table_write", True, table_api.post),
+    *_route("PATCH PUT", f"{_TABLE}/{_ID}", "table_write", True, table_api.patch),
+    *_route("DELETE", f"{_TABLE}/{_ID}", "table_write", True, table_api.delete),
+    *_route("GET", r"/cmdb/meta/(?P<name>\w+)", "meta", False, meta_api.get),
+]
+
+
+class Found(NamedTuple):
+    """A route that fits, with what the path says."""
+
+    route: Route
+    version: str
+    arguments: dict[str, str]
+
+
+def find(method: str, path: str) -> Found | None:
+    """The API call behind a method and a path."""
+    for route in ROUTES:
+        if route.method == method and (match := route.path.fullmatch(path)):
+            given = match.groupdict()
+            return Found(route, given.pop("version") or "", given)
+    return None
+
+
+def methods(path: str) -> list[str]:
+    """What else a path can do, for a refused method."""
+    return sorted({route.method for route in ROUTES if route.path.fullmatch(path)})

@@ -1,0 +1,192 @@
+"""Seed documents: what a sandbox should hold besides what ships, written in YAML.
+
+choices: {cmdb_ci.discovery_source: [DC Inventory]}
+properties: {glide.class.switch.enabled: "false"}
+settings: {update.empty_clears: true}
+tables: {u_rack_import: {label: Rack import, columns: {u_name: string}}}
+columns: {cmdb_ci_server: {u_team: string}}
+relation_types: ["Feeds::Fed by"]
+rules: [{name: Team, applies_to: cmdb_ci_team, independent: true, entries: [{order: 100, attributes: [name]}]}]
+hosting: [{parent: cmdb_ci_disk, type: "Contains::Contained by", child: cmdb_ci_computer, reverse: true}]
+containment: [{parent: cmdb_ci_rack, type: "Contains::Contained by", child: cmdb_ci_server}]
+users: {reader: {password: secret, roles: [itil]}}
+records:
+  cmn_location: [{name: Paris, sys_id: 0123…}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import yaml
+
+from syncengine.sandbox import catalog
+from syncengine.sandbox.accounts import Accounts
+from syncengine.sandbox.ledger import content_hash
+from syncengine.sandbox.store import Record
+from syncengine.sandbox.world import World
+
+Rows = Iterator[catalog.Row]
+
+
+class SeedError(ValueError):
+    """A seed document that cannot be applied."""
+
+
+def read(text: str) -> dict[str, Any]:
+    """A seed document as YAML (or JSON)."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise SeedError(f"not YAML: {fault}") from fault
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SeedError("a seed is a mapping of sections")
+    unknown = sorted(set(document) - set(_SECTIONS) - {"users", "settings", "records"})
+    if unknown:
+        known = ", ".join(sorted({*_SECTIONS, "users", "settings", "records"}))
+        raise SeedError(f"unknown section {unknown[0]!r}; there are: {known}")
+    return document
+
+
+def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, force: bool = False) -> bool:
+    """Apply a document once: the same content again changes nothing, unless forced."""
+    mark = f"seed:{content_hash(document)}"
+    if not force and world.store.meta(mark):
+        return False
+    with world.store.transaction():
+        for section, rows_of in _SECTIONS.items():
+            if section in document:
+                _put(world, list(rows_of(world, document[section])))
+                world.refresh()
+        for table, records in document.get("records", {}).items():
+            if table not in world.tables:
+                raise SeedError(f"records: there is no table {table!r}")
+            _put(world, [(table, {k: _text(v) for k, v in record.items()}) for record in records])
+            world.refresh()
+        for name, user in document.get("users", {}).items():
+            accounts.set(name, str(user["password"]), user.get("roles", ()))
+        for name, value in document.get("settings", {}).items():
+            try:
+                world.settings.set(name, value)
+            except ValueError as fault:
+                raise SeedError(f"settings: {fault}") from fault
+        if "settings" in document:
+            world.save_settings()
+        world.store.set_meta(mark, "applied")
+    if "settings" in document:
+        world.derive()
+    return True
+
+
+def _put(world: World, rows: list[catalog.Row]) -> None:
+    """Insert rows; one whose sys_id exists is changed instead."""
+    now = world.clock.now()
+    new, changed = [], []
+    for table_name, given in rows:
+        table = world.tables[table_name]
+        values = {name: value for name, value in given.items() if value != ""}
+        sys_id = values.pop("sys_id", "") or uuid4().hex
+        existing = world.store.get(table.root, sys_id)
+        if existing is not None:
+            before = dict(existing.values)
+            existing.values.update(values)
+            changed.append((existing, existing.table, before))
+            continue
+        values = {**table.defaults, **values}
+        if "sys_class_name" in table.columns:
+            values["sys_class_name"] = table_name
+        for name in ("sys_created_on", "sys_updated_on"):
+            values.setdefault(name, now)
+        for name in ("sys_created_by", "sys_updated_by"):
+            values.setdefault(name, "seed")
+        values.setdefault("sys_mod_count", "0")
+        new.append(Record(world.store.new_rid(), table.root, table_name, sys_id, values))
+    world.store.insert_many(new)
+    world.store.update_many(changed)
+
+
+def _choices(world: World, section: Any) -> Rows:
+    for column, values in section.items():
+        table, _, element = column.partition(".")
+        pairs = values.items() if isinstance(values, Mapping) else ((value, value) for value in values)
+        for value, label in pairs:
+            yield catalog.choice_row(table, element, _text(value), _text(label))
+
+
+def _properties(world: World, section: Any) -> Rows:
+    for name, value in section.items():
+        yield catalog.property_row(name, _text(value))
+
+
+def _tables(world: World, section: Any) -> Rows:
+    for name, table in section.items():
+        parent = table.get("parent", "")
+        if parent and parent not in world.tables and parent not in section:
+            raise SeedError(f"tables.{name}: there is no table {parent!r} to extend")
+        yield from catalog.table_rows(
+            name,
+            table.get("label", name),
+            parent,
+            table.get("columns", {}),
+            table.get("display", ""),
+            table.get("defaults"),
+        )
+
+
+def _columns(world: World, section: Any) -> Rows:
+    for table, columns in section.items():
+        if table not in world.tables:
+            raise SeedError(f"columns: there is no table {table!r}")
+        yield from catalog.column_rows(table, columns)
+
+
+def _relation_types(world: World, section: Any) -> Rows:
+    for name in section:
+        yield catalog.relation_type_row(name)
+
+
+def _rules(world: World, section: Any) -> Rows:
+    for rule in section:
+        if rule["applies_to"] not in world.tables:
+            raise SeedError(f"rules: there is no class {rule['applies_to']!r}")
+        identifier = catalog.fixed_id("cmdb_identifier", rule["applies_to"])
+        for table in ("cmdb_identifier_entry", "cmdb_related_entry"):
+            # a seeded rule replaces the shipped one with all its entries
+            for record in list(world.store.all(table)):
+                if record.values.get("identifier") == identifier:
+                    world.store.delete(record)
+        yield from catalog.rule_rows(rule)
+
+
+def _hosting(world: World, section: Any) -> Rows:
+    yield from catalog.dependency_rows(section, (), _types(world))
+
+
+def _containment(world: World, section: Any) -> Rows:
+    yield from catalog.dependency_rows((), section, _types(world))
+
+
+def _types(world: World) -> dict[str, str]:
+    return {name: ids[0] for name, ids in world.rules.type_names.items()}
+
+
+_SECTIONS: dict[str, Callable[[World, Any], Rows]] = {
+    "tables": _tables,
+    "columns": _columns,
+    "choices": _choices,
+    "properties": _properties,
+    "relation_types": _relation_types,
+    "rules": _rules,
+    "hosting": _hosting,
+    "containment": _containment,
+}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

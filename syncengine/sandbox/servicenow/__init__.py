@@ -1,0 +1,1 @@
+"""The ServiceNow side: one module per API."""

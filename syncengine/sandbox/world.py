@@ -1,0 +1,182 @@
+"""One sandbox: its records, and what is derived from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+
+from syncengine.sandbox import catalog
+from syncengine.sandbox.clock import Clock
+from syncengine.sandbox.keys import Kind
+from syncengine.sandbox.ledger import Ledger
+from syncengine.sandbox.rulebook import Rulebook
+from syncengine.sandbox.settings import Settings
+from syncengine.sandbox.store import Record, Store
+from syncengine.sandbox.tables import Tables
+
+DICTIONARY = ("sys_db_object", "sys_dictionary")
+RULES = (
+    "cmdb_identifier",
+    "cmdb_identifier_entry",
+    "cmdb_related_entry",
+    "cmdb_metadata_hosting",
+    "cmdb_metadata_containment",
+    "cmdb_rel_type",
+)
+LISTS = ("sys_choice", "sys_properties", "cmdb_ire_data_source_rule", "cmdb_ire_reclassification_restriction")
+DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS))
+
+
+class World:
+    """Records, dictionary, rules, settings, clock and ledger of one sandbox."""
+
+    def __init__(self, path: Path | None = None, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.store = Store(path)
+        self.settings = Settings()
+        self._open()
+
+    def _open(self) -> None:
+        if self.store.meta("identity") is None:
+            with self.store.transaction():
+                self.store.set_meta("identity", uuid4().hex)
+                self._fill()
+        self.settings = Settings(orjson.loads(self.store.meta("settings") or "{}"))
+        self.clock.offset = float(self.store.meta("clock") or "0")
+        self.ledger = Ledger(self.store)
+        self.derive()
+
+    def _fill(self) -> None:
+        now = self.clock.now()
+        records = []
+        roots: dict[str, str] = {}
+        rows = list(catalog.rows())
+        names = {values["sys_id"]: values["name"] for table, values in rows if table == "sys_db_object"}
+        parents = {
+            values["name"]: names.get(values.get("super_class", ""), "")
+            for table, values in rows
+            if table == "sys_db_object"
+        }
+        for table, values in rows:
+            if table not in roots:
+                root = table
+                while parents.get(root):
+                    root = parents[root]
+                roots[table] = root
+            values.update(sys_created_on=now, sys_updated_on=now, sys_created_by="system", sys_updated_by="system")
+            values["sys_mod_count"] = "0"
+            records.append(Record(self.store.new_rid(), roots[table], table, values.pop("sys_id"), values))
+        self.store.insert_many(records)
+
+    # -- what is derived ----------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Derive anew what the last writes have changed."""
+        if self.store.changed and not self.store.changed.isdisjoint(DERIVED_FROM):
+            self.derive()
+        self.store.changed.clear()
+
+    def derive(self) -> None:
+        """Read dictionary, rules, choices and properties from their records."""
+        store = self.store
+        self.store.changed.clear()
+        self.tables = Tables(store.all("sys_db_object"), store.all("sys_dictionary"))
+        self.rules = Rulebook(self.tables, {name: list(store.all(name)) for name in RULES}, self._kind)
+        self.properties = {r.values.get("name", ""): r.values.get("value", "") for r in store.all("sys_properties")}
+        self.choices: dict[tuple[str, str], dict[str, str]] = {}
+        for record in store.all("sys_choice"):
+            v = record.values
+            if v.get("inactive") != "true":
+                self.choices.setdefault((v.get("name", ""), v.get("element", "")), {})[v.get("value", "")] = v.get(
+                    "label", ""
+                )
+        self.source_rules = [
+            r.values for r in store.all("cmdb_ire_data_source_rule") if r.values.get("active") != "false"
+        ]
+        self.restrictions = [
+            r.values for r in store.all("cmdb_ire_reclassification_restriction") if r.values.get("active") != "false"
+        ]
+        self._index()
+
+    def _kind(self, table: str, attributes: tuple[str, ...], allow_null: bool) -> Kind:
+        kind = Kind(0, table, attributes, allow_null, self.settings["identify.compare"] == "exact")
+        db = self.store.db
+        row = db.execute("SELECT number FROM kind WHERE spec=?", (kind.spec(),)).fetchone()
+        if row is None:
+            row = db.execute("INSERT INTO kind (spec) VALUES (?) RETURNING number", (kind.spec(),)).fetchone()
+            db.execute("DELETE FROM search WHERE kind=?", row)
+        return kind._replace(number=int(row[0]))
+
+    def _index(self) -> None:
+        """Give new kinds of search keys their rows, and take those of old kinds away."""
+        kinds = self.rules.kinds()
+        by_table: dict[str, list[Kind]] = {}
+        for kind in kinds:
+            by_table.setdefault(kind.table, []).append(kind)
+        cache: dict[str, tuple[Kind, ...]] = {}
+        tables = self.tables
+
+        def kinds_of(name: str) -> tuple[Kind, ...]:
+            if name not in cache:
+                table = tables.get(name)
+                cache[name] = tuple(k for t in (table.path if table else ()) for k in by_table.get(t, ()))
+            return cache[name]
+
+        self.store.kinds_of = kinds_of
+        indexed = set(orjson.loads(self.store.meta("indexed") or "[]"))
+        wanted = {kind.number for kind in kinds}
+        if indexed == wanted:
+            return
+        with self.store.transaction():
+            for number in indexed - wanted:
+                self.store.db.execute("DELETE FROM search WHERE kind=?", (number,))
+            for kind in kinds:
+                if kind.number not in indexed and kind.table in tables:
+                    rows = [
+                        (kind.number, key, record.rid)
+                        for record in self.store.all(*tables[kind.table].below)
+                        if (key := kind.key(_with_class(record))) is not None
+                    ]
+                    self.store.db.executemany("INSERT OR IGNORE INTO search VALUES (?,?,?)", rows)
+            self.store.set_meta("indexed", orjson.dumps(sorted(wanted)).decode())
+
+    # -- questions ----------------------------------------------------------------------------------------------------
+
+    def enabled(self, name: str) -> bool:
+        """A system property that is true or false."""
+        return self.properties.get(name, "").strip().lower() == "true"
+
+    def sources(self) -> Iterable[str]:
+        """The data sources that the engine accepts: choices of cmdb_ci.discovery_source (documented)."""
+        return self.choices.get(("cmdb_ci", "discovery_source"), {})
+
+    @property
+    def identity(self) -> str:
+        """The sandbox's own id, kept with its data."""
+        return self.store.meta("identity") or ""
+
+    def save_settings(self) -> None:
+        """Keep changed settings with the data."""
+        self.store.set_meta("settings", orjson.dumps(self.settings.changed()).decode())
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock; a later start continues from there."""
+        self.clock.advance(seconds)
+        self.store.set_meta("clock", str(self.clock.offset))
+
+    def reset(self) -> None:
+        """Empty it to what a new sandbox holds; identity, settings and clock stay."""
+        with self.store.transaction():
+            for table in ("record", "search", "relation", "source", "ledger"):
+                self.store.db.execute(f"DELETE FROM {table}")
+            self.store.db.execute("DELETE FROM meta WHERE name LIKE 'seed:%' OR name='indexed'")
+            self._fill()
+        self.ledger = Ledger(self.store)
+        self.derive()
+
+
+def _with_class(record: Record) -> dict[str, str]:
+    return record.values if "sys_class_name" in record.values else {**record.values, "sys_class_name": record.table}
