@@ -7,9 +7,8 @@ import itertools
 import secrets
 import threading
 import time
-import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,14 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 from requests import Response
 
-from syncengine.errors import Problem, SpecError
+from syncengine.errors import Problem
 from syncengine.transport import outcome
-from syncengine.transport.answer import Answer, Ending, Kind, Manners, Request
+from syncengine.transport.address import checked_base_url
+from syncengine.transport.answer import Answer, Ending, Manners, Request
 from syncengine.transport.auth import Auth, NoLoginError
 from syncengine.transport.clock import Clock
-from syncengine.transport.outcome import EncodingError, Raw, TooLargeError, Verdict
+from syncengine.transport.content import read_body
+from syncengine.transport.outcome import Raw, Verdict
 from syncengine.transport.rate_limit import Pace, Permits, asked_wait
 from syncengine.transport.redaction import SENTENCE, Redactor
 from syncengine.transport.wire import Flight, Watchdog, Wire, tls_context
@@ -123,6 +124,8 @@ class Client:
 
     def is_alive(self) -> bool:
         """One cheap read, past the gate: whether the server answers as itself."""
+        if self._refused is not None:
+            return False
         with self.permits.one():
             _, answer = self._with_login(self.manners.probe)
         return answer.ending in (Ending.DONE, Ending.REFUSED)
@@ -282,71 +285,5 @@ class Client:
         )
 
 
-def checked_base_url(url: str) -> str:
-    """The URL without a slash at its end; SpecError for what is no plain `https://host[:port][/path]`."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        parts = urlsplit("")
-    shown = Redactor([parts.password] if parts.password else []).show(url)
-    reason = ""
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        reason = "a server's url is https://HOST"
-    elif parts.username is not None or "@" in parts.netloc:
-        reason = "a server's url holds no user and no password"
-    elif parts.query or parts.fragment or "?" in url or "#" in url:
-        reason = "a server's url has no query: keys and tokens belong into `auth:`"
-    elif "\\" in url or not url.isascii() or not url.isprintable() or " " in url or "%" in parts.netloc:
-        reason = "a server's url has only plain characters"
-    if reason:
-        raise SpecError(Problem("bad-url", reason, found=shown, fix="write url: https://HOST in the connection"))
-    return url.rstrip("/")
-
-
-def read_body(response: Response, limit: int) -> bytes:
-    """The body, decoded from gzip, at most `limit` bytes."""
-    raw = response.raw
-    encoding = (response.headers.get("Content-Encoding") or "").strip().lower()
-    if encoding in ("", "identity"):
-        body: bytes = raw.read(limit + 1, decode_content=False) or b""
-        if len(body) > limit:
-            raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
-        _finish(raw)
-        return body
-    if encoding not in ("gzip", "x-gzip"):
-        raise EncodingError(f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
-    return _gunzipped(lambda: raw.read(256 * 1024, decode_content=False), limit)
-
-
-def _finish(raw: Any) -> None:
-    """Reads to the mark that says the answer is complete, so that the connection can be used again."""
-    if raw.read(1, decode_content=False):
-        raise EncodingError("the answer goes on after its end")
-
-
-def _gunzipped(read: Callable[[], bytes], limit: int) -> bytes:
-    decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        while piece := read():
-            out = decoder.decompress(piece, limit + 1 - size)
-            size += len(out)
-            if size > limit:
-                raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
-            parts.append(out)
-            if decoder.unused_data:
-                raise EncodingError("the answer's gzip data has something behind it")
-    except zlib.error as error:
-        raise EncodingError("the answer's gzip data is damaged") from error
-    if parts and not decoder.eof:
-        raise EncodingError("the answer's gzip data is cut off")
-    return b"".join(parts)
-
-
 def _lower(response: Response) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
-
-
-__all__ = ["Answer", "Client", "Ending", "Kind", "Limits", "Request", "checked_base_url"]

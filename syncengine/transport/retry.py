@@ -102,8 +102,10 @@ class Repeater:
                 left = patience.outage - waited
                 if left <= 0:
                     return answer
-                wait = answer.wait if answer.wait is not None else patience.wait(throttles, clock.chance())
-                wait = min(max(wait, 0.05), left)
+                wait = answer.wait or 0.0
+                if wait < 1:  # nothing, or nothing worth the name: a date in the past would have us hammer
+                    wait = max(wait, patience.wait(throttles, clock.chance()), 0.05)
+                wait = min(wait, left)
                 waited += wait
                 self.client.pace.close_for(wait)
                 continue

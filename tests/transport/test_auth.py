@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs
 
 import pytest
-from wire_server import SECRET, Got, Hours, client_of, error, reply, serving
 
 from syncengine.errors import AuthError
 from syncengine.transport.answer import Ending, Kind, Request
 from syncengine.transport.auth import BasicAuth, KeyAuth, OAuth
 from syncengine.transport.reader import Reader, Writer
+from tests.transport.wire_server import SECRET, Got, Hours, client_of, error, reply, serving
 
 READ = Request("GET", "/api/now/table/cmdb_ci")
 

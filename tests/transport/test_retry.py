@@ -12,11 +12,11 @@ from email.utils import formatdate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_server import Got, Haste, Hours, client_of, error, hang_up, reply, serving
 
 from syncengine.transport.answer import Answer, Ending, Kind, Request
 from syncengine.transport.rate_limit import LONGEST_WAIT, Pace, Permits, asked_wait
 from syncengine.transport.retry import Patience, Purse, Repeater, may_repeat
+from tests.transport.wire_server import Got, Haste, Hours, client_of, error, hang_up, reply, serving
 
 READ = Request("GET", "/api/now/table/cmdb_ci")
 WRITE = Request("POST", "/api/now/import/u_x", body=b"{}", kind=Kind.BARE)
@@ -93,6 +93,13 @@ def test_endless_throttling_ends_with_the_budget() -> None:
         assert Repeater(client).call(WRITE).ending is Ending.THROTTLED
         assert len(server.got) == 2
     assert sum(hours.naps) == 900
+
+
+@pytest.mark.covers("NET-27")
+def test_a_wait_of_nothing_is_not_hammering() -> None:
+    with serving(error(429, retry_after="0")) as server, client_of(server.url) as client:
+        assert Repeater(client).call(READ).ending is Ending.THROTTLED
+        assert len(server.got) < 45
 
 
 NOW = "Sun, 01 Mar 2026 12:00:00 GMT"

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire_server import Got, Hours, RawServer, client_of, error, reply, serving
 
 from syncengine.errors import AuthError, RemoteError, SourceError
 from syncengine.transport.answer import Ending, Kind
@@ -25,6 +24,7 @@ from syncengine.transport.servicenow import (
     table_path,
     table_rows,
 )
+from tests.transport.wire_server import Got, Hours, RawServer, client_of, error, reply, serving
 
 
 def sys_id(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncengine.errors import SpecError
-from syncengine.transport.proxies import proxy_for
+from syncengine.transport.address import checked_base_url, proxy_for
 
 
 @pytest.mark.covers("SEC-15", "NET-05")
@@ -34,3 +34,38 @@ def test_what_is_no_proxy_is_refused(proxy: str) -> None:
 def test_variables_that_were_not_passed_in_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     assert proxy_for("https://a.example", {"HTTPS_PROXY": "http://p"}) == "http://p"
+
+
+@pytest.mark.covers("SEC-12", "SEC-05")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://good.example@evil.example",
+        "https://user:CANARY-7f3a@host",
+        "https://@host",
+        "ftp://host",
+        "file:///etc/passwd",
+        "https://",
+        "host",
+        "",
+        "https://good\\@evil",
+        "https://host/#x",
+        "https://host?x=1",
+        "https://host/?sysparm_apikey=CANARY-7f3a",
+        "https://ho st",
+        "https://ex%61mple.com",
+        "https://ехample.com",
+        "https://host:99999",
+        "https://[::1",
+        "https://host\x00",
+    ],
+)
+def test_tricks_in_the_url_are_refused(url: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        checked_base_url(url)
+    assert "CANARY" not in str(caught.value.problems)
+
+
+@pytest.mark.parametrize("url", ["https://dev1.example", "https://dev1.example/", "http://[::1]:8080/base/"])
+def test_a_plain_url_is_taken(url: str) -> None:
+    assert checked_base_url(url) == url.rstrip("/")

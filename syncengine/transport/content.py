@@ -1,0 +1,52 @@
+"""The body of an answer: decoded, complete, and never larger than a limit."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from requests import Response
+
+from syncengine.transport.outcome import EncodingError, TooLargeError
+
+
+def read_body(response: Response, limit: int) -> bytes:
+    """The body, decoded from gzip, at most `limit` bytes."""
+    raw = response.raw
+    encoding = (response.headers.get("Content-Encoding") or "").strip().lower()
+    if encoding in ("", "identity"):
+        body: bytes = raw.read(limit + 1, decode_content=False) or b""
+        if len(body) > limit:
+            raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
+        _finish(raw)
+        return body
+    if encoding not in ("gzip", "x-gzip"):
+        raise EncodingError(f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
+    return _gunzipped(lambda: raw.read(256 * 1024, decode_content=False), limit)
+
+
+def _finish(raw: Any) -> None:
+    """Reads to the mark that says the answer is complete, so that the connection can be used again."""
+    if raw.read(1, decode_content=False):
+        raise EncodingError("the answer goes on after its end")
+
+
+def _gunzipped(read: Callable[[], bytes], limit: int) -> bytes:
+    decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while piece := read():
+            out = decoder.decompress(piece, limit + 1 - size)
+            size += len(out)
+            if size > limit:
+                raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
+            parts.append(out)
+            if decoder.unused_data:
+                raise EncodingError("the answer's gzip data has something behind it")
+    except zlib.error as error:
+        raise EncodingError("the answer's gzip data is damaged") from error
+    if parts and not decoder.eof:
+        raise EncodingError("the answer's gzip data is cut off")
+    return b"".join(parts)

@@ -1,0 +1,1 @@
+"""Transport, on real sockets."""
