@@ -75,17 +75,22 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
     Raises SpecError, SourceError, AuthError, RemoteError; nothing was written to the target then or otherwise.
     """
     with workspace() as ws:
-        instance = Instance(of.connected.reader)
         reading = read_steps(of.specs, of.references, of.connected.name, of.environment, of.run_date, ws, of.progress)
-        _refuse_doubled_keys(ws, reading)
-        gather.check_classes(ws, instance, reading.steps)
-        gather.resolve(ws, instance, of.connected.reader)
-        gather.missing_ends(ws)
-        target = CmdbTarget(reading.steps, pin=of.connected.pin, source_info=of.connected.source_info)
-        _own(ws, target, of, reading.steps)
-        _ask(ws, target, of, reading.steps)
-        notes = _check(ws, instance, reading.steps)
-        return _write(ws, of, reading, notes, target.batch_limit, path)
+        return plan_records(ws, reading, of, path)
+
+
+def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> PlanFile:
+    """Make a plan of the records in a workspace; see `make_plan`."""
+    instance = Instance(of.connected.reader)
+    _refuse_doubled_keys(ws, reading)
+    gather.check_classes(ws, instance, reading.steps)
+    gather.resolve(ws, instance, of.connected.reader)
+    gather.missing_ends(ws)
+    target = CmdbTarget(reading.steps, pin=of.connected.pin, source_info=of.connected.source_info)
+    _own(ws, target, of, reading.steps)
+    _ask(ws, target, of, reading.steps)
+    notes = _check(ws, instance, reading.steps)
+    return _write(ws, of, reading, notes, target.batch_limit, path)
 
 
 def _refuse_doubled_keys(ws: Workspace, reading: Reading) -> None:

@@ -42,6 +42,8 @@ class Seal:
     """SHA-256 of the frame: the identity of this file."""
     plan_hash: str
     """SHA-256 of the uncompressed lines: the identity of what is planned."""
+    frame: int
+    """Bytes of the frame."""
 
 
 class PlanWriter:
@@ -96,16 +98,16 @@ class PlanWriter:
         """End the frame and write the trailer."""
         self._flush()
         self._emit(self._compress.flush())
-        seal = Seal(made_at, self._frame.hexdigest(), self._lines.hexdigest())
-        self._out.write(b"\n" + _trailer(seal, self._size) + b"\n")
+        seal = Seal(made_at, self._frame.hexdigest(), self._lines.hexdigest(), self._size)
+        self._out.write(b"\n" + _trailer(seal) + b"\n")
         return seal
 
 
-def _trailer(seal: Seal, size: int) -> bytes:
+def _trailer(seal: Seal) -> bytes:
     said = {
         "syncengine-plan": FORMAT,
         "made_at": seal.made_at,
-        "frame": size,
+        "frame": seal.frame,
         "sha256": seal.file_id,
         "plan_hash": seal.plan_hash,
     }
@@ -136,13 +138,13 @@ def read_seal(path: Path) -> Seal:
                 raise refuse(path, "it has no trailer" if size else "it is empty")
             try:
                 said = orjson.loads(found[1])
-                seal = Seal(str(said["made_at"]), str(said["sha256"]), str(said["plan_hash"]))
                 frame = int(said["frame"])
+                seal = Seal(str(said["made_at"]), str(said["sha256"]), str(said["plan_hash"]), frame)
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
                 raise refuse(path, "its trailer cannot be read") from error
             if said.get("syncengine-plan") != FORMAT:
                 raise refuse(path, f"it has format {said.get('syncengine-plan')}, this product reads {FORMAT}")
-            if found[1] != _trailer(seal, frame):
+            if found[1] != _trailer(seal):
                 raise refuse(path, "its trailer was changed")
             if frame != size - len(found[0]):
                 raise refuse(path, "it is truncated or has something added")
@@ -162,10 +164,27 @@ def read_seal(path: Path) -> Seal:
     return seal
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """The uncompressed lines; one that is longer than LINE_MAX is refused, so a crafted file cannot fill the memory."""
+class _Frame(io.RawIOBase):
+    """The first `left` bytes of a stream."""
+
+    def __init__(self, stream: BinaryIO, left: int) -> None:
+        self._stream = stream
+        self._left = left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(min(len(buffer), self._left))
+        self._left -= len(block)
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _lines(path: Path, size: int) -> Iterator[bytes]:
+    """The uncompressed lines of a frame; one longer than LINE_MAX is refused, so a crafted file cannot fill memory."""
     with path.open("rb") as stream:
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=False)
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BufferedReader(_Frame(stream, size)))
         rest = b""
         while block := reader.read(1 << 20):
             parts = (rest + block).split(b"\n")
@@ -199,7 +218,7 @@ class PlanFile:
         yield from self._read()
 
     def _read(self) -> Iterator[Change | Batch]:
-        lines = _lines(self.path)
+        lines = _lines(self.path, self.seal.frame)
         next(lines)
         for line in lines:
             data = orjson.loads(line)
@@ -217,7 +236,7 @@ def open_plan(path: Path) -> PlanFile:
     digest = hashlib.sha256()
     first = last = b""
     try:
-        for line in _lines(path):
+        for line in _lines(path, seal.frame):
             digest.update(line + b"\n")
             first = first or line
             last = line

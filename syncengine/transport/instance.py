@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncengine.errors import Problem, RemoteError
-from syncengine.transport.answer import Ending
 from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import query_value, table_path, table_rows
 
@@ -63,8 +62,8 @@ class Instance:
     def describe(self, name: str) -> ClassInfo | None:
         """A class, or None when the instance has none of that name; raises RemoteError or AuthError."""
         if name not in self._classes:
-            answer = self._reader.try_get(f"/api/now/cmdb/meta/{name}")
-            self._classes[name] = _class_from(name, answer.body) if answer.ending is Ending.DONE else None
+            answer = self._reader.get(f"/api/now/cmdb/meta/{name}", allow_missing=True)
+            self._classes[name] = None if answer is None else _class_from(name, answer.body)
         return self._classes[name]
 
     def lineage(self, name: str) -> Iterator[str]:
@@ -149,12 +148,10 @@ def _class_from(name: str, body: Any) -> ClassInfo:
     independent = rules.get("is_independent")
     entries = []
     for entry in rules.get("identifiers") or ():
-        attributes = entry.get("attributes") or entry.get("criterion_attributes") or ()
-        if isinstance(attributes, str):
-            attributes = [part.strip() for part in attributes.split(",") if part.strip()]
-        table = str(entry.get("search_on_table") or entry.get("table") or "")
-        is_lookup = bool(table) and table not in _own_tables(rules, name)
-        entries.append(Entry(table or name, tuple(attributes), is_lookup))
+        attributes = str(entry.get("attributes") or "").split(",")
+        is_lookup = bool(entry.get("referenced_field"))
+        table = str(entry.get("table") or rules.get("applies_to") or name)
+        entries.append(Entry(table, tuple(one.strip() for one in attributes if one.strip()), is_lookup))
     columns = frozenset(str(attribute["element"]) for attribute in result.get("attributes") or ())
     return ClassInfo(
         name,
@@ -163,10 +160,6 @@ def _class_from(name: str, body: Any) -> ClassInfo:
         None if independent is None else str(independent).lower() == "true",
         tuple(entries),
     )
-
-
-def _own_tables(rules: Any, name: str) -> set[str]:
-    return {name, str(rules.get("applies_to") or name)}
 
 
 def find_rows(
