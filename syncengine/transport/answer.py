@@ -52,7 +52,7 @@ class Request:
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     body: object = None
-    """`bytes` and open binary files go as they are, anything else as JSON."""
+    """`bytes` and open binary files (from their beginning) go as they are, anything else as JSON."""
     kind: Kind = Kind.READ
     expect: Expect = "json"
     content_type: str = "application/json"

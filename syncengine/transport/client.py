@@ -80,7 +80,7 @@ class Client:
         self._proxy = "" if is_plain else proxy
         if self._proxy:
             self.redactor.add(urlsplit(self._proxy).password or "")
-        self._context = tls_context(ca_bundle, client_cert)
+        self._context = None if is_plain else tls_context(ca_bundle, client_cert)
         self._idle: deque[Wire] = deque()
         self._watchdog = Watchdog()
         self._gzip_from = gzip_from
@@ -241,6 +241,7 @@ class Client:
         if hasattr(body, "read"):
             if request.length is None:
                 raise ValueError("the length of the file is not given")
+            body.seek(0)  # an attempt that was throttled has read it to its end
             headers["Content-Length"] = str(request.length)
             return url, headers, body
         if not isinstance(body, bytes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, overload
 
@@ -24,11 +24,22 @@ ASKS = frozenset(
 
 
 class Reader:
-    """Reads and asks; repeats by itself; raises when it must give up. Nothing it can do changes the server."""
+    """Reads and asks; repeats by itself; raises when it must give up. Nothing it can do changes the server.
 
-    def __init__(self, client: Client, *, purse: Purse | None = None, patience: Patience | None = None) -> None:
+    One per client: what is learnt about an outage is shared by all who use it. `on_wait` is told the answer that
+    made it wait and for how many seconds, before each wait, in the thread that waits.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        purse: Purse | None = None,
+        patience: Patience | None = None,
+        on_wait: Callable[[Answer, float], None] | None = None,
+    ) -> None:
         self._client = client
-        self._repeater = Repeater(client, purse, patience)
+        self._repeater = Repeater(client, purse, patience, on_wait)
 
     @property
     def host(self) -> str:

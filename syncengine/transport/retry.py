@@ -7,6 +7,7 @@ decides by method and status what 0.3 of the rules decides by ending and kind; s
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncengine.transport.answer import Answer, Ending, Kind, Request
@@ -74,8 +75,15 @@ class Purse:
 class Repeater:
     """Sends through one client and repeats what may be repeated; shared by all workers of that client."""
 
-    def __init__(self, client: Client, purse: Purse | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        purse: Purse | None = None,
+        patience: Patience | None = None,
+        on_wait: Callable[[Answer, float], None] | None = None,
+    ) -> None:
         self.client = client
+        self._on_wait = on_wait or (lambda _answer, _seconds: None)
         self.purse = purse or Purse()
         self.patience = patience or Patience()
         self.retries = 0
@@ -107,6 +115,7 @@ class Repeater:
                     wait = max(wait, patience.wait(throttles, clock.chance()), 0.05)
                 wait = min(wait, left)
                 waited += wait
+                self._on_wait(answer, wait)
                 self.client.pace.close_for(wait)
                 continue
             failures += 1
@@ -114,17 +123,19 @@ class Repeater:
                 return answer
             if failures >= patience.attempts:
                 # The host lives, so it is this request; or it lies down, and lived through two pauses already.
-                if rounds >= 2 or self.client.is_alive() or not self._sit_out():
+                if rounds >= 2 or self.client.is_alive() or not self._sit_out(answer):
                     return answer
                 rounds, failures = rounds + 1, 0
                 continue
             paid = 10 if answer.is_late else 5
             if self.purse.take(paid):
-                clock.sleep(patience.wait(failures, clock.chance()))
-            elif not self._sit_out():
+                wait = patience.wait(failures, clock.chance())
+                self._on_wait(answer, wait)
+                clock.sleep(wait)
+            elif not self._sit_out(answer):
                 return answer
 
-    def _sit_out(self) -> bool:
+    def _sit_out(self, answer: Answer) -> bool:
         """Pause all workers until the host shows life; False when the time for that is spent."""
         recoveries = self._recoveries
         with self._outage:
@@ -135,6 +146,7 @@ class Repeater:
             while self._paused < self.patience.outage:
                 wait = min(self.patience.look_every, self.patience.outage - self._paused)
                 self._paused += wait
+                self._on_wait(answer, wait)
                 self.client.pace.close_for(wait)
                 self.client.clock.sleep(wait)
                 if self.client.is_alive():

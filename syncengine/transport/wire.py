@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
+
+from syncengine.errors import Problem, SpecError
 
 _TICK = 0.1
 _IDLE_TICKS = 50
@@ -153,7 +156,7 @@ _POOLS = {"http": _PlainPool, "https": _TlsPool}
 class Wire(HTTPAdapter):
     """A kept-alive connection to one server; used by one thread at a time, holds no cookie and no credential."""
 
-    def __init__(self, context: ssl.SSLContext, proxy: str = "") -> None:
+    def __init__(self, context: ssl.SSLContext | None, proxy: str = "") -> None:
         self._context = context
         self._proxies = {"https": proxy} if proxy else {}
         self._pool: Any = None
@@ -172,7 +175,7 @@ class Wire(HTTPAdapter):
         self, request: PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
+        return host, {"ssl_context": self._context} if self._context else {}
 
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
@@ -212,11 +215,23 @@ class Wire(HTTPAdapter):
 def tls_context(ca_bundle: Path | None = None, client_cert: tuple[Path, Path] | None = None) -> ssl.SSLContext:
     """Certificates and host names are always checked, from TLS 1.2 on; there is no way to switch it off.
 
+    SpecError for files that cannot be used.
+
     Made from `SSLContext` itself: `create_default_context` obeys SSLKEYLOGFILE, which gives the traffic away.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(cafile=str(ca_bundle) if ca_bundle else DEFAULT_CA_BUNDLE_PATH)
+    _load("ca_bundle", ca_bundle or DEFAULT_CA_BUNDLE_PATH, lambda path: context.load_verify_locations(cafile=path))
     if client_cert:
-        context.load_cert_chain(*map(str, client_cert))
+        certificate, key = client_cert
+        _load("certificate", certificate, lambda path: context.load_cert_chain(path, key))
     return context
+
+
+def _load(name: str, path: Path | str, load: Callable[[str], None]) -> None:
+    try:
+        load(str(path))
+    except OSError as error:  # an unreadable file; ssl.SSLError is one, too
+        reason = error.strerror if error.strerror and not isinstance(error, ssl.SSLError) else "not a PEM file"
+        problem = Problem("bad-certificate", f"{name} cannot be used: {reason}", str(path), fix=f"correct {name}:")
+        raise SpecError(problem) from error

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncengine.errors import SpecError
 from syncengine.transport import outcome
 from syncengine.transport.answer import Answer, Ending, Kind, Request
 from syncengine.transport.auth import KeyAuth
@@ -112,6 +113,13 @@ def test_an_own_authority_is_trusted_when_named(authority: Authority) -> None:
         assert client.call(READ).ending is Ending.DONE
         assert client.call(READ).ending is Ending.DONE
         assert server.connections == 1
+
+
+def test_a_bundle_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("x")
+    for path, reason in ((tmp_path / "none.pem", "No such file"), (tmp_path / "empty.pem", "not a PEM file")):
+        with pytest.raises(SpecError, match=reason), client_of("https://a.example", ca_bundle=path):
+            pass
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import socket
 import threading
@@ -302,6 +303,26 @@ def test_a_request_that_alone_fails_does_not_wait_for_an_outage() -> None:
         assert Repeater(client).call(READ).ending is Ending.UNKNOWN
         assert len(server.got) == 13
     assert sum(hours.naps) < 300
+
+
+def test_every_wait_is_told() -> None:
+    waits: list[tuple[str, float]] = []
+
+    def note(answer: Answer, seconds: float) -> None:
+        assert answer.problem is not None
+        waits.append((answer.problem.code, seconds))
+
+    with serving([error(429, retry_after="5"), error(500), reply()]) as server, client_of(server.url) as client:
+        assert Repeater(client, on_wait=note).call(READ).ending is Ending.DONE
+    assert waits == [("too-many-requests", 5.0), ("server-error", 0.25)]
+
+
+def test_a_file_is_sent_anew_from_its_beginning() -> None:
+    body = io.BytesIO(b"x" * 100_000)
+    request = Request("POST", "/api/now/attachment/file", body=body, kind=Kind.BARE, length=100_000)
+    with serving([error(429, retry_after="1"), reply(201)]) as server, client_of(server.url) as client:
+        assert Repeater(client).call(request).ending is Ending.DONE
+        assert [len(got.body) for got in server.got] == [100_000, 100_000]
 
 
 def test_a_retry_that_succeeds_pays_back() -> None:
