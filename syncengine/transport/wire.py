@@ -38,13 +38,18 @@ class PlainHttpError(OSError):
     """The connection would not be encrypted and leads to another machine."""
 
 
+class ForbiddenAddressError(OSError):
+    """The name leads to an address that may not be reached."""
+
+
 class Flight:
     """One request on its way."""
 
-    __slots__ = ("deadline", "is_late", "is_sent", "socket")
+    __slots__ = ("deadline", "is_late", "is_sent", "may_reach", "socket")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, may_reach: Callable[[str], bool] | None = None) -> None:
         self.deadline = deadline
+        self.may_reach = may_reach
         self.is_sent = False
         self.is_late = False
         self.socket: socket.socket | None = None
@@ -107,18 +112,32 @@ def is_loopback(address: str) -> bool:
     return (mapped or ip).is_loopback
 
 
+def is_public(address: str) -> bool:
+    """Whether this literal address lies on the open network: no private range, no link-local metadata service."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_global and not ip.is_multicast
+
+
 class _PlainConnection(HTTPConnection):
     _is_opening = False
 
     def _new_conn(self) -> socket.socket:
         opened = super()._new_conn()
         flight = _flight.get()
-        if flight is not None:
-            flight.socket = opened
-        if self.default_port == HTTPConnection.default_port and not is_loopback(opened.getpeername()[0]):
-            # The address that was reached decides: names and odd spellings of addresses prove nothing.
+        reached = opened.getpeername()[0]
+        # The address that was reached decides: names and odd spellings of addresses prove nothing.
+        if self.default_port == HTTPConnection.default_port and not is_loopback(reached):
             opened.close()
             raise PlainHttpError(f"plain http to {self.host}")
+        if flight is not None:
+            flight.socket = opened
+            if flight.may_reach is not None and not flight.may_reach(reached):
+                opened.close()
+                raise ForbiddenAddressError(f"{self.host} leads to {reached}")
         return opened
 
     def connect(self) -> None:
