@@ -42,16 +42,14 @@ class App:
         )
         if host not in LOOPBACK:
             # a page in a browser must not reach the sandbox under a name of its own
-            await _send(send, json_response({"error": {"message": "Host not allowed", "detail": host}}, 421), scope)
+            await _send(send, json_response({"error": {"message": "Host not allowed", "detail": host}}, 421))
             return
         body = await self._read(receive)
         if body is None:
             return
         path = scope["path"]
         if path.startswith("/__sandbox/"):
-            await _send(
-                send, self.control.handle(scope["method"], path, scope["query_string"].decode(), headers, body), scope
-            )
+            await _send(send, self.control.handle(scope["method"], path, scope["query_string"].decode(), headers, body))
             return
         method = scope["method"]
         override = headers.get("x-http-method-override", "").upper()
@@ -145,6 +143,6 @@ class App:
         return user
 
 
-async def _send(send: Send, response: Response, scope: Scope) -> None:
+async def _send(send: Send, response: Response) -> None:
     answer = Answer(response.status_code, list(response.raw_headers), bytes(response.body))
     await answer.send(send)

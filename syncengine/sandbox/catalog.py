@@ -198,7 +198,7 @@ def dependency_rows(hosting: Any, containment: Any, types: Mapping[str, str]) ->
             },
         )
     for rule in containment:
-        # one root row per container keeps the pairs apart: chains deeper than one level meet in the class, not in the row
+        # one root row per container keeps the pairs apart: longer chains meet in the class, not in the row
         root = fixed_id("cmdb_metadata_containment", rule["parent"])
         yield "cmdb_metadata_containment", {"sys_id": root, "ci_type": rule["parent"], "is_reverse": "false"}
         yield (

@@ -37,7 +37,7 @@ class Query(NamedTuple):
     order: tuple[tuple[str, bool], ...]
     """(column, descending)."""
     invalid: tuple[str, ...]
-    """Parts that could not be read; the service ignores them, or returns nothing (glide.invalid_query.returns_no_rows)."""
+    """Parts that could not be read; the service ignores them, or glide.invalid_query.returns_no_rows is true."""
 
 
 def parse(text: str) -> Query:

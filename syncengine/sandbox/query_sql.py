@@ -110,7 +110,8 @@ class Compiler:
             case "STARTSWITH":
                 return f"substr({sql}, 1, {len(value)}) = {self._p(value)} COLLATE NOCASE"
             case "ENDSWITH":
-                return f"(length({sql}) >= {len(value)} AND substr({sql}, length({sql}) - {len(value) - 1}) = {self._p(value)} COLLATE NOCASE)"
+                tail = f"substr({sql}, length({sql}) - {len(value) - 1})"
+                return f"(length({sql}) >= {len(value)} AND {tail} = {self._p(value)} COLLATE NOCASE)"
             case "ISEMPTY" | "EMPTYSTRING":
                 return f"{sql} = ''"
             case "ISNOTEMPTY":
@@ -122,7 +123,8 @@ class Compiler:
                 return f"{sql} IN ({','.join(self._p(v) for v in below)})"
             case "BETWEEN":
                 low, _, high = value.partition("@")
-                return f"({sql} <> '' AND {self._compare(sql, numeric, '>=', self._p(low))} AND {self._compare(sql, numeric, '<=', self._p(high))})"
+                bounds = [self._compare(sql, numeric, op, self._p(end)) for op, end in ((">=", low), ("<=", high))]
+                return f"({sql} <> '' AND {' AND '.join(bounds)})"
             case "SAMEAS" | "NSAMEAS":
                 other = self.expression(value)
                 if other is None:

@@ -109,7 +109,7 @@ def _put(world: World, rows: list[catalog.Row]) -> None:
     world.store.update_many(changed)
 
 
-def _choices(world: World, section: Any) -> Rows:
+def _choices(_world: World, section: Any) -> Rows:
     for column, values in section.items():
         table, _, element = column.partition(".")
         pairs = values.items() if isinstance(values, Mapping) else ((value, value) for value in values)
@@ -117,7 +117,7 @@ def _choices(world: World, section: Any) -> Rows:
             yield catalog.choice_row(table, element, _text(value), _text(label))
 
 
-def _properties(world: World, section: Any) -> Rows:
+def _properties(_world: World, section: Any) -> Rows:
     for name, value in section.items():
         yield catalog.property_row(name, _text(value))
 
@@ -144,7 +144,7 @@ def _columns(world: World, section: Any) -> Rows:
         yield from catalog.column_rows(table, columns)
 
 
-def _relation_types(world: World, section: Any) -> Rows:
+def _relation_types(_world: World, section: Any) -> Rows:
     for name in section:
         yield catalog.relation_type_row(name)
 

@@ -98,7 +98,7 @@ class Store:
             raise
         self.db.execute("COMMIT")
 
-    # -- facts about the store itself -------------------------------------------------------------------------------
+    # -- facts about the store itself ------------------------------------------------------------------------
 
     def meta(self, name: str) -> str | None:
         """A value kept beside the records: identity, clock, seeds applied."""
@@ -109,7 +109,7 @@ class Store:
         """Keep a value beside the records."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
 
     def get(self, root: str, sys_id: str) -> Record | None:
         """One record by its id."""
@@ -203,7 +203,7 @@ class Store:
         )
         return {row[0]: _record(row) for row in rows}
 
-    # -- writing ----------------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     def insert(self, root: str, table: str, sys_id: str, values: dict[str, str]) -> Record:
         """Add one record."""

@@ -71,7 +71,7 @@ class World:
             records.append(Record(self.store.new_rid(), roots[table], table, values.pop("sys_id"), values))
         self.store.insert_many(records)
 
-    # -- what is derived ----------------------------------------------------------------------------------------------
+    # -- what is derived -------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Derive anew what the last writes have changed."""
@@ -143,7 +143,7 @@ class World:
                     self.store.db.executemany("INSERT OR IGNORE INTO search VALUES (?,?,?)", rows)
             self.store.set_meta("indexed", orjson.dumps(sorted(wanted)).decode())
 
-    # -- questions ----------------------------------------------------------------------------------------------------
+    # -- questions -------------------------------------------------------------------------------------------
 
     def enabled(self, name: str) -> bool:
         """A system property that is true or false."""

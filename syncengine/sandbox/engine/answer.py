@@ -43,7 +43,7 @@ class Answer:
             "additionalCommittedRelations": [],
         }
         if (self._newer and self._flags) or self._options.generate_summary:
-            result["hasError"] = any(thing.errors for thing in (*standing, *related))
+            result["hasError"] = any(item.errors for item in standing) or any(r.errors for r in related)
             result["hasWarning"] = any(item.warnings for item in standing)
         if self._newer and self._flags:
             result["logContextId"] = uuid4().hex

@@ -51,7 +51,7 @@ class Commit:
                 self._forget_partials(item)
             world.ledger.write(self._now, self._ledger)
 
-    # -- items ------------------------------------------------------------------------------------------------------------
+    # -- items -----------------------------------------------------------------------------------------------
 
     def _items(self, items: Sequence[Item]) -> None:
         tables = self._world.tables
@@ -98,7 +98,7 @@ class Commit:
         self._note(kind, item.new_class, item.sys_id, key, item.changes)
 
     def _touch(self, values: dict[str, str], item: Item) -> None:
-        """Documented: last_discovered and discovery_source are written on every call, also when nothing else differs."""
+        """Documented: last_discovered and discovery_source are written on every call, whatever else differs."""
         sent = item.values.get("last_discovered", "")
         world = self._world
         if not sent and world.enabled("glide.identification_engine.skip_updating_source_last_discovered_to_now"):
@@ -122,7 +122,7 @@ class Commit:
             self._updates.append((other, other.table, before))
             self._note("update", other.table, other.sys_id, other.sys_id, {"duplicate_of": item.sys_id})
 
-    # -- source rows --------------------------------------------------------------------------------------------------------
+    # -- source rows -----------------------------------------------------------------------------------------
 
     def _sources(self, items: Sequence[Item]) -> None:
         store = self._world.store
@@ -168,7 +168,7 @@ class Commit:
             row.values = values
             self._touches.append(row)
 
-    # -- rows, relations, parked items ----------------------------------------------------------------------------------------
+    # -- rows, relations, parked items -----------------------------------------------------------------------
 
     def _part(self, item: Item, part: Part) -> None:
         if part.hidden >= 0:
@@ -226,7 +226,7 @@ class Commit:
             if record is not None:
                 self._world.store.delete(record)
 
-    # -- common -----------------------------------------------------------------------------------------------------------------
+    # -- common ----------------------------------------------------------------------------------------------
 
     def _created(self) -> dict[str, str]:
         return {

@@ -47,8 +47,8 @@ def decide(world: World, payload: Payload, options: Options, source: str | None)
         for item in level:
             if item.merged_into is None and not item.errors:
                 _outcome(world, item, source or "")
-        parking.park(world, [item for item in level if item.merged_into is None], options, source or "")
-    parking.park(world, [item for item in items if item.merged_into is None], options, source or "")
+        parking.park([item for item in level if item.merged_into is None], options)
+    parking.park([item for item in items if item.merged_into is None], options)
     standing = [item for item in items if item.merged_into is None]
     _fill_part_references(payload)
     parts.decide(world, [item for item in standing if not item.failed], options)
@@ -97,7 +97,8 @@ def _check_class(world: World, item: Item) -> None:
         item.errors.append(
             Fault(
                 "NO_CLASS_NAME_FOR_INDEPENDENT_CI",
-                f"Cannot have 'sys_class_name' as a key field in an Independent Identity Rule on '{item.rule.applies_to}'",
+                "Cannot have 'sys_class_name' as a key field in an Independent Identity Rule on "
+                f"'{item.rule.applies_to}'",
             )
         )
     elif not item.rule.independent and item.rule.lookups:
@@ -166,7 +167,8 @@ def _check_hosts(world: World, level: Sequence[Item], identifier: Identifier) ->
             item.errors.append(
                 Fault(
                     "ABANDONED",
-                    f"Abandoning processing payload item '{shown(item)}', since its depends on payload item '{shown(host)}' has errors",
+                    f"Abandoning processing payload item '{shown(item)}', since its depends on payload item "
+                    f"'{shown(host)}' has errors",
                 )
             )
         elif host is not None and host.parked:
@@ -202,8 +204,8 @@ def _merge(world: World, level: Sequence[Item], options: Options) -> None:
                     one.errors.append(
                         Fault(
                             "DUPLICATE_PAYLOAD_RECORDS",
-                            f"Found duplicate items in the payload (index {first} and {second}), using className [{item.cls}] "
-                            f"and fields [{fields}]. Remove duplicate items from payload",
+                            f"Found duplicate items in the payload (index {first} and {second}), using className "
+                            f"[{item.cls}] and fields [{fields}]. Remove duplicate items from payload",
                         )
                     )
             continue
@@ -258,8 +260,9 @@ def _insert(world: World, item: Item, source: str) -> None:
         item.errors.append(
             Fault(
                 "MISSING_MATCHING_ATTRIBUTES",
-                "In payload missing minimum set of input values for criterion (matching) attributes from identify rule for "
-                f"table [{item.rule.applies_to}]. Add these input values in payload item '{parking.as_json(world, item, source)}'",
+                "In payload missing minimum set of input values for criterion (matching) attributes from identify "
+                f"rule for table [{item.rule.applies_to}]. Add these input values in payload item "
+                f"'{parking.as_json(world, item, source)}'",
             )
         )
         return
@@ -279,7 +282,8 @@ def _insert(world: World, item: Item, source: str) -> None:
                 item.errors.append(
                     Fault(
                         "REQUIRED_ATTRIBUTE_EMPTY",
-                        f"Missing mandatory field [{name}] in table [{item.cls}]. Add input value for mandatory field in payload",
+                        f"Missing mandatory field [{name}] in table [{item.cls}]. "
+                        "Add input value for mandatory field in payload",
                     )
                 )
                 return

@@ -40,7 +40,7 @@ class Identifier:
         self._sources: dict[tuple[str, str], list[Record]] = {}
         self._ids: dict[tuple[str, str], Record] = {}
 
-    # -- what can be looked up for all items at once --------------------------------------------------------------------
+    # -- what can be looked up for all items at once ---------------------------------------------------------
 
     def prepare(self, items: Iterable[Item]) -> None:
         """Look up every sys_id and every source key of the payload."""
@@ -73,7 +73,7 @@ class Identifier:
         """Whether the source key of the item leads to a record."""
         return item.source is not None and item.source in self._sources
 
-    # -- one level ------------------------------------------------------------------------------------------------------
+    # -- one level -------------------------------------------------------------------------------------------
 
     def identify(self, items: Sequence[Item]) -> None:
         """Find the records of items whose hosts are known."""
@@ -119,7 +119,7 @@ class Identifier:
         item.record = record
         return record is not None
 
-    # -- independent items ----------------------------------------------------------------------------------------------
+    # -- independent items -----------------------------------------------------------------------------------
 
     def _independent(self, items: Sequence[Item]) -> None:
         groups: dict[str, list[Item]] = {}
@@ -260,7 +260,7 @@ class Identifier:
                     sets.setdefault(row.values[entry.field], set()).add(key)
         return sets
 
-    # -- dependent items --------------------------------------------------------------------------------------------------
+    # -- dependent items -------------------------------------------------------------------------------------
 
     def _dependent(self, items: Sequence[Item]) -> None:
         known: list[Item] = []
@@ -277,9 +277,9 @@ class Identifier:
         indexes: dict[tuple[str, str, bool, str], dict[str, list[Record]]] = {}
         for item in known:
             assert item.host is not None and item.rule is not None  # noqa: S101, PT018 - selected above
-            host = item.host.self.record
-            assert host is not None  # noqa: S101 - selected above
-            place = (host.sys_id, item.host_type, item.host_is_child)
+            found = item.host.self.record
+            assert found is not None  # noqa: S101 - selected above
+            place = (found.sys_id, item.host_type, item.host_is_child)
             for entry in self._world.rules.chain(item.rule):
                 key = entry.kind.key(_with_class(item))
                 if key is None:

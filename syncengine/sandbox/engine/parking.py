@@ -50,7 +50,7 @@ def complete(world: World, items: Iterable[Item], options: Options) -> None:
                 item.merged_payloads.append(sys_id)
 
 
-def park(world: World, items: Sequence[Item], options: Options, source: str) -> None:
+def park(items: Sequence[Item], options: Options) -> None:
     """Give items with errors the operation of what would be kept."""
     if not options.partial_payloads:
         return

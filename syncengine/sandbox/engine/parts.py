@@ -105,7 +105,8 @@ def _repeat(item: Item, part: Part, first: Part, options: Options) -> None:
     item.errors.append(
         Fault(
             f"DUPLICATE_{word.upper()}_PAYLOAD",
-            f"Found duplicate {word} items ({first.sub} and {part.sub}) in the payload index {item.index} using fields {part.cls}",
+            f"Found duplicate {word} items ({first.sub} and {part.sub}) in the payload index {item.index} "
+            f"using fields {part.cls}",
         )
     )
 

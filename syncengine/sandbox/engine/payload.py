@@ -176,7 +176,8 @@ def read(body: Any) -> Payload:
     items = [_item(number, raw) for number, raw in enumerate(_list(body, "items"))]
     named: dict[str, Item | Part] = {}
     for item in items:
-        for thing in (item, *item.parts):
+        things: list[Item | Part] = [item, *item.parts]
+        for thing in things:
             if thing.internal_id:
                 named.setdefault(thing.internal_id, thing)
     relations = [_relation(number, raw, items, named) for number, raw in enumerate(_list(body, "relations"))]
@@ -219,7 +220,7 @@ def _item(number: int, raw: Mapping[str, Any]) -> Item:
     settings = raw.get("settings")
     given = {**(settings if isinstance(settings, Mapping) else {}), **raw}
     flags = frozenset(flag for flag in FLAGS if flag in given and text(given[flag]).lower() == "true")
-    parts = []
+    parts: list[Part] = []
     for kind in ("lookup", "related"):
         for row in _list(raw, kind):
             parts.append(

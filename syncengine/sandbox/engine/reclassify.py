@@ -30,7 +30,8 @@ def reclassify(world: World, item: Item) -> None:
         item.info.append(
             {
                 "code": f"SKIPPED_CLASS_{way.upper()}",
-                "message": f"CI Reclassification not allowed from class: [{old}] to [{new}] by a reclassification restriction rule",
+                "message": f"CI Reclassification not allowed from class: [{old}] to [{new}] "
+                "by a reclassification restriction rule",
                 "ruleSysId": "",
             }
         )

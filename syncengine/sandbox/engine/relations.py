@@ -22,8 +22,9 @@ def resolve(world: World, relations: Iterable[Relation]) -> None:
             relation.errors.append(
                 Fault(
                     "INVALID_INPUT_DATA",
-                    f"No such relationship with name [{relation.type_name}] exist in table [cmdb_rel_type]. If out-of-box "
-                    f"relationship for [{relation.type_name}] has been removed or renamed, it should be restored",
+                    f"No such relationship with name [{relation.type_name}] exist in table [cmdb_rel_type]. "
+                    f"If out-of-box relationship for [{relation.type_name}] has been removed or renamed, "
+                    "it should be restored",
                 )
             )
         elif len(ids) > 1:
@@ -100,8 +101,9 @@ def demand_host(world: World, item: Item, identifier: Identifier) -> None:
     item.errors.append(
         Fault(
             "MISSING_DEPENDENCY",
-            f"In payload no relations defined for dependent class [{item.cls}] that matches any containment/hosting rules: "
-            f"[{', '.join(names)}]. Add appropriate relations in payload for '{orjson.dumps(item.raw).decode()}'",
+            f"In payload no relations defined for dependent class [{item.cls}] that matches any containment/hosting "
+            f"rules: [{', '.join(names)}]. Add appropriate relations in payload for "
+            f"'{orjson.dumps(item.raw).decode()}'",
         )
     )
 

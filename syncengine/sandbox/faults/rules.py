@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 APIS = (
     "import_one", "insert_multiple", "staging_read", "ire", "ire_query", "table_read", "table_write", "meta", "stats",
-    "batch", "attach_upload", "attach_list", "oauth", "me_upload", "me_poll", "me_log", "me_read", "worker", "other", "*",
+    "batch", "attach_upload", "attach_list", "oauth", "me_upload", "me_poll", "me_log", "me_read", "worker",
+    "other", "*",
 )  # fmt: skip
 ACTIONS: dict[str, str] = {
-    "status": "status(code[, body=json|html|empty|huge]): refused without effect; retry_after=5|date|past|none|garbage|huge",
+    "status": "status(code[, body=json|html|empty|huge]): no effect; retry_after=5|date|past|none|garbage|huge",
     "reset": "the connection is reset before the request is handled",
     "close": "the connection is closed before the request is handled",
     "hang": "no answer, no effect",
@@ -25,8 +26,8 @@ ACTIONS: dict[str, str] = {
     "commit_then_close": "the write takes effect, then the connection is closed",
     "commit_then_hang": "the write takes effect, no answer",
     "commit_then_status": "commit_then_status(code): the write takes effect, the answer is an error",
-    "commit_late": "commit_late(s): the connection breaks now, the write takes effect s seconds of the sandbox's clock later",
-    "reorder": "result items in another order, and answers after a random time so that parallel ones overtake each other",
+    "commit_late": "commit_late(s): the connection breaks now, the write comes s seconds later by the sandbox's clock",
+    "reorder": "items in another order, and answers after a random time so that parallel ones overtake each other",
     "html200": "200 with a web page",
     "hibernate": "200 with the page of a sleeping instance",
     "maintenance": "503 with Retry-After and a web page",
@@ -120,7 +121,7 @@ def parse(text: str) -> Rule:
     unknown = set(words) - {"api", "at", "from", "every", "rate", "seed", "key", "times", "do", "retry_after"}
     if unknown:
         raise RuleError(
-            f"{sorted(unknown)[0]!r} in {text!r}: a rule has api, at, from, every, rate, seed, key, times, do, retry_after"
+            f"{min(unknown)!r} in {text!r}: a rule has api, at, from, every, rate, seed, key, times, do, retry_after"
         )
     api = words.get("api", "*")
     if api not in APIS:
