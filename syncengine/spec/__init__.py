@@ -1,1 +1,67 @@
-"""spec."""
+"""YAML text to typed specs, projects and environments; every problem has file, line and column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from syncengine import sources
+from syncengine.changes import BadRow, Row
+from syncengine.errors import Position, Problem, SpecError
+from syncengine.mapping import Mapper
+from syncengine.mapping.lookups import Tables
+from syncengine.sources.file import Options as FileOptions
+from syncengine.spec.loader import Checked, check_specs, find_project, load_environment, load_specs
+from syncengine.spec.model import Connection, Environment, Guards, Limit, Project, Source, Spec, Step
+
+__all__ = [
+    "Checked",
+    "Connection",
+    "Environment",
+    "Guards",
+    "Limit",
+    "Project",
+    "Source",
+    "Spec",
+    "Step",
+    "check_specs",
+    "find_project",
+    "load_environment",
+    "load_specs",
+    "mapper",
+    "open_source",
+]
+
+
+def open_source(spec: Spec, name: str, variables: Mapping[str, str] | None = None) -> sources.Source:
+    """A source of a spec, with the variables of its path filled in; nothing is read yet."""
+    source = spec.sources[name]
+    options = source.options
+    if isinstance(options, FileOptions) and "{{" in options.file:
+        known = {**spec.vars, **(variables or {})}
+
+        def fill(found: re.Match[str]) -> str:
+            if found[1] not in known:
+                fix = f"vars: {{{found[1]}: ...}}   in the environment"
+                raise SpecError(Problem("unknown-variable", f'There is no variable "{found[1]}"', source.position, fix=fix))
+            return known[found[1]]
+
+        options = replace(options, file=re.sub(r"\{\{ *vars\.([a-z_][a-z0-9_]*) *\}\}", fill, options.file))
+    return sources.open_source(options, spec.project.root)
+
+
+def mapper(spec: Spec, step: Step, *, run_date: str, variables: Mapping[str, str] | None = None) -> Mapper:
+    """The compiled step; its `records(rows)` may run once. Lookups read the other sources of the spec when needed."""
+
+    def rows(name: str) -> Iterator[Row]:
+        return (row for row in open_source(spec, name, variables).rows() if not isinstance(row, BadRow))
+
+    tables = Tables(rows, lambda name: spec.sources[name].rules.no_value)
+    return Mapper(step.recipe, run_date=run_date, vars={**spec.vars, **(variables or {})}, tables=tables)
+
+
+def place_of(spec: Spec) -> Position:
+    """The beginning of a spec, for what concerns it as a whole."""
+    return Position(str(spec.path), 1, 1)

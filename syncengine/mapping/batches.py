@@ -1,0 +1,149 @@
+"""Templates with statements: one compiled Jinja2 template runs over a whole batch of rows, all cells of a row at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jinja2 import nodes
+
+from syncengine.mapping import templates, words
+from syncengine.mapping.templates import Parsed, Rewriter, call
+from syncengine.mapping.words import Wrong
+
+MAX_STEPS = 20_000
+"""How many rounds all loops of one row may take together."""
+
+_NOTHING = "\0"
+"""Stands in a text for a part that has no value; sources never hold it."""
+
+
+class _Budget:
+    """Counts the rounds of loops, so that no template eats the time of a run."""
+
+    def __init__(self) -> None:
+        self.left = MAX_STEPS
+
+    def elements(self, value: Any) -> list[Any]:
+        found = words.elements(value)
+        self.left -= len(found) + 1
+        if self.left < 0:
+            raise Wrong("template-too-slow", f"The loops of this template take more than {MAX_STEPS} rounds")
+        return found
+
+
+def _out(value: Any) -> str:
+    done = words.text(value)
+    return _NOTHING if done is None else done
+
+
+class Cells:
+    """The cells of one body, in order; `run` gives a tuple of values for every input tuple."""
+
+    def __init__(self, names: Sequence[str], clean: Callable[[Any], Any]) -> None:
+        self._names = tuple(names)
+        self._clean = clean
+        self._cells: list[tuple[Parsed, Rewriter]] = []
+        self._budget = _Budget()
+        self._compiled: Any = None
+        self._single: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def add(self, parsed: Parsed, rewriter: Rewriter) -> int:
+        """Takes a template in; gives the number of its cell."""
+        self._cells.append((parsed, rewriter))
+        return len(self._cells) - 1
+
+    def run(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The cells of all rows; a cell that cannot be made holds the `Wrong` that says why."""
+        if self._compiled is None:
+            self._compiled = self._compile(range(len(self._cells)))
+        found: list[tuple[Any, ...]] = []
+        if self._render(self._compiled, rows, found):
+            return found
+        found = []
+        for row in rows:
+            if not self._render(self._compiled, [row], found):
+                found.append(tuple(self._alone(number, row) for number in range(len(self._cells))))
+        return found
+
+    def _render(self, compiled: Any, rows: Sequence[tuple[Any, ...]], found: list[tuple[Any, ...]]) -> bool:
+        before = len(found)
+        try:
+            compiled.render(rows=rows, emit=lambda cells: found.append(tuple(map(_done, cells))))
+        except Wrong:
+            del found[before:]
+            return False
+        except (ArithmeticError, TypeError, ValueError, RecursionError, LookupError):
+            del found[before:]
+            return False
+        return True
+
+    def _alone(self, number: int, row: tuple[Any, ...]) -> Any:
+        if number not in self._single:
+            self._single[number] = self._compile([number])
+        found: list[tuple[Any, ...]] = []
+        try:
+            self._single[number].render(rows=[row], emit=lambda cells: found.append(tuple(map(_done, cells))))
+        except Wrong as wrong:
+            return wrong
+        except (ArithmeticError, TypeError, ValueError, RecursionError, LookupError):
+            return Wrong("template-failed", "The template cannot be worked out for this row")
+        return found[0][0]
+
+    def _compile(self, numbers: Sequence[int]) -> Any:
+        body: list[nodes.Node] = [nodes.ExprStmt(call("begin"))]
+        names: list[nodes.Expr] = []
+        for number in numbers:
+            parsed, rewriter = self._cells[number]
+            name = f"cell{number}"
+            names.append(nodes.Name(name, "load"))
+            rewriter.prefix = f"u{number}_"
+            target = nodes.Name(name, "store")
+            if parsed.single is not None:
+                body.append(nodes.Assign(target, rewriter.expression(parsed.single)))
+            else:
+                block = nodes.AssignBlock(target, None, rewriter.statements(list(parsed.body), frozenset()))
+                body.append(block)
+        body.append(nodes.ExprStmt(call("emit", nodes.Tuple(names, "load"))))
+        target_names = nodes.Tuple([nodes.Name(name, "store") for name in self._names], "store")
+        loop = nodes.For(target_names, nodes.Name("rows", "load"), body, [], None, False)
+        env = templates.environment()
+        tree = nodes.Template([loop], lineno=1)
+        tree.set_environment(env)
+        for node in tree.find_all(nodes.Node):
+            if getattr(node, "lineno", None) is None:
+                node.lineno = 1
+        return env.template_class.from_code(env, env.compile(tree), self._globals())
+
+    def _globals(self) -> dict[str, Any]:
+        def begin() -> None:
+            self._budget.left = MAX_STEPS
+
+        known = operations(self._clean)
+        known.update(begin=begin, elements=self._budget.elements, out=_out)
+        return known
+
+
+def _done(value: Any) -> Any:
+    """A cell as it leaves the template: a text with a part that has no value has none itself."""
+    if value.__class__ is str:
+        if _NOTHING in value:
+            return None
+        return words.bounded(value)
+    if value.__class__ is tuple:
+        return list(value)
+    return value
+
+
+def operations(clean: Callable[[Any], Any]) -> dict[str, Any]:
+    """All that a rewritten template may call."""
+    known: dict[str, Any] = {f"F_{name}": function for name, function in words.FILTERS.items()}
+    known.update({f"T_{name}": function for name, function in words.TESTS.items()})
+    known.update({f"O_{name}": function for name, function in words.OPERATORS.items()})
+    known.update(
+        concat=words.concat, item=words.item, part=words.part, bounded=words.bounded, clean=clean, text=words.text
+    )
+    return known

@@ -1,0 +1,234 @@
+"""Rows to records, in batches, in source order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from syncengine.changes import BadRow, Pair, Record, Row
+from syncengine.errors import Place, Position, Problem
+from syncengine.mapping.bodies import RecordBody, Skip
+from syncengine.mapping.compiler import Setting
+from syncengine.mapping.keys import SeenKeys
+from syncengine.mapping.lookups import Tables
+from syncengine.mapping.model import Column, Level, Recipe, Shaped, Value
+from syncengine.mapping.rules import RowChecker
+from syncengine.mapping.words import Wrong
+
+BATCH = 500
+Made = Record | Pair | BadRow
+
+
+@dataclass(slots=True)
+class Unmapped:
+    """Values that a map does not have, with how many rows hold each."""
+
+    field: str
+    position: Position
+    values: dict[str, tuple[int, Place]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the rows; complete when the iteration has ended."""
+
+    rows: int = 0
+    """Rows read (not elements of `each`)."""
+    records: int = 0
+    filtered: int = 0
+    """Rows or elements that `when` left out."""
+    bad: int = 0
+    """Rows that could not become a record; warnings are not counted."""
+    warned: int = 0
+    collapsed: int = 0
+    """Rows equal to one before them, or the same value of `distinct`."""
+    unmapped: dict[str, Unmapped] = field(default_factory=dict)
+
+
+class Mapper:
+    """One step, compiled; `records` may run once per mapper, then `counts` is complete."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        run_date: str,
+        vars: Mapping[str, str] | None = None,  # noqa: A002
+        tables: Tables | None = None,
+        python: bool = True,
+    ) -> None:
+        self.recipe = recipe
+        self.counts = Counts()
+        setting = Setting(
+            recipe.rules.no_value,
+            recipe.rules.text_only,
+            recipe.style,
+            recipe.timezone,
+            recipe.if_empty,
+            recipe.lists,
+            {**recipe.vars, **(vars or {})},
+            run_date,
+            tables or Tables(),
+            python,
+        )
+        self._body = RecordBody(recipe, setting)
+        self._checker = RowChecker(recipe.rules, setting)
+        self._seen = SeenKeys()
+        self._level: Level = "skip" if recipe.rules.bad_rows == "skip" else "fail"
+
+    def records(self, rows: Iterable[Row | BadRow]) -> Iterator[Made]:
+        """What the step makes of the rows, in their order; rows that could not be read pass through as bad."""
+        source = iter(rows)
+        while batch := list(islice(source, BATCH)):
+            self.counts.rows += len(batch)
+            yield from self._batch(batch)
+
+    def _batch(self, batch: list[Row | BadRow]) -> Iterator[Made]:
+        found: list[tuple[int, Made]] = []
+        body, counts = self._body, self.counts
+        order = {id(row): n for n, row in enumerate(batch)}
+        rows: list[Row] = [row for row in batch if row.__class__ is Row]  # type: ignore[misc]
+        if len(rows) < len(batch):
+            for row in batch:
+                if isinstance(row, BadRow):
+                    counts.bad += 1
+                    found.append((order[id(row)], row._replace(step=self.recipe.step, level=self._level)))
+        if self._checker.active:
+            rows = self._checked(rows, found, order)
+        inputs: list[tuple[Any, ...]] = []
+
+        def fault(row: Row, wrong: Wrong) -> None:
+            found.append((order[id(row)], self._bad(row.place, "", wrong, -1)))
+
+        counts.filtered += body.extract(rows, inputs.append, fault)
+        cells = body.cells(inputs) if body.cells is not None else ()
+        parts = [part.run(inputs) for part in body.parts]
+        made: list[tuple[int, Record | Pair]] = []
+
+        def emit(number: int, record: Record | Pair) -> None:
+            made.append((number, record))
+
+        def bad(number: int, key: str, wrong: Wrong, at: int) -> None:
+            row = inputs[number][0]
+            found.append((order[id(row)], self._bad(row.place, key, wrong, at)))
+
+        counts.filtered += body.build(inputs, cells, parts, emit, bad)
+        unique = self._unique
+        if not found:
+            for _, record in made:
+                one = unique(record)
+                if one is not None:
+                    yield one
+            return
+        for number, record in made:
+            one = unique(record)
+            if one is not None:
+                found.append((order[id(inputs[number][0])], one))
+        found.sort(key=lambda pair: pair[0])
+        for _, one in found:
+            yield one
+
+    def _checked(self, rows: list[Row], found: list[tuple[int, Made]], order: dict[int, int]) -> list[Row]:
+        kept: list[Row] = []
+        for row, faults in self._checker.run(rows):
+            stopped = False
+            for level, problem in faults:
+                found.append((order[id(row)], BadRow(self.recipe.step, "", problem, row.place, level)))
+                if level == "warn":
+                    self.counts.warned += 1
+                else:
+                    stopped = True
+            if stopped:
+                self.counts.bad += 1
+            else:
+                kept.append(row)
+        return kept
+
+    def _unique(self, record: Record | Pair) -> Made | None:
+        counts = self.counts
+        if record.__class__ is Pair:
+            mark = hash((record.parent, record.child))  # type: ignore[union-attr]
+            if self._seen.add((record.parent, record.child), record.place.row, mark) is not None:  # type: ignore[union-attr]
+                counts.collapsed += 1
+                return None
+            counts.records += 1
+            return record
+        assert isinstance(record, Record)
+        if record.key:
+            mark = hash((record.class_name, tuple(record.values.items()), record.refs, record.links))
+            before = self._seen.add(record.key, record.place.row, mark)
+            if before is not None:
+                return self._again(record, *before)
+        counts.records += 1
+        return record
+
+    def _again(self, record: Record, first: int, same: bool) -> BadRow | None:
+        if same:
+            self.counts.collapsed += 1
+            return None
+        distinct = bool(self.recipe.distinct)
+        message = (
+            f'Rows with the same "{self._distinct_text()}" disagree on a used column; the first is row {first}'
+            if distinct
+            else f'The key "{record.key[:60]}" is in two rows with different content; the first is row {first}'
+        )
+        wrong = Wrong("duplicate-key", message, record.key, "The key must name one record of the source.")
+        return self._bad(record.place, record.key, wrong, -1)
+
+    def _distinct_text(self) -> str:
+        return ", ".join(column.text for column in self.recipe.distinct)
+
+    def _bad(self, place: Place, key: str, wrong: Wrong, at: int) -> BadRow:
+        self.counts.bad += 1
+        what, position = self._body.positions[at + 1]
+        if wrong.code == "unmapped-value":
+            self._note_unmapped(what, position, wrong.found, place)
+        where = f" ({what})" if what and what != "key" else ""
+        level: Level = "skip" if isinstance(wrong, Skip) else self._level
+        message = f"{wrong.message}{where}"
+        if wrong.code == "no-key":
+            message = f"The row has no key ({key_text(self.recipe)})"
+        problem = Problem(wrong.code, message[:160], position, wrong.found, wrong.fix)
+        return BadRow(self.recipe.step, key, problem, place, level)
+
+    def _note_unmapped(self, what: str, position: Position, value: str, place: Place) -> None:
+        entry = self.counts.unmapped.setdefault(str(position), Unmapped(what, position))
+        count, first = entry.values.get(value, (0, place))
+        if count or len(entry.values) < 100:
+            entry.values[value] = (count + 1, first)
+
+    def unmapped_problems(self) -> list[Problem]:
+        """One problem per map that lacks values, with all of them and their counts."""
+        problems = []
+        for entry in self.counts.unmapped.values():
+            ranked = sorted(entry.values.items(), key=lambda pair: (-pair[1][0], pair[0]))
+            shown = ",  ".join(
+                f"{value} ({count} rows)" if count > 1 else f"{value} (1; {first})"
+                for value, (count, first) in ranked[:10]
+            )
+            more = f" and {len(ranked) - 10} more" if len(ranked) > 10 else ""
+            number = len(ranked)
+            text = "1 value is" if number == 1 else f"{number} values are"
+            fix = "Add them to the map, or say  unmapped: keep  or  unmapped: empty."
+            problems.append(
+                Problem("unmapped-value", f'{text} not in the map of "{entry.field}"', entry.position, shown + more, fix)
+            )
+        return problems
+
+
+def key_text(recipe: Recipe) -> str:
+    """The key as the spec writes it."""
+    return ", ".join(_written(value) for value in recipe.key)
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, Column):
+        return value.text
+    if isinstance(value, Shaped):
+        return _written(value.origin)
+    return str(getattr(value, "text", "a value"))
+
+
+Open = Callable[[str], Iterable[Row]]

@@ -1,0 +1,214 @@
+"""`file`: CSV, TSV, JSON and JSON lines; one file, or all that a glob finds, in sorted order."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from syncengine import sources
+from syncengine.changes import BadRow, Row
+from syncengine.errors import Place, SourceError
+from syncengine.sources.file import delimited, documents, lines
+from syncengine.sources.file.bytes import CHUNK, Reading, encoding_of, not_decodable, refuse_foreign, stop
+
+Format = Literal["csv", "tsv", "json", "jsonl"]
+SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+SAMPLE = 1_000
+"""Rows that are looked at to learn the columns of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options(sources.Options):
+    """A file or a glob, relative to the folder of the spec."""
+
+    file: str
+    folder: str = ""
+    """Folder of the spec, relative to the project."""
+    format: Format | None = None
+    rows: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    max_age: float | None = None
+    """Seconds; an older file is refused."""
+    allowed: tuple[Path, ...] = ()
+    """Folders outside the project that may be read."""
+    kind: str = "file"
+
+
+class FileSource(sources.Source):
+    """All rows of all files of a pattern."""
+
+    def __init__(self, options: Options, base: Path, clock: Callable[[], float] = time.time) -> None:
+        self._options = options
+        self._base = base
+        self._clock = clock
+        self._digest: sources.Digest | None = None
+
+    def files(self) -> list[tuple[Path, str]]:
+        """The files, with the names that messages show."""
+        pattern = self._options.file
+        if "\0" in pattern or pattern.startswith("~"):
+            raise stop("bad-path", "A path may not start with ~ or contain NUL", pattern)
+        folder = self._base / self._options.folder
+        if not any(sign in pattern for sign in "*?["):
+            return [self._inside(folder / pattern, pattern)]
+        found: list[Path] = []
+        try:
+            if Path(pattern).is_absolute():
+                anchor = Path(Path(pattern).anchor)
+                found = sorted(anchor.glob(str(Path(pattern).relative_to(anchor))))
+            else:
+                found = sorted(folder.glob(pattern))
+        except (ValueError, NotImplementedError, OSError):
+            raise stop("bad-path", f"{pattern} is not a pattern for files", pattern) from None
+        files = [self._inside(path, pattern) for path in found if path.is_file()]
+        if not files:
+            raise stop("no-file", f"No file fits {pattern}", pattern)
+        return files
+
+    def _inside(self, path: Path, written: str) -> tuple[Path, str]:
+        root = self._base.resolve()
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError, ValueError):
+            raise stop("bad-path", f"{written} leads nowhere", written) from None
+        if real.is_relative_to(root):
+            return real, str(real.relative_to(root))
+        if any(real.is_relative_to(folder) for folder in self._options.allowed):
+            return real, str(real)
+        raise stop(
+            "outside-project",
+            f"{written} is outside the project",
+            written,
+            fix=f"Allow it in syncengine.yaml:  allow_paths: [{real.parent}]",
+        )
+
+    def format(self, path: Path) -> Format:
+        """By the option, else by the suffix."""
+        if self._options.format is not None:
+            return self._options.format
+        known = SUFFIXES.get(path.suffix.lower())
+        if known is None:
+            raise stop("unknown-format", f"What {path.name} holds is not clear", path.name, fix="format: csv")
+        return known
+
+    def columns(self) -> tuple[str, ...] | None:
+        names: dict[str, None] = {}
+        for path, shown in self.files():
+            form = self.format(path)
+            if form in {"csv", "tsv"}:
+                names.update(dict.fromkeys(self._header(path, shown, form)))
+            else:
+                names.update(dict.fromkeys(self._sampled(path, shown, form)))
+        return tuple(names)
+
+    def _header(self, path: Path, shown: str, form: Format) -> list[str]:
+        import csv
+
+        with Reading(path, shown) as reading:
+            text, delimiter = self._text(reading, form), self._delimiter(form)
+            try:
+                return delimited.header(csv.reader(text, delimiter=delimiter, strict=True), shown, delimiter)
+            except UnicodeDecodeError:
+                raise self._undecodable(path, shown, text.encoding) from None
+
+    def _sampled(self, path: Path, shown: str, form: Format) -> list[str]:
+        names: dict[str, None] = {}
+        with Reading(path, shown) as reading:
+            for count, row in enumerate(self._of_file(reading, path, form, 1)):
+                if isinstance(row, Row):
+                    names.update(dict.fromkeys(row.values))
+                if count >= SAMPLE:
+                    break
+        return list(names)
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        whole = hashlib.sha256()
+        size = count = 0
+        for path, shown in self.files():
+            form = self.format(path)
+            with Reading(path, shown) as reading:
+                self._check_age(reading)
+                for row in self._of_file(reading, path, form, count + 1):
+                    count = row.place.row
+                    yield row
+                while reading.read(CHUNK):
+                    pass
+                whole.update(f"{shown}\0{reading.finish()}\0".encode())
+                size += reading.size
+        self._digest = sources.Digest(whole.hexdigest(), size, count)
+
+    def _of_file(self, reading: Reading, path: Path, form: Format, first: int) -> Iterator[Row | BadRow]:
+        if form == "jsonl":
+            raw = io.BufferedReader(reading, CHUNK)
+            refuse_foreign(raw.peek(4096)[:4096], reading.shown, "utf-8")
+            yield from lines.rows(raw, reading.shown, first)
+            return
+        text = self._text(reading, form)
+        try:
+            if form == "json":
+                yield from documents.rows(text, reading.shown, self._options.rows, first)
+            else:
+                yield from delimited.rows(text, reading.shown, self._delimiter(form), first)
+        except UnicodeDecodeError:
+            raise self._undecodable(path, reading.shown, text.encoding) from None
+
+    def _text(self, reading: Reading, form: Format) -> io.TextIOWrapper:
+        raw = io.BufferedReader(reading, CHUNK)
+        head = raw.peek(4096)[:4096]
+        refuse_foreign(head, reading.shown, self._options.encoding)
+        encoding = encoding_of(head, self._options.encoding)
+        if "16" not in encoding and "32" not in encoding:
+            nul = head.find(b"\0")
+            if nul >= 0:
+                line = head.count(b"\n", 0, nul) + 1
+                raise stop("nul", "There is a NUL byte", Place(reading.shown, max(line - 1, 1), line))
+        if form == "json":
+            return io.TextIOWrapper(raw, encoding=encoding, errors="strict")
+        return delimited.text_of(raw, encoding)
+
+    def _delimiter(self, form: Format) -> str:
+        return self._options.delimiter or ("\t" if form == "tsv" else ",")
+
+    def _check_age(self, reading: Reading) -> None:
+        limit = self._options.max_age
+        if limit is None:
+            return
+        age = self._clock() - reading.modified
+        if age > limit:
+            said = f"{reading.shown} is {_hours(age)} old; at most {_hours(limit)} are allowed"
+            raise stop("too-old", said, reading.shown, fix="Export it again, or raise max_age.")
+
+    def _undecodable(self, path: Path, shown: str, encoding: str) -> SourceError:
+        name = "UTF-8" if encoding.startswith("utf-8") else encoding
+        return not_decodable(path, shown, encoding, name)
+
+    def digest(self) -> sources.Digest:
+        if self._digest is None:
+            for _ in self.rows():
+                pass
+        assert self._digest is not None
+        return self._digest
+
+
+def _hours(seconds: float) -> str:
+    if seconds >= 172_800:
+        return f"{seconds / 86_400:.0f} days"
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
+
+
+def open_options(options: Options, base: Path) -> FileSource:
+    """The kind's door; nothing is opened yet."""
+    return FileSource(options, base)

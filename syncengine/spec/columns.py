@@ -1,0 +1,193 @@
+"""Are the columns there? Asked of the source's own header, where it can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from syncengine import sources
+from syncengine.changes import Row
+from syncengine.errors import SourceError
+from syncengine.mapping.templates import RESERVED, Use
+from syncengine.sources.file import SAMPLE, FileSource
+from syncengine.sources.file import Options as FileOptions
+from syncengine.spec.model import Source
+from syncengine.spec.reader import ColumnNote, Reader
+from syncengine.spec.shapes import near
+
+MAX_SHOWN = 12
+
+
+@dataclass(slots=True)
+class Tree:
+    """The keys that a sample of rows has, all the way down."""
+
+    keys: dict[str, Tree] = field(default_factory=dict)
+    items: Tree | None = None
+    scalar: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether anything but null was seen here."""
+        return bool(self.keys) or self.items is not None or self.scalar
+
+    def learn(self, value: Any, depth: int = 0) -> None:
+        """Takes in one value."""
+        if depth > 20 or value is None:
+            return
+        if isinstance(value, dict):
+            for name, one in value.items():
+                self.keys.setdefault(name, Tree()).learn(one, depth + 1)
+        elif isinstance(value, list):
+            if self.items is None:
+                self.items = Tree()
+            for one in value[:50]:
+                self.items.learn(one, depth + 1)
+        else:
+            self.scalar = True
+
+
+@dataclass(slots=True)
+class Header:
+    """What is known of a source: its name, and a tree of keys (for CSV one level deep)."""
+
+    shown: str
+    tree: Tree
+    flat: bool
+
+
+class Headers:
+    """The headers of the sources of one spec, read once."""
+
+    def __init__(self, root: Path, found: dict[str, Source], note: Reader) -> None:
+        self._root = root
+        self._sources = found
+        self._note = note
+        self._headers: dict[str, Header | None] = {}
+
+    def check(self, notes: Iterable[ColumnNote]) -> None:
+        """Reports columns that no row has."""
+        reported: set[object] = set()
+        for note in notes:
+            header = self._header(note.source)
+            if header is None or note.position in reported:
+                continue
+            reported.add(note.position)
+            self._one(note, header)
+
+    def _header(self, name: str) -> Header | None:
+        if name not in self._headers:
+            self._headers[name] = self._read(name) if name in self._sources else None
+        return self._headers[name]
+
+    def _read(self, name: str) -> Header | None:
+        source = self._sources[name]
+        options = source.options
+        if isinstance(options, FileOptions) and "{{" in options.file:
+            return None
+        opened = sources.open_source(options, self._root)
+        shown = "the rows"
+        try:
+            flat = True
+            if isinstance(opened, FileSource) and isinstance(options, FileOptions):
+                files = opened.files()
+                shown = files[0][1]
+                flat = opened.format(files[0][0]) in {"csv", "tsv"}
+            if flat:
+                return Header(shown, Tree({one: Tree(scalar=True) for one in opened.columns() or ()}), flat=True)
+            tree = Tree()
+            for row in islice(opened.rows(), SAMPLE):
+                if isinstance(row, Row):
+                    tree.learn(row.values)
+            return Header(shown, tree, flat=False) if tree.keys else None
+        except SourceError as error:
+            for problem in error.problems:
+                if problem.code == "outside-project":
+                    self._note.add(problem.code, problem.message, source.position, problem.fix)
+                else:
+                    self._note.warn(problem.code, problem.message, source.position, problem.fix)
+            return None
+
+    def _one(self, note: ColumnNote, header: Header) -> None:
+        levels = [header.tree]
+        for use in note.each:
+            tree = _follow(levels, use)
+            if tree is None or not tree.known:
+                return
+            if tree.items is None:
+                levels = [tree, *levels]
+                return
+            levels = [tree.items, *levels]
+        use = note.use
+        if use.kind != "column" or use.level >= len(levels):
+            return
+        tree = levels[use.level]
+        if not tree.known:
+            return
+        if note.bare and note.bare in tree.keys:
+            return
+        at: Tree | None = tree
+        for part in use.parts:
+            if at is None or not at.known:
+                return
+            below = at.items if isinstance(part, int) else at.keys.get(part)
+            if below is None:
+                self._unknown(note, header, at, str(part), first=at is tree)
+                return
+            at = below
+
+    def _unknown(self, note: ColumnNote, header: Header, at: Tree, name: str, *, first: bool) -> None:
+        columns = list(at.keys)
+        if not first:
+            said = f'"{note.use.shown}": there is no "{name}" there in {header.shown}'
+            fix = near(name, tuple(columns)) or (f"Its keys are: {', '.join(columns[:MAX_SHOWN])}" if columns else "It is a plain value.")
+            self._note.add("unknown-column", said, note.position, fix, name)
+            return
+        inner = note.each and note.use.level < len(note.each)
+        where = f"the elements of {note.each[0].shown}" if inner else header.shown
+        close = _near(note.bare or name, columns)
+        listed = ", ".join(columns[:MAX_SHOWN]) + (", ..." if len(columns) > MAX_SHOWN else "")
+        if not note.bare:
+            self._note.add("unknown-name-in-template", f'"{name}" is not a column of {where}', note.position, _template_fix(close, listed), name)
+            return
+        what = f"{note.field}: " if note.field else ""
+        if close:
+            said = f'There is no column "{note.bare}" in {where}. Did you mean "{close}"?'
+            self._note.add("unknown-column", said, note.position, f"{what}{close}", note.bare)
+            return
+        said = f'{what}{note.bare}  reads the column "{note.bare}", and {where} has no such column'
+        fix = f"For the fixed text write    {what or 'FIELD: '}{{const: {note.bare}}}\nColumns: {listed}"
+        self._note.add("unknown-column", said, note.position, fix, note.bare)
+
+
+def _template_fix(close: str, listed: str) -> str:
+    if not close:
+        return f"Columns: {listed}"
+    written = close if close.isidentifier() and close not in RESERVED else f"row['{close}']"
+    return f'Did you mean "{close}"?   "{{{{ {written} }}}}"'
+
+
+def _near(word: str, columns: list[str]) -> str:
+    def plain(text: str) -> str:
+        return "".join(one for one in text.casefold() if one.isalnum())
+
+    folded = {plain(one): one for one in columns}
+    if plain(word) in folded and plain(word):
+        return folded[plain(word)]
+    close = get_close_matches(plain(word), list(folded), 1, 0.75)
+    return folded[close[0]] if close else ""
+
+
+def _follow(levels: list[Tree], use: Use) -> Tree | None:
+    if use.level >= len(levels) or use.kind == "position":
+        return None
+    at: Tree | None = levels[use.level]
+    for part in use.parts:
+        if at is None:
+            return None
+        at = at.items if isinstance(part, int) else at.keys.get(part)
+    return at

@@ -1,0 +1,303 @@
+"""Files of a project found, read and checked against each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncengine.errors import Place, Position, Problem, SpecError
+from syncengine.spec.columns import Headers
+from syncengine.spec.environments import read_environment
+from syncengine.spec.files import file_kind, read_project
+from syncengine.spec.model import Environment, Project, Spec
+from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
+from syncengine.spec.reader import StepNote
+from syncengine.spec.shapes import Report, Wrong, near
+from syncengine.spec.specs import Read, name_of, read_spec
+
+PROJECT_FILE = "syncengine.yaml"
+_NOT_SPECS = frozenset({"environments", "sandbox", "shared", "tests", "node_modules", "__pycache__"})
+
+
+def find_project(start: Path) -> Project:
+    """The project of a folder: the nearest `syncengine.yaml` upwards, else the folder itself."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        file = folder / PROJECT_FILE
+        if file.is_file():
+            node, report = _mapping(file, PROJECT_FILE)
+            project = read_project(node, folder, file, report)
+            _raise(report.problems)
+            return project
+    return Project(start, name=start.name)
+
+
+def load_environment(project: Project, name: str, file: Path | None = None) -> Environment:
+    """`environments/<name>.yaml` of the project, or another file."""
+    path = file if file is not None else project.root / "environments" / f"{name}.yaml"
+    if file is None and not path.is_file():
+        folder = project.root / "environments"
+        known = tuple(sorted(one.stem for one in folder.glob("*.yaml"))) if folder.is_dir() else ()
+        fix = near(name, known) or (f"There are: {', '.join(known)}" if known else "The built-in one is: sandbox")
+        raise SpecError(Problem("no-environment", f'There is no environment "{name[:60]}"', f"environments/{name}.yaml", fix=fix))
+    node, report = _mapping(path, _shown(path, project.root))
+    try:
+        if file_kind(node, report.file, report) != "environment":
+            raise report.stop("wrong-kind", f"{report.file} is no environment", node.position, "kind: environment")
+        environment = read_environment(node, name, path, report)
+    except Wrong:
+        environment = None
+    _raise(report.problems)
+    assert environment is not None
+    return environment
+
+
+def load_specs(project: Project, paths: Sequence[Path] = ()) -> list[Spec]:
+    """The specs of files or folders, without paths all of the project; raises one error with all problems."""
+    checked = check_specs(project, paths)
+    _raise(checked.problems)
+    return checked.specs
+
+
+@dataclass(slots=True)
+class Checked:
+    """Specs that are right, and all problems, warnings included."""
+
+    specs: list[Spec] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+
+def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
+    """Reads and checks; raises nothing that a file is to blame for."""
+    found = Checked()
+    reads: list[Read] = []
+    for path, explicit in _files(project, paths, found.problems):
+        shown = _shown(path, project.root)
+        try:
+            read = _read(path, shown, project, found.problems, explicit=explicit)
+        except SpecError as error:
+            found.problems.extend(error.problems)
+            found.files.append(shown)
+            continue
+        if read is not None:
+            reads.append(read)
+            found.files.append(shown)
+    _unique_names(reads, found.problems)
+    _Names(project, reads).check()
+    known = _environment_vars(project) if any(read.note.vars for read in reads) else frozenset()
+    for read in reads:
+        _check_vars(read, project, known)
+        Headers(project.root, read.sources, read.note).check(read.note.columns)
+        found.problems.extend(read.note.problems)
+        if read.spec is not None and not any(one.severity == "error" for one in read.note.problems):
+            found.specs.append(read.spec)
+    found.problems = sorted(dict.fromkeys(found.problems), key=_order)
+    return found
+
+
+def _order(problem: Problem) -> tuple[str, int, int, str]:
+    place = problem.place
+    if isinstance(place, Position):
+        return place.file, place.line, place.column, problem.code
+    if isinstance(place, Place):
+        return place.file, place.line, 0, problem.code
+    return place, 0, 0, problem.code
+
+
+def _raise(problems: Sequence[Problem]) -> None:
+    errors = sorted((one for one in problems if one.severity == "error"), key=_order)
+    if errors:
+        raise SpecError(errors)
+
+
+def _shown(path: Path, root: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(root.resolve()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _mapping(path: Path, shown: str) -> tuple[MapNode, Report]:
+    return compose(decode(read_bytes(path, shown), shown), shown), Report(shown)
+
+
+def _files(project: Project, paths: Sequence[Path], problems: list[Problem]) -> Iterator[tuple[Path, bool]]:
+    """Files to read, each once, and whether it was named itself."""
+    seen: set[Path] = set()
+    if not paths:
+        found = sorted({one for glob in project.spec_globs for one in project.root.glob(glob) if one.is_file()})
+        if not found:
+            fix = "Name a file or folder, or write specs: in syncengine.yaml."
+            problems.append(Problem("no-specs", "There are no specs in this project", str(project.spec_globs[0]), fix=fix))
+        yield from ((path, False) for path in found)
+        return
+    for path in paths:
+        if path.is_dir():
+            inner = [one for one in _walk(path) if one not in seen]
+            seen.update(inner)
+            yield from ((one, False) for one in inner)
+        elif path not in seen:
+            seen.add(path)
+            yield path, True
+
+
+def _walk(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for top, folders, files in os.walk(folder):
+        folders[:] = sorted(one for one in folders if one not in _NOT_SPECS and not one.startswith("."))
+        found.extend(Path(top) / one for one in sorted(files) if one.endswith((".yaml", ".yml")) and not one.startswith("."))
+    return found
+
+
+def _read(path: Path, shown: str, project: Project, problems: list[Problem], *, explicit: bool) -> Read | None:
+    data = read_bytes(path, shown)
+    node = compose(decode(data, shown), shown)
+    report = Report(shown)
+    if not explicit and path.name == PROJECT_FILE:
+        return None
+    if not explicit and node.get("syncengine") is None and node.get("steps") is None:
+        return None
+    try:
+        kind = file_kind(node, shown, report)
+    except Wrong:
+        problems.extend(report.problems)
+        return None
+    if kind == "spec":
+        return read_spec(path, shown, project, node, data)
+    if explicit:
+        _other(kind, path, node, project, report)
+        problems.extend(report.problems)
+    return None
+
+
+def _other(kind: str, path: Path, node: MapNode, project: Project, report: Report) -> None:
+    """Checks a file of another kind that was named itself."""
+    from syncengine.spec.files import read_shared
+
+    if kind == "environment":
+        read_environment(node, path.stem, path, report)
+    elif kind == "project":
+        read_project(node, project.root, path, report)
+    elif kind == "shared":
+        read_shared(node, report)
+
+
+def _unique_names(reads: Sequence[Read], problems: list[Problem]) -> None:
+    first: dict[str, Read] = {}
+    for read in reads:
+        other = first.setdefault(read.name, read)
+        if other is not read:
+            said = f'Two specs are named "{read.name}": {other.shown} and this one'
+            problems.append(Problem("duplicate-name", said[:160], Position(read.shown, 1, 1), fix="name: ANOTHER"))
+
+
+class _Names:
+    """References between steps, also of other specs of the project."""
+
+    def __init__(self, project: Project, reads: Sequence[Read]) -> None:
+        self._project = project
+        self._reads = list(reads)
+        self._by_name = {read.name: read for read in reads}
+
+    def check(self) -> None:
+        for read in self._reads:
+            for note in read.note.steps:
+                self._one(read, note)
+
+    def _one(self, read: Read, note: StepNote) -> None:
+        target = read
+        add = read.note.add
+        if note.spec is not None:
+            found = self._other(note.spec)
+            if found is None:
+                fix = near(note.spec, tuple(self._by_name)) or "A spec's name is its path without suffix, or its name: key."
+                add("unknown-spec", f'There is no spec "{note.spec[:60]}"', note.position, fix, note.spec)
+                return
+            target = found
+        if note.step not in target.step_names:
+            self._unknown(read, target, note)
+            return
+        step = target.spec.steps.get(note.step) if target.spec is not None else None
+        if step is None:
+            return
+        if step.kind == "relation":
+            add("bad-reference", f'"{note.step}" is a relation step: it makes no records', note.position)
+        elif step.key_parts != note.key_parts:
+            said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {note.key_parts} {"is" if note.key_parts == 1 else "are"} given'
+            shown = ", ".join(getattr(one, "text", "VALUE") for one in step.recipe.key)
+            add("key-parts", said, note.key_position, f"The key there is [{shown}].")
+
+    def _unknown(self, read: Read, target: Read, note: StepNote) -> None:
+        known = tuple(target.step_names)
+        where = "this spec" if target is read else f'the spec "{target.name}"'
+        what = f"{note.role} refers" if note.role else "This refers"
+        said = f'{what} to the step "{note.step}"; {where} has {", ".join(known[:12])}'
+        fix = near(note.step, known)
+        if not fix and note.spec is None:
+            spec = near(note.step, tuple(self._by_name)).removeprefix("Did you mean ").strip('"?')
+            if spec in self._by_name:
+                step = next(iter(self._by_name[spec].step_names), "STEP")
+                fix = f'Did you mean the spec "{spec}"?   {{spec: {spec}, step: {step}, key: ...}}'
+        read.note.add("unknown-step", said, note.position, fix, note.step)
+
+    def _other(self, name: str) -> Read | None:
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        root = self._project.root
+        for folder in (root / "specs", root):
+            for suffix in (".yaml", ".yml"):
+                path = folder / f"{name}{suffix}"
+                if path.is_file() and path.resolve().is_relative_to(root.resolve()):
+                    return self._load(path, name)
+        return None
+
+    def _load(self, path: Path, name: str) -> Read | None:
+        problems: list[Problem] = []
+        try:
+            read = _read(path, _shown(path, self._project.root), self._project, problems, explicit=True)
+        except SpecError:
+            return None
+        if read is not None:
+            self._by_name[name] = read
+        return read
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def _environment_vars(project: Project) -> frozenset[str]:
+    """Variables that some environment of the project sets."""
+    folder = project.root / "environments"
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
+        try:
+            node, _ = _mapping(path, path.name)
+        except SpecError:
+            continue
+        inner = node.get("vars")
+        if isinstance(inner, MapNode):
+            names.update(key.text for key, _ in inner.pairs)
+    return frozenset(names)
+
+
+def _check_vars(read: Read, project: Project, environments: frozenset[str]) -> None:
+    own = read.spec.vars if read.spec is not None else _own_vars(read)
+    known = {*own, *project.vars, *environments}
+    for name, position in read.note.vars:
+        if name not in known:
+            fix = near(name, tuple(known)) or f"vars: {{{name}: ...}}"
+            read.note.add("unknown-variable", f'There is no variable "{name[:60]}" in vars', position, fix, name)
+
+
+def _own_vars(read: Read) -> tuple[str, ...]:
+    node, _ = _mapping(read.path, read.shown)
+    inner = node.get("vars")
+    return tuple(key.text for key, _ in inner.pairs) if isinstance(inner, MapNode) else ()
+
+
+__all__ = ["Checked", "check_specs", "find_project", "load_environment", "load_specs", "name_of"]

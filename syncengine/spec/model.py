@@ -1,0 +1,325 @@
+"""What the files of a project say, typed and frozen: Project, Environment, Spec, Source, Step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from syncengine import sources
+from syncengine.changes import Role
+from syncengine.credentials import SecretSource
+from syncengine.errors import Position
+from syncengine.mapping.model import Level, Recipe, RowRules
+
+Kind = Literal["cmdb", "relation"]
+"""The targets that can be planned; the other words of the language are refused until they can."""
+
+Dialect = Literal["enhanced", "classic"]
+OnError = Literal["continue", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number, or a percentage of the records that we own."""
+
+    value: float
+    percent: bool
+    position: Position
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%" if self.percent else f"{self.value:g}"
+
+    def allows(self, count: int, owned: int) -> bool:
+        """Whether a count is within the limit; a percentage of nothing limits nothing."""
+        if not self.percent:
+            return count <= self.value
+        return owned == 0 or count * 100 <= self.value * owned
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """One guard: a limit for all steps, or limits by name of step (or source, for `min_rows`)."""
+
+    default: Limit | None = None
+    steps: Mapping[str, Limit] = field(default_factory=dict)
+
+    def of(self, name: str) -> Limit | None:
+        """The limit of a step."""
+        return self.steps.get(name, self.default)
+
+
+GUARDS = (
+    "min_rows",
+    "max_creates",
+    "max_updates",
+    "max_retires",
+    "max_reclassified",
+    "max_bad_rows",
+    "max_errors",
+    "max_touched_foreign",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Limits that a file sets; None where it is silent."""
+
+    min_rows: GuardLimits | None = None
+    max_creates: GuardLimits | None = None
+    max_updates: GuardLimits | None = None
+    max_retires: GuardLimits | None = None
+    max_reclassified: GuardLimits | None = None
+    max_bad_rows: GuardLimits | None = None
+    max_errors: GuardLimits | None = None
+    max_touched_foreign: GuardLimits | None = None
+
+    def limit(self, guard: str, name: str) -> Limit | None:
+        """The limit of a guard for a step (or source, for `min_rows`); None where the file is silent."""
+        limits: GuardLimits | None = getattr(self, guard)
+        return None if limits is None else limits.of(name)
+
+    def over(self, weaker: Guards) -> Guards:
+        """These guards, and the other's where these are silent."""
+        return Guards(**{name: getattr(self, name) or getattr(weaker, name) for name in GUARDS})
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds for all steps that do not say it themselves."""
+
+    if_empty: Literal["omit", "clear", "error", "skip_row"] = "omit"
+    on_error: OnError = "continue"
+    timezone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The folder that everything is relative to, and what holds for all specs in it."""
+
+    root: Path
+    file: Path | None = None
+    name: str = ""
+    data_source: str | None = None
+    defaults: Defaults = field(default_factory=Defaults)
+    guards: Guards = field(default_factory=Guards)
+    spec_globs: tuple[str, ...] = ("specs/**/*.yaml", "specs/**/*.yml")
+    allow_paths: tuple[Path, ...] = ()
+    vars: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """User and password."""
+
+    user: SecretSource
+    password: SecretSource
+    kind: Literal["basic"] = "basic"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAuth:
+    """One token in a header."""
+
+    token: SecretSource
+    header: str = "Authorization"
+    kind: Literal["token"] = "token"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAuth:
+    """OAuth: client id and secret, with user and password for the password grant."""
+
+    client_id: SecretSource
+    client_secret: SecretSource
+    user: SecretSource | None = None
+    password: SecretSource | None = None
+    kind: Literal["oauth"] = "oauth"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAuth:
+    """A client certificate."""
+
+    certificate: Path
+    key: Path | None = None
+    kind: Literal["certificate"] = "certificate"
+
+
+Auth = BasicAuth | TokenAuth | ClientAuth | CertificateAuth
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A system that is written to or read from."""
+
+    name: str
+    kind: Literal["servicenow", "4me"]
+    url: str
+    auth: Auth
+    position: Position
+    dialect: Dialect = "enhanced"
+    permits: int = 4
+    settle: float = 330.0
+    """Seconds after which a request without answer is taken to have ended on the server."""
+    pin: bool = True
+    source_info: bool = True
+    insert_multiple: Literal["labels", "names"] = "labels"
+    import_jobs: int = 1
+    account: str | None = None
+    ca_bundle: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where specs are applied: connections, variables, tighter guards; no mapping."""
+
+    name: str
+    file: Path | None
+    connections: Mapping[str, Connection]
+    vars: Mapping[str, str] = field(default_factory=dict)
+    protect_apply_needs_plan: bool = False
+    guards: Guards = field(default_factory=Guards)
+    state: str | None = None
+    show_values: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A named source of a spec."""
+
+    name: str
+    options: sources.Options
+    rules: RowRules
+    position: Position
+    optional: frozenset[str] = frozenset()
+    """Columns that may be absent everywhere."""
+
+    @property
+    def kind(self) -> str:
+        """The module of `sources/` that reads it."""
+        return self.options.kind
+
+    @property
+    def bad_rows(self) -> Level:
+        """What a broken rule does to a row."""
+        return self.rules.bad_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Reclassify:
+    """Which changes of class the engine may make."""
+
+    upgrade: bool = True
+    downgrade: bool = True
+    switch: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """What becomes of records that we sent earlier and that the source no longer has."""
+
+    do: Literal["keep", "report", "retire"] = "keep"
+    set: Mapping[str, str] = field(default_factory=dict)
+    after: int = 1
+    """Runs that a record must be missing."""
+    include_filtered: bool = False
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """A field of a step, for plans and reports."""
+
+    name: str
+    position: Position
+    sensitive: bool = False
+    compare: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A record that a step's records point to: a relation end, or a field's value."""
+
+    role: Role | None
+    """None for a field."""
+    type: str
+    """Name of the relation, or of the field."""
+    step: str | None
+    """Full name of the step whose record it is; None for `find_in`."""
+    table: str | None
+    """Table of `find_in`."""
+    key_parts: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kind of record that is made from one source."""
+
+    name: str
+    full_name: str
+    kind: Kind
+    source: str
+    position: Position
+    recipe: Recipe
+    data_source: str = ""
+    feed: str = ""
+    classes: tuple[str, ...] = ()
+    relation_type: str = ""
+    reclassify: Reclassify = field(default_factory=Reclassify)
+    touch: bool = False
+    on_error: OnError = "continue"
+    vanished: Vanished = field(default_factory=Vanished)
+    verify: bool = False
+    accept_inferred: bool = False
+    connection: str | None = None
+    fields: tuple[FieldInfo, ...] = ()
+    references: tuple[Reference, ...] = ()
+    key_parts: int = 0
+
+    @property
+    def compare_false(self) -> frozenset[str]:
+        """Fields that are sent, but whose difference is no change."""
+        return frozenset(one.name for one in self.fields if not one.compare)
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Fields whose values are not shown."""
+        return frozenset(one.name for one in self.fields if one.sensitive)
+
+
+@dataclass(frozen=True, slots=True)
+class TestCase:
+    """A unit test of a spec: rows given, records expected."""
+
+    title: str
+    position: Position
+    given: Mapping[str, tuple[Mapping[str, object], ...]]
+    expect: Mapping[str, tuple[Mapping[str, object], ...]]
+    expect_error: str | None = None
+    exactly: bool = False
+    vars: Mapping[str, str] = field(default_factory=dict)
+    now: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One spec file, read and checked."""
+
+    name: str
+    path: Path
+    """As messages show it: relative to the project."""
+    digest: str
+    """SHA-256 of the bytes that were read, shared files included."""
+    project: Project
+    data_source: str | None
+    sources: Mapping[str, Source]
+    steps: Mapping[str, Step]
+    guards: Guards = field(default_factory=Guards)
+    tests: tuple[TestCase, ...] = ()
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    vars: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,401 @@
+"""YAML text to nodes that know their file, line and column.
+
+The C parser gives events; the tree is composed here, because every guard must hold while it grows: depth, expanded
+size, duplicate keys, tags. The dialect is YAML 1.2 core, narrowed: `true` and `false` are the only booleans, `null`
+and `~` the only nulls, and numbers keep their text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from syncengine.errors import Position, Problem, SpecError
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+MAX_NODES = 50_000
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|0x[0-9a-fA-F]+|0o[0-7]+")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffc]")
+
+Kind = Literal["text", "number", "boolean", "null"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """One word or text; `plain` says that it stood without quotes."""
+
+    text: str
+    plain: bool
+    position: Position
+    block: bool = False
+    """Whether it was written with | or >, over several lines."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a plain reading of YAML 1.2 core, narrowed, makes of it."""
+        if not self.plain:
+            return "text"
+        if self.text in {"", "~", "null"}:
+            return "null"
+        if self.text in {"true", "false"}:
+            return "boolean"
+        return "number" if is_number(self.text) else "text"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListNode:
+    """A list."""
+
+    items: tuple[Node, ...]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapNode:
+    """A mapping; keys are text, in the order of the file, without duplicates."""
+
+    pairs: tuple[tuple[Scalar, Node], ...]
+    position: Position
+
+    def get(self, name: str) -> Node | None:
+        """The value under a key, if it is there."""
+        return next((value for key, value in self.pairs if key.text == name), None)
+
+    def key(self, name: str) -> Scalar | None:
+        """The key itself, for its position."""
+        return next((key for key, _ in self.pairs if key.text == name), None)
+
+
+Node = Scalar | ListNode | MapNode
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number as people type it: it stands for itself, digit for digit."""
+    return bool(_NUMBER.fullmatch(text))
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number without a leading zero."""
+    return bool(_WHOLE.fullmatch(text))
+
+
+def describe(node: Node) -> str:
+    """What stands there, in words of people: `the text "many"`, `a list`."""
+    if isinstance(node, MapNode):
+        return "a mapping"
+    if isinstance(node, ListNode):
+        return "a list"
+    match node.kind:
+        case "null":
+            return "nothing"
+        case "number":
+            return f"the number {node.text[:40]}"
+        case "boolean":
+            return node.text
+        case _:
+            return f'the text "{node.text[:40]}"'
+
+
+class _Stop(Exception):
+    """A fault of the file that ends its reading."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+def read_bytes(path: Path, shown: str, *, limit: int = MAX_BYTES) -> bytes:
+    """The bytes of a file that a person wrote; refuses what is no regular file or too big."""
+    try:
+        if path.is_dir():
+            raise SpecError(Problem("unreadable-file", f"{shown} is a directory, not a file", shown))
+        if not path.exists():
+            raise SpecError(Problem("file-not-found", f"There is no file {shown}", shown))
+        if not path.is_file():
+            raise SpecError(Problem("unreadable-file", f"{shown} is not a regular file", shown))
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise SpecError(Problem("unreadable-file", f"{shown} cannot be read: {reason}", shown)) from None
+    if len(data) > limit:
+        raise SpecError(
+            Problem(
+                "file-too-big",
+                f"{shown} is larger than {limit // 1024} KiB, the limit for a file that people write",
+                Position(shown, 1, 1),
+                fix="Split it, or move the data into a CSV or JSON file.",
+            )
+        )
+    return data
+
+
+def decode(data: bytes, shown: str) -> str:
+    """Text of a YAML file: UTF-8, with or without BOM; every line end becomes one newline."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SpecError(
+            Problem("not-utf-8", "This file is UTF-16; save it as UTF-8", Position(shown, 1, 1), fix="Save it as UTF-8.")
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line = before.count(b"\n") + 1
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        raise SpecError(
+            Problem(
+                "not-utf-8",
+                f"This is not UTF-8: byte 0x{data[error.start]:02X} at line {line}, column {column}",
+                Position(shown, line, column),
+                fix="Save the file as UTF-8.",
+            )
+        ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    found = _SUSPECT.search(text)
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        column = found.start() - (text.rfind("\n", 0, found.start()) + 1) + 1
+        name = f"U+{ord(found.group()):04X}"
+        word = unicodedata.name(found.group(), "a control character").lower()
+        raise SpecError(
+            Problem(
+                "invisible-character",
+                f"The character {name} ({word}) is not allowed here",
+                Position(shown, line, column),
+                fix=f'Remove it, or write it as an escape in double quotes: "\\u{ord(found.group()):04x}".',
+            )
+        )
+    return text
+
+
+def compose(text: str, shown: str) -> MapNode:
+    """The one document of a YAML text, as a mapping; raises `SpecError` with a place."""
+    try:
+        return _Composer(text, shown).document()
+    except _Stop as stop:
+        raise SpecError(stop.problem) from None
+
+
+class _Composer:
+    def __init__(self, text: str, shown: str) -> None:
+        self.text = text
+        self.shown = shown
+        self.events = self._events()
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.open: set[str] = set()
+        self.size = 0
+
+    def _events(self) -> Iterator[yaml.Event]:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        try:
+            yield from yaml.parse(self.text, Loader=loader)
+        except yaml.MarkedYAMLError as error:
+            raise _Stop(self._syntax(error)) from None
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise _Stop(Problem("yaml-syntax", "This is not YAML", Position(self.shown, 1, 1))) from None
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> Problem:
+        mark: Any = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+        lines = self.text.split("\n")
+        shown = lines[line - 1] if line <= len(lines) else ""
+        place = Position(self.shown, line, column)
+        braces = _braces(lines, line)
+        if braces:
+            return Problem(
+                "unquoted-braces",
+                "A value that starts with {{ needs quotes: YAML reads braces as a mapping",
+                Position(self.shown, braces[0], braces[1]),
+                fix=braces[2],
+            )
+        indent = shown[: len(shown) - len(shown.lstrip())]
+        caret = f"{shown[:100]}\n{' ' * (column - 1)}^" if shown.strip() and column <= 100 else ""
+        if "\t" in indent:
+            at = Position(self.shown, line, indent.index("\t") + 1)
+            return Problem("tab-in-indentation", "There is a tab in the indentation; use spaces", at)
+        said = f"{error.context or ''} {error.problem or ''}"
+        return Problem("yaml-syntax", _explain(said), place, found=shown.strip(), fix=caret)
+
+    def document(self) -> MapNode:
+        root: Node | None = None
+        started = False
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if started:
+                    raise self._stop("two-documents", "One document per file; a second one starts here", event)
+                started = True
+            elif isinstance(event, (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentEndEvent)):
+                continue
+            else:
+                root = self._node(event, 1)
+        if root is None or (isinstance(root, Scalar) and root.kind == "null"):
+            raise _Stop(
+                Problem(
+                    "empty-file",
+                    "This file is empty; a spec has the keys syncengine, source and steps",
+                    Position(self.shown, 1, 1),
+                    fix="syncengine: 1\nsource: servers.csv\nsteps: ...",
+                )
+            )
+        if not isinstance(root, MapNode):
+            raise _Stop(
+                Problem("not-a-mapping", f"Expected a mapping at the top level, found {describe(root)}", root.position)
+            )
+        return root
+
+    def _stop(self, code: str, message: str, event: Any, fix: str = "") -> _Stop:
+        mark = event.start_mark
+        return _Stop(Problem(code, message, Position(self.shown, mark.line + 1, mark.column + 1), fix=fix))
+
+    def _grow(self, by: int, event: Any) -> None:
+        self.size += by
+        if self.size > MAX_NODES:
+            raise self._stop("too-many-nodes", f"This file expands to more than {MAX_NODES} nodes", event)
+
+    def _node(self, event: Any, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            raise self._stop("too-deep", f"Nested deeper than {MAX_DEPTH} levels", event)
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in self.open:
+                raise self._stop("anchor-in-itself", f'The anchor "{event.anchor}" contains itself', event)
+            if event.anchor not in self.anchors:
+                raise self._stop("unknown-anchor", f'There is no anchor "&{event.anchor}" before this place', event)
+            node, size = self.anchors[event.anchor]
+            self._grow(size, event)
+            return node
+        if event.tag is not None and not (event.tag == "!" and isinstance(event, yaml.ScalarEvent)):
+            raise self._stop("tag", "Tags are not allowed", event, "Remove the word that starts with an exclamation mark.")
+        before = self.size
+        self._grow(1, event)
+        anchor: str | None = event.anchor
+        if anchor:
+            self.open.add(anchor)
+        node = self._content(event, depth)
+        if anchor:
+            self.open.discard(anchor)
+            self.anchors[anchor] = (node, self.size - before)
+        return node
+
+    def _content(self, event: Any, depth: int) -> Node:
+        position = Position(self.shown, event.start_mark.line + 1, event.start_mark.column + 1)
+        if isinstance(event, yaml.ScalarEvent):
+            return Scalar(event.value, not event.style, position, event.style in {"|", ">"})
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Node] = []
+            while not isinstance(inner := next(self.events), yaml.SequenceEndEvent):
+                items.append(self._node(inner, depth + 1))
+            return ListNode(tuple(items), position)
+        own: list[tuple[Scalar, Node]] = []
+        merged: list[tuple[Scalar, Node]] = []
+        while not isinstance(inner := next(self.events), yaml.MappingEndEvent):
+            key = self._node(inner, depth + 1)
+            value = self._node(next(self.events), depth + 1)
+            if not isinstance(key, Scalar):
+                raise self._bad_key(key, inner)
+            if key.text == "<<" and key.plain:
+                merged.extend(self._merge(value, inner))
+            else:
+                if key.kind != "text":
+                    quoted = f'"{key.text}"'
+                    raise self._stop("key-not-text", f"Keys are text; quote it: {quoted}", inner, fix=f"{quoted}: ...")
+                own.append((key, value))
+        return MapNode(self._unique(own, merged), position)
+
+    def _bad_key(self, key: Node, event: Any) -> _Stop:
+        line = self.text.split("\n")[event.start_mark.line]
+        braces = _braces([*[""] * event.start_mark.line, line], event.start_mark.line + 1)
+        if isinstance(key, MapNode) and braces:
+            return _Stop(
+                Problem(
+                    "unquoted-braces",
+                    "A value that starts with {{ needs quotes: YAML reads braces as a mapping",
+                    Position(self.shown, braces[0], braces[1]),
+                    fix=braces[2],
+                )
+            )
+        return self._stop("key-not-text", f"Keys are text, not {describe(key)}", event)
+
+    def _merge(self, value: Node, event: Any) -> list[tuple[Scalar, Node]]:
+        parts = value.items if isinstance(value, ListNode) else (value,)
+        pairs: list[tuple[Scalar, Node]] = []
+        for part in parts:
+            if not isinstance(part, MapNode):
+                raise self._stop("bad-merge", "<< takes a mapping or a list of mappings", event)
+            pairs.extend(part.pairs)
+        return pairs
+
+    def _unique(
+        self, own: list[tuple[Scalar, Node]], merged: list[tuple[Scalar, Node]]
+    ) -> tuple[tuple[Scalar, Node], ...]:
+        seen: dict[str, Scalar] = {}
+        for key, _ in own:
+            name = unicodedata.normalize("NFC", key.text)
+            first = seen.get(name)
+            if first is not None:
+                raise _Stop(
+                    Problem(
+                        "duplicate-key",
+                        f'The key "{key.text}" is here twice; the first is on line {first.position.line}',
+                        key.position,
+                        fix="Keep one of the two.",
+                    )
+                )
+            seen[name] = key
+        if not merged:
+            return tuple(own)
+        pairs = list(own)
+        for key, value in merged:
+            if key.text not in seen:
+                seen[key.text] = key
+                pairs.append((key, value))
+        return tuple(pairs)
+
+
+_BRACES = re.compile(r"^(?P<before>.*?[:\-,\[{]\s+)(?P<value>\{\{.*)$")
+
+
+def _braces(lines: list[str], line: int) -> tuple[int, int, str] | None:
+    """Where an unquoted `{{` stands at or just before a line, and the line with quotes."""
+    for number in range(line, max(0, line - 3), -1):
+        if number > len(lines):
+            continue
+        found = _BRACES.match(lines[number - 1])
+        if found and found["before"].count('"') % 2 == 0 and found["before"].count("'") % 2 == 0:
+            value = found["value"].rstrip()
+            quote = "'" if '"' in value else '"'
+            return number, len(found["before"]) + 1, f"{found['before'].strip()} {quote}{value}{quote}"
+    return None
+
+
+_WORDS = (
+    ("found unexpected end of stream", "A quote that is opened here or above is never closed"),
+    ("mapping values are not allowed", "A colon followed by a space stands where none may be; quote the value"),
+    ("could not find expected ':'", "A colon is missing after this key, or the line is indented wrongly"),
+    ("did not find expected key", "The indentation does not fit the lines above"),
+    ("did not find expected '-' indicator", "The indentation does not fit the list above"),
+    ("expected ',' or '}'", "A comma or a closing } is missing"),
+    ("expected ',' or ']'", "A comma or a closing ] is missing"),
+    ("cannot start any token", "This character cannot start a value; quote the value"),
+    ("undefined tag", "Tags are not allowed"),
+    ("unknown escape", "This escape does not exist in double quotes; use single quotes"),
+    ("found undefined tag handle", "Tags are not allowed"),
+    ("directive", "Lines that start with % are not allowed"),
+    ("anchor", "A name is missing after & or *; quote the value if it is meant as text"),
+    ("alias", "A name is missing after *; quote the value if it is meant as text"),
+    ("duplicate", "This anchor is here twice"),
+    ("block scalar", "The text after | or > is not indented as it should be"),
+    ("nesting", f"Nested deeper than {MAX_DEPTH} levels"),
+    ("exceeded", f"Nested deeper than {MAX_DEPTH} levels"),
+)
+
+
+def _explain(said: str) -> str:
+    return next((ours for theirs, ours in _WORDS if theirs in said), "This line is not YAML")

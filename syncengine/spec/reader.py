@@ -1,0 +1,113 @@
+"""What is noted while a spec is read, so that names can be checked once everything is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from syncengine.changes import Role
+from syncengine.errors import Position, Problem
+from syncengine.mapping.model import Column, Template, ValueMap
+from syncengine.mapping.paths import column_use
+from syncengine.mapping.templates import Parsed, Use, parse, place
+from syncengine.spec.nodes import Scalar
+from syncengine.spec.shapes import Report, Wrong
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnNote:
+    """A column that is read somewhere."""
+
+    source: str
+    each: tuple[Use, ...]
+    """The lists that were entered, outermost first."""
+    use: Use
+    position: Position
+    bare: str
+    """The bare word, or empty for a name in a template."""
+    field: str = ""
+    """The key it is the value of, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepNote:
+    """A reference to a step of this spec or another one."""
+
+    spec: str | None
+    step: str
+    key_parts: int
+    position: Position
+    key_position: Position
+    role: Role | None
+    owner: str
+    """The step that refers."""
+
+
+@dataclass(slots=True)
+class Reader(Report):
+    """Collects problems and notes; knows the step that is being read."""
+
+    name: str = ""
+    """The spec's name."""
+    maps: dict[str, ValueMap] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    columns: list[ColumnNote] = field(default_factory=list)
+    steps: list[StepNote] = field(default_factory=list)
+    vars: list[tuple[str, Position]] = field(default_factory=list)
+    templates: int = 0
+    step: str = ""
+    source: str = ""
+    each: tuple[Use, ...] = ()
+    role: Role | None = None
+    field: str = ""
+
+    @contextmanager
+    def within(self, each: Column | None) -> Iterator[None]:
+        """Inside a list of the row."""
+        before = self.each
+        if each is not None:
+            self.each = (*before, column_use(each.text, len(before)))
+        try:
+            yield
+        finally:
+            self.each = before
+
+    @contextmanager
+    def elsewhere(self, source: str) -> Iterator[None]:
+        """At the rows of another source."""
+        before = self.source, self.each
+        self.source, self.each = source, ()
+        try:
+            yield
+        finally:
+            self.source, self.each = before
+
+    def column(self, node: Scalar) -> Column:
+        """A bare word, noted."""
+        made = Column(node.text.strip(), node.position)
+        use = column_use(made.text, len(self.each))
+        self.columns.append(ColumnNote(self.source, self.each, use, node.position, made.text, self.field))
+        return made
+
+    def template(self, node: Scalar) -> Template:
+        """A template, parsed and its names noted."""
+        made = Template(node.text, node.position, node.block, not node.plain)
+        self.templates += 1
+        parsed = parse(made, len(self.each))
+        if isinstance(parsed, Problem):
+            self.problems.append(parsed)
+            raise Wrong
+        assert isinstance(parsed, Parsed)
+        for use in parsed.uses:
+            where = place(made, str(use.parts[0]) if use.kind == "vars" else _root(use, len(self.each)))
+            if use.kind == "vars":
+                self.vars.append((str(use.parts[0]), where))
+            elif use.kind == "column":
+                self.columns.append(ColumnNote(self.source, self.each, use, where, "", self.field))
+        return made
+
+
+def _root(use: Use, each: int) -> str:
+    del each
+    return str(use.parts[0]) if use.parts else use.shown

@@ -1,0 +1,489 @@
+"""What may stand at a place of a file: read into typed values, and written as JSON Schema, from one description."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Generic, Protocol, TypeVar
+
+from syncengine.errors import Position, Problem
+from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe, is_whole
+
+T = TypeVar("T", covariant=True)  # noqa: PLC0105
+Schema = dict[str, Any]
+
+
+class Wrong(Exception):
+    """Reading a value failed; its problem is already reported."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects what is wrong, so that reading goes on."""
+
+    file: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, code: str, message: str, position: Position | str, fix: str = "", found: str = "") -> None:
+        """Notes a problem."""
+        self.problems.append(Problem(code, message[:160], position, found[:80], fix))
+
+    def stop(self, code: str, message: str, position: Position, fix: str = "", found: str = "") -> Wrong:
+        """Notes a problem and gives the exception to raise."""
+        self.add(code, message, position, fix, found)
+        return Wrong()
+
+    def warn(self, code: str, message: str, position: Position, fix: str = "") -> None:
+        """Notes what is not an error."""
+        self.problems.append(Problem(code, message[:160], position, "", fix, "warning"))
+
+
+class Shape(Generic[T]):
+    """A kind of value; `says` names it in messages."""
+
+    says: str = "a value"
+
+    def read(self, node: Node, report: Report) -> T:
+        """The value, or `Wrong` after its problem was reported."""
+        raise NotImplementedError
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        """Its JSON Schema; shapes with a name go into `named`."""
+        raise NotImplementedError
+
+    def expected(self, node: Node, report: Report) -> Wrong:
+        """The problem of a value of another kind."""
+        if isinstance(node, Scalar) and node.kind == "null":
+            fix = 'Write "" for an empty text, or remove the key.' if "text" in self.says else "Write it, or remove the key."
+            return report.stop("empty-value", f"There is nothing after the colon; expected {self.says}", node.position, fix)
+        return report.stop("wrong-type", f"Expected {self.says}, found {describe(node)}", node.position)
+
+
+@dataclass(frozen=True)
+class Text(Shape[str]):
+    """Text; numbers and `true` keep the digits and letters of the file."""
+
+    says: str = "a text"
+    pattern: str | None = None
+    max_length: int | None = None
+    must: str = ""
+    """What the pattern means, in words."""
+    empty: bool = False
+
+    def read(self, node: Node, report: Report) -> str:
+        if not isinstance(node, Scalar) or node.kind == "null":
+            raise self.expected(node, report)
+        text = node.text
+        if not text.strip() and not self.empty:
+            raise report.stop("empty-value", f"Expected {self.says}, found an empty text", node.position)
+        if self.max_length is not None and len(text) > self.max_length:
+            said = f"This is longer than {self.max_length} characters"
+            raise report.stop("too-long", said, node.position, found=text)
+        if self.pattern is not None and not re.fullmatch(self.pattern, text):
+            odd = odd_letter(text)
+            said = f"Expected {self.says}: {self.must or self.pattern}" + (f"; {odd}" if odd else "")
+            raise report.stop("bad-name", said, node.position, found=text)
+        return text
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        made: Schema = {"type": ["string", "number", "boolean"]}
+        if self.pattern is not None:
+            made = {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+        if self.max_length is not None:
+            made["maxLength"] = self.max_length
+        if not self.empty:
+            made["minLength"] = 1
+        return made
+
+
+@dataclass(frozen=True)
+class Choice(Shape[str]):
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        """The words."""
+        return "one of: " + ", ".join(self.words)
+
+    def read(self, node: Node, report: Report) -> str:
+        if not isinstance(node, Scalar) or node.kind == "null":
+            raise self.expected(node, report)
+        if node.text not in self.words:
+            said = f"Expected {self.says}; found {describe(node)}"
+            raise report.stop("unknown-word", said, node.position, near(node.text, self.words))
+        return node.text
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        return {"enum": list(self.words)}
+
+
+@dataclass(frozen=True)
+class Flag(Shape[bool]):
+    """`true` or `false`."""
+
+    says: str = "true or false"
+
+    def read(self, node: Node, report: Report) -> bool:
+        if isinstance(node, Scalar) and node.kind == "boolean":
+            return node.text == "true"
+        if isinstance(node, Scalar) and node.text.lower() in {"yes", "no", "on", "off", "y", "n", "true", "false"}:
+            word = "true" if node.text.lower() in {"yes", "on", "y", "true"} else "false"
+            said = f"Write true or false; {node.text} is a text"
+            raise report.stop("wrong-type", said, node.position, f"Write {word}.")
+        raise self.expected(node, report)
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Whole(Shape[int]):
+    """A whole number in a range."""
+
+    least: int
+    most: int
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        """The range."""
+        return f"a whole number from {self.least} to {self.most}"
+
+    def read(self, node: Node, report: Report) -> int:
+        if not isinstance(node, Scalar) or node.kind == "null":
+            raise self.expected(node, report)
+        if node.text.lower().lstrip("+-") in {".inf", ".nan"}:
+            raise report.stop("wrong-type", f"Expected {self.says}; this is not a finite number", node.position)
+        if not node.plain or not is_whole(node.text) or len(node.text) > 18:
+            raise self.expected(node, report)
+        number = int(node.text)
+        if not self.least <= number <= self.most:
+            raise report.stop("out-of-range", f"Expected {self.says}, found {number}", node.position)
+        return number
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?)")
+
+
+@dataclass(frozen=True)
+class Duration(Shape[float]):
+    """A length of time, in seconds."""
+
+    says: str = "a duration such as 30s, 15 minutes, 12h or 2 days"
+
+    def read(self, node: Node, report: Report) -> float:
+        found = _DURATION.fullmatch(node.text) if isinstance(node, Scalar) else None
+        if found is None:
+            raise self.expected(node, report)
+        return float(found[1]) * _UNITS[found[2][0]]
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        return {"type": "string", "pattern": f"^(?:{_DURATION.pattern})$"}
+
+
+@dataclass(frozen=True)
+class ListOf(Shape[tuple[T, ...]]):
+    """A list; with `one`, a single value stands for a list of one."""
+
+    inner: Shape[T]
+    one: bool = False
+    least: int = 0
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        """What it lists."""
+        return f"{self.inner.says} or a list" if self.one else "a list"
+
+    def read(self, node: Node, report: Report) -> tuple[T, ...]:
+        if not isinstance(node, ListNode):
+            if self.one and not (isinstance(node, Scalar) and node.kind == "null"):
+                return (self.inner.read(node, report),)
+            raise self.expected(node, report)
+        if len(node.items) < self.least:
+            raise report.stop("empty-list", "This list is empty", node.position)
+        found: list[T] = []
+        failed = False
+        for item in node.items:
+            try:
+                found.append(self.inner.read(item, report))
+            except Wrong:
+                failed = True
+        if failed:
+            raise Wrong
+        return tuple(found)
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        inner = self.inner.schema(named)
+        listed: Schema = {"type": "array", "items": inner}
+        if self.least:
+            listed["minItems"] = self.least
+        if not self.one:
+            return listed
+        return {"if": {"type": "array"}, "then": listed, "else": inner}
+
+
+@dataclass(frozen=True)
+class MapOf(Shape[dict[str, T]]):
+    """A mapping from names that the author chooses."""
+
+    inner: Shape[T]
+    what: str = "name"
+    pattern: str | None = None
+    must: str = ""
+    least: int = 0
+
+    says = "a mapping"
+
+    def pairs(self, node: Node, report: Report) -> Iterator[tuple[Scalar, T]]:
+        """The pairs that could be read; raises `Wrong` at the end if one could not."""
+        if not isinstance(node, MapNode):
+            raise self.expected(node, report)
+        if len(node.pairs) < self.least:
+            raise report.stop("empty-mapping", "This mapping is empty", node.position)
+        failed = False
+        for key, value in node.pairs:
+            self.name(key, report)
+            try:
+                yield key, self.inner.read(value, report)
+            except Wrong:
+                failed = True
+        if failed:
+            raise Wrong
+
+    def name(self, key: Scalar, report: Report) -> None:
+        """Checks one name."""
+        if self.pattern is not None and not re.fullmatch(self.pattern, key.text):
+            odd = odd_letter(key.text)
+            said = f'"{key.text[:40]}" cannot be the name of a {self.what}: {self.must}' + (f"; {odd}" if odd else "")
+            report.add("bad-name", said, key.position, suggestion(key.text))
+
+    def read(self, node: Node, report: Report) -> dict[str, T]:
+        return {key.text: value for key, value in self.pairs(node, report)}
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        made: Schema = {"type": "object", "additionalProperties": self.inner.schema(named)}
+        if self.pattern is not None:
+            made["propertyNames"] = {"pattern": f"^(?:{self.pattern})$"}
+        if self.least:
+            made["minProperties"] = self.least
+        return made
+
+
+def suggestion(name: str) -> str:
+    """A name that would be allowed."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    return f"Such as {plain}" if plain and plain[0].isalpha() else ""
+
+
+@dataclass(frozen=True)
+class Key(Generic[T]):
+    """A key of a mapping: its shape, and one sentence that says what it does."""
+
+    name: str
+    shape: Shape[T]
+    doc: str
+    required: bool = False
+    default: Any = None
+    """As the documentation shows it; None where there is none."""
+    example: str = ""
+    """A line to paste."""
+
+
+class AnyKey(Protocol):
+    """A key of any type, for lists of keys."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def doc(self) -> str: ...
+    @property
+    def required(self) -> bool: ...
+    @property
+    def default(self) -> Any: ...
+    @property
+    def example(self) -> str: ...
+    @property
+    def shape(self) -> Shape[Any]: ...
+
+
+class Fields:
+    """The keys of a mapping that could be read."""
+
+    def __init__(self, node: MapNode) -> None:
+        self.node = node
+        self._values: dict[str, Any] = {}
+        self.failed = False
+
+    def put(self, name: str, value: object) -> None:
+        self._values[name] = value
+
+    def get(self, key: Key[T]) -> T | None:
+        """The value of a key; None where it is absent or wrong."""
+        value: T | None = self._values.get(key.name)
+        return value
+
+    def need(self, key: Key[T]) -> T:
+        """The value of a required key; `Wrong` where it is absent or wrong, which was reported."""
+        if key.name not in self._values:
+            raise Wrong
+        value: T = self._values[key.name]
+        return value
+
+    def has(self, key: AnyKey) -> bool:
+        """Whether the key is written."""
+        return self.node.get(key.name) is not None
+
+    def position(self, key: AnyKey) -> Position:
+        """The place of a key's value, or of the mapping."""
+        value = self.node.get(key.name)
+        return self.node.position if value is None else value.position
+
+
+def read_keys(
+    node: Node, keys: Sequence[AnyKey], report: Report, what: str, *, at: Position | None = None, extra: str = ""
+) -> Fields:
+    """The keys of a mapping; reports unknown and missing ones, and reads on where one is wrong."""
+    if not isinstance(node, MapNode):
+        raise report.stop("wrong-type", f"Expected {what}, found {describe(node)}", node.position)
+    known = {key.name: key for key in keys}
+    fields = Fields(node)
+    for key, _ in node.pairs:
+        if key.text not in known and not (extra and key.text.startswith(extra)):
+            unknown_key(key, tuple(known), report, what)
+            fields.failed = True
+    for name, declared in known.items():
+        value = node.get(name)
+        if value is None:
+            if declared.required:
+                fix = declared.example or f"{name}: ..."
+                report.add("missing-key", f"{what[:1].upper()}{what[1:]} needs the key {name}", at or node.position, fix)
+                fields.failed = True
+            continue
+        try:
+            fields.put(name, declared.shape.read(value, report))
+        except Wrong:
+            fields.failed = True
+    return fields
+
+
+def unknown_key(key: Scalar, known: Sequence[str], report: Report, what: str) -> None:
+    """Reports a key that is none of the known ones."""
+    close = near(key.text, known)
+    odd = odd_letter(key.text)
+    article = what if what.startswith(("a ", "an ", "the ")) else f"a {what}"
+    said = f'"{key.text[:60]}" is not a key of {article}' + (f"; it {odd}" if odd else "")
+    report.add("unknown-key", said, key.position, close or "Keys: " + ", ".join(sorted(known)), key.text)
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """`Did you mean "source"?`, where something is near."""
+    folded = {one.casefold(): one for one in known}
+    latin = _latin(word)
+    close = get_close_matches(latin.casefold(), list(folded), 3, 0.72)
+    if not close:
+        return ""
+    best = [folded[one] for one in close]
+    return f'Did you mean {" or ".join(chr(34) + one + chr(34) for one in best)}?'
+
+
+_LOOK_ALIKE = str.maketrans("аеорсухіјѕԁոᴀΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijsdnaABEZHIKMNOPTYX")
+
+
+def _latin(word: str) -> str:
+    return word.translate(_LOOK_ALIKE)
+
+
+def odd_letter(word: str) -> str:
+    """`contains the non-Latin letter U+0430`, where letters of two alphabets are mixed."""
+    if not any(one.isascii() and one.isalpha() for one in word):
+        return ""
+    for one in word:
+        if not one.isascii() and one.isalpha() and "LATIN" not in unicodedata.name(one, "LATIN"):
+            return f"contains the non-Latin letter U+{ord(one):04X}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Mapped(Shape[T]):
+    """A mapping with known keys, built into a typed value."""
+
+    name: str
+    """Its name among the schema's definitions."""
+    what: str
+    """What messages call it: `a cmdb step`."""
+    keys: tuple[AnyKey, ...]
+    build: Callable[[Fields, Report], T]
+    extra: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Further words of JSON Schema."""
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        """What it is."""
+        return self.what
+
+    def read(self, node: Node, report: Report) -> T:
+        return self.build(read_keys(node, self.keys, report, self.what, extra=self.extra), report)
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        if self.name not in named:
+            named[self.name] = {}
+            named[self.name] = {**object_schema(self.keys, named, self.extra), **self.more}
+        return {"$ref": f"#/$defs/{self.name}"}
+
+
+def object_schema(keys: Sequence[AnyKey], named: dict[str, Schema], extra: str = "") -> Schema:
+    """The JSON Schema of a mapping with known keys."""
+    made: Schema = {"type": "object", "properties": {key.name: key_schema(key, named) for key in keys}}
+    required = [key.name for key in keys if key.required]
+    if required:
+        made["required"] = required
+    if extra:
+        made["patternProperties"] = {f"^{extra}": {"title": "Ignored"}}
+    made["unevaluatedProperties"] = False
+    return made
+
+
+def key_schema(key: AnyKey, named: dict[str, Schema]) -> Schema:
+    """The schema of a key: its shape with title, description, default and example."""
+    made = {"title": key.name, "description": key.doc, **key.shape.schema(named)}
+    if key.default is not None:
+        made["default"] = key.default
+    if key.example:
+        made["examples"] = [key.example]
+    return made
+
+
+@dataclass(frozen=True)
+class Either(Shape[T]):
+    """A short form (a scalar or list) and a long form (a mapping) of one thing."""
+
+    short: Shape[T]
+    long: Shape[T]
+
+    @property
+    def says(self) -> str:  # type: ignore[override]
+        """Both forms."""
+        return f"{self.short.says} or {self.long.says}"
+
+    def read(self, node: Node, report: Report) -> T:
+        if isinstance(node, MapNode):
+            return self.long.read(node, report)
+        return self.short.read(node, report)
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        return {"if": {"type": "object"}, "then": self.long.schema(named), "else": self.short.schema(named)}
