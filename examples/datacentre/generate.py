@@ -2,8 +2,9 @@
 
     python generate.py --size 500 --seed 1 --out data
 
-`--size` is the number of CIs, about. Every value is a function of the seed and a record's number, so the same call writes
-the same bytes, a bigger data centre begins with the smaller one, and memory does not grow with the size. Needs only Python.
+`--size` is the number of CIs, about. Every value is a function of the seed and a record's number, so the same call
+writes the same bytes, a bigger data centre begins with the smaller one, and memory does not grow with the size.
+Needs only Python.
 """
 
 from __future__ import annotations
@@ -16,11 +17,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SITES = ("Paris", "Lyon", "Frankfurt", "Dublin", "Madrid")
-LINUX = (("Red Hat Enterprise Linux", "9.4"), ("Debian GNU/Linux", "12"), ("Ubuntu Server", "24.04"), ("SUSE Linux Enterprise", "15.6"))
+LINUX = (
+    ("Red Hat Enterprise Linux", "9.4"),
+    ("Debian GNU/Linux", "12"),
+    ("Ubuntu Server", "24.04"),
+    ("SUSE Linux Enterprise", "15.6"),
+)
 WINDOWS = (("Windows Server 2022 Standard", "10.0.20348"), ("Windows Server 2019 Datacenter", "10.0.17763"))
 STATES = ("live",) * 17 + ("repair", "spare", "live")
 ENVIRONMENTS = ("Production", "Production", "Production", "Test", "Development")
-SUBJECTS = ("Billing", "Orders", "Payroll", "Ledger", "Shop", "Claims", "Search", "Booking", "Stock", "Mail", "Portal", "Reports")
+SUBJECTS = (
+    "Billing",
+    "Orders",
+    "Payroll",
+    "Ledger",
+    "Shop",
+    "Claims",
+    "Search",
+    "Booking",
+    "Stock",
+    "Mail",
+    "Portal",
+    "Reports",
+)
 LAYERS = ("core", "web", "api", "batch", "archive", "gateway")
 SHARED = "Corporate DNS"
 """A service that nobody here syncs: it exists on the instance (sandbox/seed.yaml puts it there)."""
@@ -113,12 +132,19 @@ class Centre:
     def datacentres(self) -> Iterator[Row]:
         for number in range(self.datacentres_count):
             site = self.site(number * VMS_PER_DATACENTRE)
-            yield f"datacenter-{number:04d}", f"{site} {number:04d}", f"{site.lower()}-{number:04d}", f"acct-{number // 3:04d}"
+            yield (
+                f"datacenter-{number:04d}",
+                f"{site} {number:04d}",
+                f"{site.lower()}-{number:04d}",
+                f"acct-{number // 3:04d}",
+            )
 
     def servers(self) -> Iterator[Row]:
         for number in range(self.servers_count):
             bits = self.draw(6, number)
-            system, version = (WINDOWS if self.is_windows(number) else LINUX)[bits % (2 if self.is_windows(number) else 4)]
+            system, version = (WINDOWS if self.is_windows(number) else LINUX)[
+                bits % (2 if self.is_windows(number) else 4)
+            ]
             installed = f"20{18 + (bits >> 8) % 7}-{1 + (bits >> 12) % 12:02d}-{1 + (bits >> 17) % 28:02d}"
             yield (
                 self.serial(number),
@@ -146,7 +172,14 @@ class Centre:
             if self.is_virtual(number):
                 bits = self.draw(6, number)
                 home = f"datacenter-{number // VMS_PER_DATACENTRE:04d}"
-                yield self.vm_id(number), self.server_name(number), home, 2 << (bits >> 29) % 4, 8192 << (bits >> 23) % 6, self.serial(number)
+                yield (
+                    self.vm_id(number),
+                    self.server_name(number),
+                    home,
+                    2 << (bits >> 29) % 4,
+                    8192 << (bits >> 23) % 6,
+                    self.serial(number),
+                )
 
     def clusters(self) -> Iterator[Row]:
         for number in range(self.servers_count // SERVERS_PER_CLUSTER):
@@ -155,7 +188,11 @@ class Centre:
     def nodes(self) -> Iterator[Row]:
         for number in range(self.servers_count // SERVERS_PER_CLUSTER):
             for place in range(2 + self.draw(8, number) % 2):
-                yield f"cluster-{number:05d}-node{place + 1}", f"CL-{number:05d}", self.serial(number * SERVERS_PER_CLUSTER + place)
+                yield (
+                    f"cluster-{number:05d}-node{place + 1}",
+                    f"CL-{number:05d}",
+                    self.serial(number * SERVERS_PER_CLUSTER + place),
+                )
 
     def databases(self) -> Iterator[Row]:
         for number in range(self.servers_count):
@@ -167,12 +204,22 @@ class Centre:
                     product, version, letters = "PostgreSQL", f"{14 + bits % 4}.{(bits >> 4) % 9}", "PG"
                 else:
                     product, version, letters = "Oracle", "19.22", "OR"
-                yield self.database_id(number, place), f"{letters}{number:05d}{place}", product, version, self.serial(number)
+                yield (
+                    self.database_id(number, place),
+                    f"{letters}{number:05d}{place}",
+                    product,
+                    version,
+                    self.serial(number),
+                )
 
     def applications(self) -> Iterator[Row]:
         for number in range(-(-self.services_count // SERVICES_PER_APPLICATION)):
             bits = self.draw(10, number)
-            yield f"APP-{number:05d}", f"{SUBJECTS[bits % len(SUBJECTS)]} application {number:04d}", f"{1 + bits % 9}.{(bits >> 8) % 20}"
+            yield (
+                f"APP-{number:05d}",
+                f"{SUBJECTS[bits % len(SUBJECTS)]} application {number:04d}",
+                f"{1 + bits % 9}.{(bits >> 8) % 20}",
+            )
 
     def services(self) -> Iterator[Row]:
         for number in range(self.services_count):

@@ -1,0 +1,1 @@
+"""How fast, at which size. `python -m benchmarks` prints a table; nothing here is a test."""
