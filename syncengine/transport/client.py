@@ -41,6 +41,8 @@ class Limits:
     """Seconds to reach the server."""
     total: float = 300.0
     """Seconds from start to the last byte; longer than the longest transaction that servers allow."""
+    gate: float = 900.0
+    """Seconds to wait for the next window of a rate limit; with more to wait nothing is sent."""
     answer: int = 64 * 1024 * 1024
     """Bytes of an answer after decoding."""
 
@@ -109,11 +111,14 @@ class Client:
         if answer.status:
             self.has_answered = True
             self.pace.learn(answer.status, answer.headers, self.permits.most)
+            self.permits.one_by_one(self.pace.is_near_quota())
         return answer
 
     def _in_turn(self, request: Request) -> Answer:
         while True:
-            self.pace.wait()
+            closed = self.pace.wait(self._limits.gate)
+            if closed:
+                return self._not_now(request, closed)
             with self.permits.one():
                 if not self.pace.enter():
                     continue  # somebody was told to wait while this worker waited for its permit
@@ -163,6 +168,11 @@ class Client:
             if again.status == 401 or (again.is_final and again.ending is Ending.NOT_SENT):
                 self._refused = again
             return answer if is_unsettled else again
+
+    def _not_now(self, request: Request, seconds: float) -> Answer:
+        message = f"the rate limit is used up; the next window opens in {seconds / 60:.0f} min"
+        fix = "run it again then, or raise the limit for this user"
+        return self._answer(request, Verdict(Ending.THROTTLED, "too-many-requests", message, fix=fix, is_final=True))
 
     def _still_refused(self, request: Request) -> Answer:
         assert self._refused is not None  # noqa: S101

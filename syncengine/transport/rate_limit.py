@@ -68,16 +68,17 @@ class Permits:
         self._allowed = most
         self._taken = 0
         self._smooth = 0
+        self._is_single = False
         self._changed = threading.Condition()
 
     @property
     def allowed(self) -> int:
-        return self._allowed
+        return 1 if self._is_single else self._allowed
 
     @contextmanager
     def one(self) -> Iterator[None]:
         with self._changed:
-            while self._taken >= self._allowed:
+            while self._taken >= self.allowed:
                 self._changed.wait()
             self._taken += 1
         try:
@@ -86,6 +87,14 @@ class Permits:
             with self._changed:
                 self._taken -= 1
                 self._changed.notify()
+
+    def one_by_one(self, is_single: bool) -> None:
+        """For as long as this is so, only one request is in flight."""
+        if is_single == self._is_single:
+            return
+        with self._changed:
+            self._is_single = is_single
+            self._changed.notify_all()
 
     def tighten(self) -> None:
         """The server has too much to do: half as many at once."""
@@ -106,7 +115,11 @@ class Permits:
 
 
 class Pace:
-    """A gate that all workers of a host pass before each request."""
+    """A gate that all workers of a host pass before each request.
+
+    A limit bites up to half a minute late, and then refuses all that is in flight. So near the end of a known quota
+    requests go one by one; the first refusal closes the gate until the window's end, which only the server knows.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -114,60 +127,48 @@ class Pace:
         self._opens_at = float("-inf")
         self._quota: int | None = None
         self._spent = 0
-        self._window_ends = float("-inf")
+        self._is_announced_low = False
 
     def close_for(self, seconds: float) -> None:
         """Nobody passes for this long."""
         with self._lock:
             self._opens_at = max(self._opens_at, self._clock.now() + seconds)
 
-    def wait(self) -> None:
-        """Wait until the gate is open."""
-        while (left := self._left()) > 0:
+    def wait(self, most: float) -> float:
+        """Wait until the gate is open, then give 0; for a gate that stays closed longer than `most`, say how long."""
+        while (left := self._opens_at - self._clock.now()) > 0:
+            if left > most:
+                return left
             self._clock.sleep(left)
+        return 0.0
 
     def enter(self) -> bool:
         """Count one request in; False when the gate has closed in the meantime."""
         with self._lock:
-            is_open = self._closed_for() <= 0
+            is_open = self._opens_at <= self._clock.now()
             self._spent += is_open
             return is_open
 
-    def _left(self) -> float:
-        with self._lock:
-            return self._closed_for()
-
-    def _closed_for(self) -> float:
-        now = self._clock.now()
-        if now < self._opens_at:
-            return self._opens_at - now
-        if self._quota is not None:
-            if now >= self._window_ends:
-                # A fresh window. Its length is not announced; an hour is what such limits are counted by.
-                self._spent, self._window_ends = 0, now + 3600.0
-            if self._spent >= self._quota:
-                return self._window_ends - now
-        return 0.0
+    def is_near_quota(self) -> bool:
+        """Whether the next requests may be the ones too many."""
+        return self._is_announced_low or (self._quota is not None and self._spent >= self._quota)
 
     def learn(self, status: int, headers: Mapping[str, str], in_flight: int) -> None:
         """Note what an answer says about the quota."""
+        if self._quota is not None and status != 429 and self._spent > self._quota + 2 * in_flight:
+            with self._lock:
+                self._spent = 0  # more went through than the quota: a new window must have begun
         if "x-ratelimit-limit" not in headers and "x-ratelimit-remaining" not in headers:
             return
-        ends_in = reset_in(headers)
-        if ends_in is None or ends_in > LONGEST_WAIT:
-            return
+        limit = _whole(headers.get("x-ratelimit-limit", ""))
         remaining = _whole(headers.get("x-ratelimit-remaining", ""))
+        ends_in = reset_in(headers)
         with self._lock:
-            now = self._clock.now()
-            if remaining is not None:
-                if remaining <= in_flight:
-                    self._opens_at = max(self._opens_at, now + ends_in)
-                return
-            limit = _whole(headers.get("x-ratelimit-limit", ""))
-            if status == 429 and limit:
-                # Counting is all that is left: the limit bites up to half a minute late, and then for a burst.
-                self._quota = max(1, limit - in_flight)
-                self._spent, self._window_ends = self._quota, now + ends_in
+            self._is_announced_low = remaining is not None and 0 < remaining <= in_flight
+            if status == 429 and limit and remaining is None:
+                self._quota, self._spent = max(1, limit - in_flight), 0
+            if (status == 429 or remaining == 0) and ends_in is not None and ends_in <= LONGEST_WAIT:
+                self._opens_at = max(self._opens_at, self._clock.now() + ends_in)
 
 
 def _whole(text: str) -> int | None:

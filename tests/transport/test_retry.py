@@ -333,38 +333,59 @@ def test_a_retry_that_succeeds_pays_back() -> None:
 
 
 @pytest.mark.covers("NET-29")
-def test_the_pace_keeps_to_a_quota_that_bites_late() -> None:
-    """A limit of 40 an hour that bites in bursts: in the long run at most one call in twenty is refused."""
+@pytest.mark.parametrize("length", [3600, 60])
+def test_the_pace_keeps_to_a_quota_that_bites_in_bursts(length: int) -> None:
+    """A limit of 40 a window for 8 workers: in the long run at most one call in twenty is refused."""
     hours = Hours()
     window, refused, served = [1000.0, 0], [0], [0]
+    lock = threading.Lock()
 
     def script(got: Got, sock: socket.socket) -> bytes:
-        if hours.time >= window[0] + 3600:
-            window[:] = [hours.time, 0]
-        window[1] += 1
-        served[0] += 1
-        hours.time += 1
-        if window[1] <= 40:
-            return reply()
-        refused[0] += 1
-        ends_in = window[0] + 3600 - hours.time
-        return error(429, x_ratelimit_limit="40", x_ratelimit_reset=str(int(ends_in) + 1), x_ratelimit_rule="r")
+        with lock:
+            if hours.time >= window[0] + length:
+                window[:] = [hours.time, 0]
+            window[1] += 1
+            served[0] += 1
+            if window[1] <= 40:
+                return reply()
+            refused[0] += 1
+            ends_in = window[0] + length - hours.time
+        return error(429, x_ratelimit_limit="40", x_ratelimit_reset=str(int(ends_in)), x_ratelimit_rule="r")
 
-    with serving(script) as server, client_of(server.url, hours=hours, permits=2) as client:
-        patience = Patience(outage=7200)
-        repeater = Repeater(client, patience=patience)
-        for _ in range(400):
-            assert repeater.call(READ).ending is Ending.DONE
+    with serving(script) as server, client_of(server.url, hours=hours, permits=8, gate=7200) as client:
+        repeater = Repeater(client, patience=Patience(outage=7200))
+        with ThreadPoolExecutor(8) as pool:
+            assert {answer.ending for answer in pool.map(lambda _: repeater.call(READ), range(1000))} == {Ending.DONE}
     assert refused[0] <= 0.05 * served[0]
+
+
+@pytest.mark.covers("NET-26")
+def test_a_window_that_opens_too_late_ends_the_run_at_once() -> None:
+    hours = Hours()
+    with serving(error(429, x_ratelimit_limit="100", x_ratelimit_reset="3000")) as server:
+        with client_of(server.url, hours=hours) as client:
+            answers = [Repeater(client).call(READ) for _ in range(3)]
+        assert len(server.got) == 1
+    assert {answer.ending for answer in answers} == {Ending.THROTTLED}
+    assert answers[0].problem is not None
+    assert "opens in 50 min" in answers[0].problem.message
+    assert hours.naps == []
 
 
 @pytest.mark.covers("NET-29")
 def test_the_gate_closes_before_the_last_calls_of_a_window() -> None:
     hours = Hours()
     pace = Pace(hours.clock)
-    pace.learn(200, {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "50"}, 4)
-    pace.wait()
+    quota = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "50"}
+    pace.learn(200, quota, 4)
+    assert pace.is_near_quota()
+    assert pace.enter()
+    pace.learn(200, quota | {"x-ratelimit-remaining": "0"}, 4)
+    assert not pace.enter()
+    assert pace.wait(60) == 0
     assert hours.naps == [50]
+    pace.learn(200, quota | {"x-ratelimit-remaining": "99"}, 4)
+    assert not pace.is_near_quota()
 
 
 def test_no_more_is_in_flight_than_permitted() -> None:

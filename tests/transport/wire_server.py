@@ -203,6 +203,7 @@ def client_of(
     ca_bundle: Path | None = None,
     proxy: str = "",
     gzip_from: int | None = None,
+    gate: float = 900.0,
 ) -> Iterator[Client]:
     """A client with a canary for a password and a clock that jumps."""
     client = Client(
@@ -212,7 +213,7 @@ def client_of(
         permits=permits,
         ca_bundle=ca_bundle,
         proxy=proxy,
-        limits=Limits(connect, total, answer),
+        limits=Limits(connect, total, gate, answer),
         clock=(hours or Hours()).clock,
         redactor=Redactor(),
         gzip_from=gzip_from,
