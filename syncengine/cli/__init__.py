@@ -48,11 +48,13 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion for a name that is nearly right."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            import difflib  # noqa: PLC0415  # only on this path
+            import difflib  # only on this path
 
             near = difflib.get_close_matches(name, COMMANDS, 1)
             raise click.UsageError(f'no command "{name}"' + (f', did you mean "{near[0]}"?' if near else ""), ctx)
@@ -80,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit class."""
     os.umask(0o077)
     if crash_at := os.environ.get("CRASH_AT"):
-        from syncengine import files  # noqa: PLC0415  # only in tests
+        from syncengine import files  # only in tests
 
         files.arm(crash_at)
     sys.exit(run(arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from syncengine.cli import connect, places
 from syncengine.cli.complaints import complain
 from syncengine.cli.plan import parse_waivers
 from syncengine.cli.progress import follow, progress
-from syncengine.errors import NOTHING_SENT, NOTHING_WRITTEN, Exit, Problem, SpecError, StaleError, SyncError, UnsafeError
+from syncengine.errors import (
+    NOTHING_SENT,
+    NOTHING_WRITTEN,
+    Exit,
+    Problem,
+    SpecError,
+    StaleError,
+    SyncError,
+    UnsafeError,
+)
 from syncengine.execution.journal import State
 from syncengine.execution.run import begin, locked
 from syncengine.execution.summary import Summary
@@ -27,7 +37,9 @@ from syncengine.transport.clock import Clock
 @click.command(name="apply")
 @click.argument("plan_path", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--env", "env_name", metavar="NAME", help="The environment's file of this project, if it has another name now.")
+@click.option(
+    "--env", "env_name", metavar="NAME", help="The environment's file of this project, if it has another name now."
+)
 @places.env_file_option
 @click.option("--plan-hash", metavar="H", help="Refuse any plan but the one with this hash.")
 @click.option("--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, for runs by hand.")
@@ -71,7 +83,7 @@ def command(
         if form == "human":
             for line in find("human").of_plan(plan, details=20):
                 click.echo(line)
-        if not click.get_text_stream("stdin").isatty():
+        if not sys.stdin.isatty():
             raise SpecError(Problem("not-confirmed", "nobody is there to ask", "syncengine apply", fix="add --yes"))
         click.confirm("Do this?", abort=True)
     return applied(places.project(), plan, env_name, env_file, permits, form, stale_check=not no_stale_check)
@@ -150,7 +162,9 @@ def complaint(summary: Summary) -> SyncError | None:
         effect = (
             f"{done} of {all_of_it} operations are applied and recorded; continue with: {resume}"
             if done
-            else NOTHING_WRITTEN if rejected else NOTHING_SENT
+            else NOTHING_WRITTEN
+            if rejected
+            else NOTHING_SENT
         )
         if not problems:
             problems.append(Problem("stopped", "the run was interrupted", f"run {summary.run}", fix=resume))

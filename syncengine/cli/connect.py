@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from syncengine.credentials import Secret
-from syncengine.errors import Problem, SpecError, StaleError
+from syncengine.cli.logins import certificate, login
+from syncengine.errors import Problem, RemoteError, SpecError, StaleError
 from syncengine.pipeline import Connected
 from syncengine.planning.plan import Identity
 from syncengine.planning.plan_file import PlanFile
 from syncengine.spec import load_environment
 from syncengine.spec.model import Connection, Environment, Project
-from syncengine.transport.auth import Auth, BasicAuth
+from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
@@ -51,34 +51,42 @@ def opened(
     of_kind = [one for one in env.connections.values() if one.kind == "servicenow"]
     if len(of_kind) != 1:
         raise SpecError(
-            Problem("connections", f"environment {env.name} needs exactly one servicenow connection", str(env.file or ""))
+            Problem(
+                "connections", f"environment {env.name} needs exactly one servicenow connection", str(env.file or "")
+            )
         )
-    yield _open(of_kind[0], permits, clock)
+    yield _open(project, of_kind[0], permits, clock)
 
 
 @contextlib.contextmanager
 def _sandbox(project: Project, seeds: Sequence[Path], permits: int | None, clock: Clock | None) -> Iterator[Connected]:
-    from syncengine.sandbox.process import attach  # noqa: PLC0415  # only the sandbox's users pay for it
+    from syncengine.sandbox import process  # only the sandbox's users pay for it
 
-    with attach(state_directory(project) / SANDBOX, seeds=list(seeds)) as running:
+    place = state_directory(project) / SANDBOX
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(process.attach(place, seeds=list(seeds)))
+        except process.SandboxError as error:
+            message = str(error).splitlines()[0]
+            raise RemoteError(Problem("sandbox", message, str(place), fix="syncengine sandbox reset")) from error
         auth = BasicAuth(running.user, lambda: running.password)
         client = Client(
             running.url, auth, ServiceNow(), permits=permits or 4, ca_bundle=running.ca, clock=clock or Clock()
         )
+        stack.callback(client.close)
         identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
         yield Connected("servicenow", identity, Writer(client, purse=Purse()), permits or 4, SANDBOX_SETTLE, True, True)
-        client.close()
 
 
-def _open(connection: Connection, permits: int | None, clock: Clock | None) -> Connected:
-    user = connection.auth.user
-    auth: Auth = BasicAuth(user.reveal() if isinstance(user, Secret) else user, connection.auth.password.reveal)
+def _open(project: Project, connection: Connection, permits: int | None, clock: Clock | None) -> Connected:
+    auth = login(connection.auth, project.root)
     client = Client(
         connection.url,
         auth,
         ServiceNow(),
         permits=permits or connection.permits,
         ca_bundle=connection.ca_bundle,
+        client_cert=certificate(connection.auth, project.root),
         proxy=os.environ.get("HTTPS_PROXY", ""),
         clock=clock or Clock(),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 import secrets
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from syncengine.errors import Problem, SpecError
 from syncengine.spec import find_project
 from syncengine.spec.model import Project, Spec
 
@@ -54,21 +54,6 @@ def run_name() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(2)
 
 
-def spec_paths(of: Project, paths: Sequence[Path]) -> list[Path]:
-    """What to plan: the paths given, or everything the project names."""
-    if paths:
-        missing = [path for path in paths if not path.exists()]
-        if missing:
-            raise SpecError(
-                [
-                    Problem("no-such-path", f"there is no {path}", str(path), fix="name a spec file or a folder of specs")
-                    for path in missing
-                ]
-            )
-        return list(paths)
-    return of.spec_paths()
-
-
 def seeds(of: Project, specs: Sequence[Spec]) -> list[Path]:
     """Seed files for the built-in sandbox: the project's, and one beside the specs that are planned."""
     folders = [of.root, *(path for spec in specs for path in _folders(of.root, (of.root / spec.path).parent))]
@@ -87,4 +72,4 @@ def _folders(root: Path, folder: Path) -> list[Path]:
 
 def is_terminal() -> bool:
     """Whether progress may be drawn."""
-    return click.get_text_stream("stderr").isatty() and not os.environ.get("CI")
+    return sys.stderr.isatty() and not os.environ.get("CI")

@@ -16,8 +16,8 @@ from syncengine.pipeline import Planning, make_plan
 from syncengine.planning.guards import WAIVABLE, refusals
 from syncengine.planning.plan_file import PlanFile
 from syncengine.reports import ALL, find
-from syncengine.spec import load_specs, references
-from syncengine.spec.model import Spec
+from syncengine.spec import load_specs
+from syncengine.spec.model import Project, Spec
 
 DETAILS = 20
 
@@ -27,7 +27,9 @@ DETAILS = 20
 @places.env_option
 @places.env_file_option
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan here, for apply.")
-@click.option("--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, e.g. servers.creates=312.")
+@click.option(
+    "--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, e.g. servers.creates=312."
+)
 @click.option("--detailed-exitcode", is_flag=True, help="Answer 2 when something would change.")
 @click.option("--all", "everything", is_flag=True, help=f"Write out every operation, not {DETAILS} of a kind.")
 @places.permits_option
@@ -76,8 +78,8 @@ def planned(
     """Make a plan at `path`; returns it with what its guards refuse."""
     project = places.project()
     waivers = parse_waivers(allow)
-    specs = load_specs(project, places.spec_paths(project, paths))
-    others = references(project, specs)
+    specs = load_specs(project, paths)
+    others = references(project, specs, paths)
     env = connect.environment(project, env_name, env_file)
     seeds = places.seeds(project, [*specs, *others])
     with connect.opened(project, env, seeds, permits=permits) as connected, progress("Planning") as shown:
@@ -95,6 +97,39 @@ def planned(
         )
         plan = make_plan(of, path)
     return plan, refusals(plan.manifest, _positions(specs))
+
+
+def references(project: Project, specs: Sequence[Spec], paths: Sequence[Path]) -> list[Spec]:
+    """Specs that are not planned but whose records are ends of what is: read, asked for, and not written."""
+    known = {spec.name for spec in specs}
+    wanted = _named(specs) - known
+    if not wanted:
+        return []
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    others: dict[str, Spec] = {}
+    for found in (load_specs(project, folders) if folders else [], load_specs(project, [project.root])):
+        others.update({spec.name: spec for spec in found if spec.name not in known and spec.name not in others})
+        if wanted <= others.keys():
+            break
+    result: list[Spec] = []
+    while wanted:
+        name = min(wanted)
+        wanted.discard(name)
+        if name in others and others[name] not in result:
+            result.append(others[name])
+            wanted |= _named([others[name]]) - known - {spec.name for spec in result}
+    return result
+
+
+def _named(specs: Sequence[Spec]) -> set[str]:
+    """The specs whose steps are referred to."""
+    return {
+        ref.step.rpartition(".")[0]
+        for spec in specs
+        for step in spec.steps.values()
+        for ref in step.references
+        if ref.step is not None
+    }
 
 
 def _positions(specs: Sequence[Spec]) -> dict[str, str]:

@@ -31,7 +31,9 @@ def command(what: str, everything: bool, form: str) -> int:
         path = connect.state_directory(places.project()) / "runs" / Path(what).name / "plan"
     if not path.is_file():
         raise SpecError(
-            Problem("no-such-plan", f"{what} is neither a plan file nor a run", what, fix="syncengine status lists the runs")
+            Problem(
+                "no-such-plan", f"{what} is neither a plan file nor a run", what, fix="syncengine status lists the runs"
+            )
         )
     plan = open_plan(path)
     for line in find(form).of_plan(plan, details=ALL if everything else DETAILS):

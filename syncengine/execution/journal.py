@@ -42,6 +42,7 @@ runs = sa.Table(
     sa.Column("ended_at", sa.Text),
     sa.Column("exit", sa.Integer),
     sa.Column("summary", sa.Text),
+    sa.Column("entries", sa.Integer, nullable=False, server_default="0"),
 )
 entries = sa.Table(
     "entry",
@@ -219,6 +220,9 @@ class Journal:
                     raise _damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")
                 self._seq, self._seal = seq, seal
                 yield kind, batch, orjson.loads(unpack.decompress(packed))
+            counted = self._connection.execute(sa.select(runs.c.entries).where(runs.c.id == self.run)).scalar() or 0
+            if counted != self._seq:
+                raise _damaged(self.state.path, f"journal of run {self.run} damaged: {counted} records, {self._seq} found")
             self._connection.rollback()
         except (sa.exc.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
             raise _damaged(self.state.path, f"journal of run {self.run}: {_reason(error)}") from error
@@ -248,6 +252,7 @@ class Journal:
             values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
             try:
                 self._connection.execute(entries.insert().values(**values))
+                self._connection.execute(runs.update().where(runs.c.id == self.run).values(entries=seq))
                 self._connection.commit()
             except (sa.exc.DatabaseError, OSError) as error:
                 raise _damaged(self.state.path, f"it cannot be written ({_reason(error)})") from error

@@ -60,9 +60,8 @@ def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) 
                     )
                 )
                 continue
-            for name in sorted(orjson.loads(names)):
-                if info.columns and name not in info.columns:
-                    problems.append(_unknown_column(name, info, step))
+            unknown = set(orjson.loads(names)) - info.columns if info.columns else set()
+            problems += [_unknown_column(name, info, step) for name in sorted(unknown)]
     if problems:
         raise SpecError(problems, effect=NOTHING_WRITTEN)
 

@@ -184,7 +184,9 @@ class _Frame(io.RawIOBase):
 def _lines(path: Path, size: int) -> Iterator[bytes]:
     """The uncompressed lines of a frame; one longer than LINE_MAX is refused, so a crafted file cannot fill memory."""
     with path.open("rb") as stream:
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BufferedReader(_Frame(stream, size)))
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+            io.BufferedReader(_Frame(stream, size))
+        )
         rest = b""
         while block := reader.read(1 << 20):
             parts = (rest + block).split(b"\n")

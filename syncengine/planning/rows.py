@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from syncengine.changes import BadRow, Row, StepInfo
+from syncengine.changes import BadRow, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError, SpecError
 from syncengine.mapping import Mapper
-from syncengine.mapping.lookups import Tables
 from syncengine.mapping.mapper import Made
 from syncengine.planning import graph
 from syncengine.planning.guards import DEFAULTS, Bound
 from syncengine.planning.plan import Input, Note
 from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
 from syncengine.sources import Digest
-from syncengine.spec import open_source
+from syncengine.spec import mapper, open_source
 from syncengine.spec.model import GUARDS, Environment, Limit, Spec, Step
 
 BLOCK = 500
@@ -63,25 +62,19 @@ def read_steps(
         is_planned = any(spec is one for one in specs)
         for step in spec.steps.values():
             number = ws.steps[step.full_name]
-            source = open_source(spec, step.source)
-            mapper = Mapper(
-                step.recipe,
-                run_date=run_date,
-                vars={**spec.vars, **spec.project.vars, **environment.vars},
-                tables=_tables(spec),
-            )
-            bad = _spill(ws, number, step, mapper.records(source.rows()), is_planned, problems, progress)
-            files[spec.name, step.source] = (spec.sources[step.source].path_said, source.digest())
+            source = open_source(spec, step.source, environment.vars)
+            made = mapper(spec, step, run_date=run_date, variables=environment.vars)
+            bad = _spill(ws, number, step, made.records(source.rows()), is_planned, problems, progress)
+            files[spec.name, step.source] = (_said(spec, step.source), source.digest())
             if is_planned:
                 reading.planned.add(step.full_name)
-                reading.counted[step.full_name] = (mapper.counts.rows, mapper.counts.filtered)
+                reading.counted[step.full_name] = (made.counts.rows, made.counts.filtered)
                 reading.bad_rows[step.full_name] = bad
                 reading.bounds[step.full_name] = _bounds(spec, step, environment)
-                _note_unmapped(mapper, reading)
-        ws.db.execute("UPDATE record SET wave=0")
-    for step, number in ws.steps.items():
-        if waves[step]:
-            ws.db.execute("UPDATE record SET wave=? WHERE step=?", (waves[step], number))
+                _note_unmapped(made, reading)
+    for name, number in ws.steps.items():
+        if waves[name]:
+            ws.db.execute("UPDATE record SET wave=? WHERE step=?", (waves[name], number))
     if problems:
         raise SourceError(problems, effect=NOTHING_WRITTEN)
     reading.inputs = tuple(
@@ -166,8 +159,8 @@ def _placed(bad: BadRow) -> Problem:
     return Problem(problem.code, problem.message, bad.place, problem.found, fix)
 
 
-def _note_unmapped(mapper: Mapper, reading: Reading) -> None:
-    for entry in mapper.counts.unmapped.values():
+def _note_unmapped(made: Mapper, reading: Reading) -> None:
+    for entry in made.counts.unmapped.values():
         said = ", ".join(f"{value} ({count} rows)" for value, (count, _) in list(entry.values.items())[:10])
         note = Note("unmapped-value", f"values of {entry.field} are not in the map: {said}", str(entry.position))
         reading.notes.append(note)
@@ -203,10 +196,6 @@ def _tighter(first: Bound | None, second: Bound) -> Bound:
     return first if first.percent <= second.percent else second
 
 
-def _tables(spec: Spec) -> Tables:
-    return Tables(
-        lambda name: (row for row in open_source(spec, name).rows() if isinstance(row, Row)),
-        lambda name: spec.sources[name].rules.no_value,
-    )
-
-
+def _said(spec: Spec, name: str) -> str:
+    """The path of a source as written, or the spec for a source that stands in it."""
+    return str(getattr(spec.sources[name].options, "file", "") or spec.path)

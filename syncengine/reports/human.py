@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from syncengine.changes import Change, End
+from syncengine.errors import Place
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning.plan import GuardResult, StepCounts
 from syncengine.planning.plan_file import PlanFile
@@ -25,7 +26,10 @@ GLYPHS = {
     "unknown": "?",
 }
 HIDDEN = frozenset({"unchanged", "touched"})
+ALIKE = frozenset({"create", "relate", "attach"})
+"""Actions of which a few examples say enough; a fifth of the others' share is written out."""
 VALUE_WIDTH = 44
+WIDTH = 80
 
 
 def shown(value: str, width: int = VALUE_WIDTH) -> str:
@@ -47,7 +51,7 @@ class HumanReport(Report):
             if change.action in HIDDEN and not (change.action == "touched" and change.reason != "end"):
                 continue
             group = (change.step, change.action)
-            if written[group] >= details:
+            if written[group] >= (max(1, details // 5) if change.action in ALIKE else details):
                 hidden[group] += 1
                 continue
             written[group] += 1
@@ -101,11 +105,13 @@ class HumanReport(Report):
 
 def _operation(change: Change) -> Iterator[str]:
     glyph = GLYPHS[change.action]
-    at = f"  ({change.place})" if change.place and change.place.row else ""
+    at = f"  ({_at(change.place)})" if change.place and change.place.row else ""
     if change.kind == "relation":
         parent, child = (_named(end) for end in (change.parent, change.child))
         verb, _, back = change.type.partition("::")
-        yield f"  {glyph} {parent} {verb} {child}; {child} {back} {parent}{at}"
+        forth = f"  {glyph} {parent} {verb} {child}"
+        both = f"{forth}; {child} {back} {parent}"
+        yield (both if len(both + at) <= WIDTH else forth) + at
     else:
         was = f" (was {change.was_class})" if change.was_class else ""
         yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
@@ -130,6 +136,11 @@ def _operation(change: Change) -> Iterator[str]:
         )
     if change.masked and change.action in ("update", "create"):
         yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
+
+
+def _at(place: Place) -> str:
+    """A place in short: the file's own name and the row."""
+    return f"{place.file.rpartition('/')[2]} row {place.row}"
 
 
 def _named(end: End | None) -> str:

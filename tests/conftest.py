@@ -1,0 +1,70 @@
+"""What all tests share: a sandbox in a process of its own, the long sweeps on request, the catalogue of faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncengine.sandbox.process import Running, attach
+from tests.bench import Bench
+
+CATALOGUE = Path(__file__).parent / "faults.txt"
+_covered: set[str] = set()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long` runs the full sweeps."""
+    parser.addoption("--long", action="store_true", help="run the full sweeps, not only their samples")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long sweeps out unless they are asked for; refuse marks that name no line of the catalogue."""
+    known = set(CATALOGUE.read_text().split())
+    for item in items:
+        for mark in item.iter_markers("covers"):
+            unknown = set(mark.args) - known
+            if unknown:
+                raise pytest.UsageError(f"{item.nodeid} covers {sorted(unknown)}, which the catalogue does not have")
+        if item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="a long sweep: run with --long"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Count what passed tests cover."""
+    report = yield
+    if report.when == "call" and report.passed:  # type: ignore[attr-defined]
+        for mark in item.iter_markers("covers"):
+            _covered.update(mark.args)
+    return report  # type: ignore[return-value]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much of the fault catalogue the tests that passed have met."""
+    known = CATALOGUE.read_text().split()
+    rooms: dict[str, list[int]] = {}
+    for line in known:
+        of = rooms.setdefault(line.split("-")[0], [0, 0])
+        of[0] += line in _covered
+        of[1] += 1
+    said = ", ".join(f"{room} {met}/{total}" for room, (met, total) in rooms.items())
+    terminalreporter.write_line(f"fault catalogue: {len(_covered)} of {len(known)} lines covered ({said})")
+
+
+@pytest.fixture(scope="session")
+def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with attach(tmp_path_factory.mktemp("sandbox"), seeds=[]) as running:
+        yield running
+
+
+@pytest.fixture
+def bench(_sandbox: Running, tmp_path: Path) -> Iterator[Bench]:
+    """Plans and applies records against an empty sandbox, without specs."""
+    _sandbox.clear_faults()
+    _sandbox.reset()
+    made = Bench(_sandbox, tmp_path)
+    yield made
+    _sandbox.clear_faults()
+    made.close()

@@ -1,0 +1,208 @@
+"""Runs under drift, faults and interruption: every row is accounted for, nothing is written twice."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from syncengine.errors import Exit, LockedError, StaleError, StateError
+from syncengine.execution.journal import Journal
+from syncengine.execution.run import locked
+from syncengine.execution.summary import Summary
+from tests.bench import Bench, actions, app, disk, of_action, server, uses
+
+
+def sums_up(summary: Summary, planned: int) -> bool:
+    """I1: applied, rejected, stale, not sent and unknown add up to the plan."""
+    return summary.operations == planned
+
+
+def only_once(bench: Bench) -> bool:
+    """I2: no key was inserted twice."""
+    keys = [entry["key"] for entry in bench.sandbox.ledger(kind="insert") if entry.get("key")]
+    keys += [entry["key"] for entry in bench.sandbox.ledger(kind="relate") if entry.get("key")]
+    return len(keys) == len(set(keys))
+
+
+def test_touching_every_record_between_plan_and_apply_makes_nothing_stale(bench: Bench) -> None:
+    made = [*(server(n, os="a") for n in range(20)), *(disk(n, "sda") for n in range(20))]
+    bench.sync(*made)
+    plan = bench.plan(*(server(n, os="b" if n < 3 else "a") for n in range(20)), *(disk(n, "sda") for n in range(20)))
+    for change in plan.changes():
+        if change.sys_id:
+            bench.change(change.sys_id, last_discovered="2030-01-01 00:00:00")
+    summary = bench.apply(plan)
+    assert (summary.exit, summary.total("applied"), summary.total("stale")) == (Exit.OK, 3, 0)
+
+
+@pytest.mark.covers("IRE-13", "PROC-29")
+def test_one_planned_field_changed_by_hand_stops_exactly_that_record(bench: Bench) -> None:
+    bench.sync(*(server(n, os="a") for n in range(20)))
+    plan = bench.plan(*(server(n, os="b" if n < 3 else "a") for n in range(20)))
+    first = of_action(plan, "update")[0]
+    bench.change(first.sys_id, "cmdb_ci_linux_server", os="c")
+    summary = bench.apply(plan)
+    assert (summary.exit, summary.total("applied"), summary.total("stale")) == (Exit.STALE, 2, 1)
+    assert sums_up(summary, 3)
+    with Path(summary.rejects).open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["result"], row["key"]) == ("stale", first.key)
+    assert "is 'c'" in row["message"]
+
+
+def test_a_record_made_by_somebody_else_is_not_made_again_and_stops_only_its_own(bench: Bench) -> None:
+    plan = bench.plan(server(1), server(2), disk(1, "sda"), app(1), uses(1, 1))
+    bench.connect().writer.send(
+        "/api/now/table/cmdb_ci_linux_server", body={"name": "srv1", "serial_number": "SN1"}
+    )
+    summary = bench.apply(plan)
+    assert summary.exit == Exit.STALE
+    assert (summary.total("stale"), summary.total("not_sent"), summary.total("applied")) == (1, 3, 2)
+    assert only_once(bench)
+
+
+@pytest.mark.covers("PROC-30")
+def test_a_plan_is_applied_once(bench: Bench) -> None:
+    plan = bench.plan(server(1))
+    assert bench.apply(plan).exit == 0
+    with pytest.raises(StaleError) as caught:
+        bench.apply(plan)
+    assert "run" in caught.value.problems[0].message
+
+
+@pytest.mark.covers("PROC-32")
+def test_a_plan_without_changes_sends_nothing(bench: Bench) -> None:
+    bench.sync(server(1))
+    before = len(bench.sandbox.ledger())
+    assert bench.apply(bench.plan(server(1))).exit == Exit.OK
+    assert len(bench.sandbox.ledger()) == before
+
+
+@pytest.mark.covers("PROC-15")
+def test_a_second_run_of_the_same_specs_is_told_who_holds_the_lock(bench: Bench) -> None:
+    plan = bench.plan(server(1))
+    with locked(bench.state, plan, "first"), pytest.raises(LockedError) as caught:
+        bench.apply(plan)
+    assert "run first" in caught.value.problems[0].message
+
+
+FAULTS = [
+    "api=ire, at=2, do=commit_then_reset",
+    "api=ire, at=2, do=commit_then_close",
+    "api=ire, at=2, do=reset",
+    "api=ire, at=2, do=close",
+    "api=ire, at=2, do=status(500)",
+    "api=ire, at=2, do=commit_then_status(500)",
+    "api=ire, at=2, do=html200",
+    "api=ire, at=2, do=truncate(100)",
+    "api=ire, at=2, do=reorder",
+    "api=ire, at=1, times=3, do=status(503), retry_after=0",
+    "api=ire_query, at=2, times=2, do=status(502)",
+    "api=*, every=5, do=delay(0.02)",
+]
+
+
+@pytest.mark.covers("NET-06", "NET-07", "NET-12", "NET-30", "NET-31", "NET-33", "NET-34", "NET-36", "IRE-12", "IRE-15")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_lost_answer_is_settled_by_looking_and_nothing_is_written_twice(bench: Bench, fault: str) -> None:
+    made = [*(server(n) for n in range(900)), *(disk(n, "sda") for n in range(900)), app(1), uses(1, 1)]
+    plan = bench.plan(*made)
+    bench.sandbox.faults(fault)
+    summary = bench.apply(plan)
+    assert bench.sandbox.met(), "the fault was never met"
+    bench.sandbox.clear_faults()
+    assert summary.exit == Exit.OK, summary.problem
+    assert sums_up(summary, 900 * 3 + 2)
+    assert only_once(bench)
+    assert bench.inserts()["cmdb_ci_linux_server"] == 900
+    assert bench.plan(*made).manifest.changes == 0
+
+
+@pytest.mark.covers("IRE-05", "IRE-11")
+def test_rows_that_the_engine_refuses_are_told_with_its_words_and_the_rest_is_applied(bench: Bench) -> None:
+    made = [*(server(n) for n in range(50)), *(disk(n, "sda") for n in range(50))]
+    plan = bench.plan(*made)
+    bench.sandbox.faults("api=ire, every=1, seed=3, do=item_errors(0.1)")
+    summary = bench.apply(plan)
+    bench.sandbox.clear_faults()
+    assert summary.exit == Exit.PARTIAL
+    assert summary.total("rejected") > 0
+    assert sums_up(summary, 150)
+    with Path(summary.rejects).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == summary.total("rejected") + summary.total("not_sent")
+    assert all(row["code"] and row["message"] for row in rows)
+
+
+@pytest.mark.covers("IRE-04")
+def test_an_operation_that_nobody_knows_is_never_counted_as_done(bench: Bench) -> None:
+    plan = bench.plan(server(1))
+    bench.sandbox.faults("api=ire, at=1, do=op(FROBNICATE)")
+    summary = bench.apply(plan)
+    assert summary.exit == Exit.UNKNOWN
+    assert summary.total("unknown") == 1
+
+
+@pytest.mark.covers("IRE-02")
+def test_a_parked_item_is_rejected_and_not_success(bench: Bench) -> None:
+    plan = bench.plan(server(1))
+    bench.sandbox.faults("api=ire, at=1, do=op(INSERT_AS_INCOMPLETE)")
+    summary = bench.apply(plan)
+    assert (summary.exit, summary.total("rejected")) == (Exit.PARTIAL, 1)
+
+
+@pytest.mark.covers("NET-15")
+def test_a_refused_login_stops_the_run_and_resume_finishes_it(bench: Bench) -> None:
+    made = [server(n) for n in range(1200)]
+    plan = bench.plan(*made)
+    bench.sandbox.faults("api=ire, from=2, do=status(401)")
+    summary = bench.apply(plan, permits=1)
+    assert summary.exit == Exit.AUTH
+    assert sums_up(summary, 1200)
+    assert summary.total("not_sent") > 0
+    bench.sandbox.clear_faults()
+    again = bench.resume(summary.run, plan)
+    assert again.exit == Exit.OK
+    assert again.total("applied") == 1200
+    assert only_once(bench)
+
+
+def damage(bench: Bench, statement: str) -> None:
+    """Change the journal behind its back."""
+    with bench.state.engine.begin() as connection:
+        assert connection.exec_driver_sql(statement).rowcount
+
+
+@pytest.mark.covers("PROC-21")
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM entry WHERE seq=2",
+        "UPDATE entry SET batch=7 WHERE seq=1",
+        "UPDATE entry SET body=zeroblob(20) WHERE seq=2",
+        "UPDATE entry SET kind='result' WHERE seq=1",
+    ],
+)
+def test_a_damaged_journal_is_seen_before_anything_is_sent(bench: Bench, statement: str) -> None:
+    plan = bench.plan(*(server(n) for n in range(3)))
+    summary = bench.apply(plan)
+    damage(bench, statement)
+    before = len(bench.sandbox.ledger())
+    with pytest.raises(StateError) as caught:
+        bench.resume(summary.run, plan)
+    assert "journal of run" in caught.value.problems[0].message
+    assert len(bench.sandbox.ledger()) == before
+
+
+def test_the_journal_says_what_was_written_to_it(bench: Bench) -> None:
+    plan = bench.plan(server(1), app(1), uses(1, 1))
+    summary = bench.apply(plan)
+    journal = Journal(bench.state, summary.run)
+    known = journal.read()
+    journal.close()
+    outcomes = [one for written in known.values() for one in (written.outcomes or {}).values()]
+    assert sorted(one.op for one in outcomes) == sorted(change.op for change in plan.changes())
+    assert all(one.result == "applied" for one in outcomes)
+    assert actions(plan) == {"create": 2, "relate": 1}
