@@ -27,7 +27,12 @@ def command(kind: str | None, *, write: bool, check: bool, folder: Path) -> None
         if stale:
             raise SpecError(
                 [
-                    Problem("stale-schema", f"{folder / one}.json is not current", str(folder), fix="syncengine schema --write")
+                    Problem(
+                        "stale-schema",
+                        f"{folder / one}.json is not current",
+                        str(folder),
+                        fix="syncengine schema --write",
+                    )
                     for one in stale
                 ]
             )

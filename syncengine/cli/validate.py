@@ -18,7 +18,9 @@ MAX_SHOWN = 50
 
 @click.command(name="validate", short_help="Check specs offline")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
-@click.option("--format", "form", type=click.Choice(("human", "json", "github", "junit")), default="human", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(("human", "json", "github", "junit")), default="human", show_default=True
+)
 def command(paths: tuple[Path, ...], *, form: str) -> None:
     """Check specs: files, folders, or all of the project. No server is contacted.
 

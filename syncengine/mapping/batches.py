@@ -7,9 +7,10 @@ from typing import Any
 
 from jinja2 import nodes
 
-from syncengine.mapping import templates, words
-from syncengine.mapping.templates import Parsed, Rewriter, call
-from syncengine.mapping.words import Wrong
+from syncengine.mapping import operators, templates, words
+from syncengine.mapping.operators import Wrong
+from syncengine.mapping.rewriting import Rewriter, call
+from syncengine.mapping.templates import Parsed
 
 MAX_STEPS = 20_000
 """How many rounds all loops of one row may take together."""
@@ -25,7 +26,7 @@ class _Budget:
         self.left = MAX_STEPS
 
     def elements(self, value: Any) -> list[Any]:
-        found = words.elements(value)
+        found = operators.elements(value)
         self.left -= len(found) + 1
         if self.left < 0:
             raise Wrong("template-too-slow", f"The loops of this template take more than {MAX_STEPS} rounds")
@@ -33,7 +34,7 @@ class _Budget:
 
 
 def _out(value: Any) -> str:
-    done = words.text(value)
+    done = operators.text(value)
     return _NOTHING if done is None else done
 
 
@@ -132,7 +133,7 @@ def _done(value: Any) -> Any:
     if value.__class__ is str:
         if _NOTHING in value:
             return None
-        return words.bounded(value)
+        return operators.bounded(value)
     if value.__class__ is tuple:
         return list(value)
     return value
@@ -142,8 +143,13 @@ def operations(clean: Callable[[Any], Any]) -> dict[str, Any]:
     """All that a rewritten template may call."""
     known: dict[str, Any] = {f"F_{name}": function for name, function in words.FILTERS.items()}
     known.update({f"T_{name}": function for name, function in words.TESTS.items()})
-    known.update({f"O_{name}": function for name, function in words.OPERATORS.items()})
+    known.update({f"O_{name}": function for name, function in operators.OPERATORS.items()})
     known.update(
-        concat=words.concat, item=words.item, part=words.part, bounded=words.bounded, clean=clean, text=words.text
+        concat=operators.concat,
+        item=operators.item,
+        part=operators.part,
+        bounded=operators.bounded,
+        clean=clean,
+        text=operators.text,
     )
     return known

@@ -7,13 +7,13 @@ from typing import Any
 
 from syncengine.changes import Link, Pair, Part, Record
 from syncengine.errors import Position
-from syncengine.mapping import words
+from syncengine.mapping import operators
 from syncengine.mapping.batches import Cells
 from syncengine.mapping.compiler import Body, Setting, Skip
 from syncengine.mapping.model import ClassCases, ClassMap, LinkRule, PartRule, Recipe
 from syncengine.mapping.values import mapped, utc
 
-Fault = tuple[int, str, words.Wrong, str, Position]
+Fault = tuple[int, str, operators.Wrong, str, Position]
 """Number of the input, key, what is wrong, the field it is in, and where the spec says so."""
 
 
@@ -148,7 +148,9 @@ class RecordBody:
                 out(f"if '|' in {part}: raise Wrong('bad-key', 'A part of a key may not contain a |', {part})")
         out(f"key = {parts[0]}" if len(parts) == 1 else f"key = '|'.join(({', '.join(parts)}))")
         out("if len(key) > 1000: raise Wrong('bad-key', 'The key is longer than 1000 characters', key)")
-        no_key = words.Wrong("no-key", "The row has no key", "", "Fill the key, or say  bad_rows: skip  in the source.")
+        no_key = operators.Wrong(
+            "no-key", "The row has no key", "", "Fill the key, or say  bad_rows: skip  in the source."
+        )
         body.names["NoKey"] = no_key
 
     def _class(self) -> str:
@@ -212,7 +214,9 @@ class RecordBody:
             else:
                 kind = "Skip" if end.if_missing == "skip_row" else "Wrong"
                 said = f"The row names no {role}"
-                out(f"raise {kind}('no-{role}', {said!r}, '', 'Filter such rows with  when, or say  if_missing: omit.')")
+                out(
+                    f"raise {kind}('no-{role}', {said!r}, '', 'Filter such rows with  when, or say  if_missing: omit.')"
+                )
             out.indent -= 1
             ends.append(code)
         out(f"emit(n, Pair({recipe.step!r}, {recipe.relation_type!r}, {ends[0]}, {ends[1]}, row[1]))")
@@ -314,7 +318,7 @@ class PartBody:
         found: list[Any] = [[] for _ in inputs]
         taken: list[tuple[Any, ...]] = []
 
-        def fault(owner: int, wrong: words.Wrong) -> None:
+        def fault(owner: int, wrong: operators.Wrong) -> None:
             found[owner] = (wrong,)
 
         def emit(owner: int, part: Part) -> None:

@@ -15,7 +15,7 @@ from jinja2 import nodes
 
 from syncengine.changes import Find, StepRef
 from syncengine.errors import Position, SpecError
-from syncengine.mapping import templates, words
+from syncengine.mapping import operators, templates, words
 from syncengine.mapping.batches import Cells, operations
 from syncengine.mapping.expressions import Code, Printer
 from syncengine.mapping.lookups import Tables
@@ -35,11 +35,11 @@ from syncengine.mapping.model import (
     Style,
     Template,
     Test,
-    Tests,
     Value,
 )
 from syncengine.mapping.paths import column_use
-from syncengine.mapping.templates import Parsed, Rewriter, Use
+from syncengine.mapping.rewriting import Rewriter
+from syncengine.mapping.templates import Parsed, Use
 from syncengine.mapping.values import cleaner, descend, fold, listed, mapped, typed, walk
 
 
@@ -60,7 +60,7 @@ class Setting:
     """False sends every template through Jinja2; for the test that holds both ways equal."""
 
 
-class Skip(words.Wrong):
+class Skip(operators.Wrong):
     """The spec says that this row is to be left out."""
 
 
@@ -89,8 +89,8 @@ class Body:
         clean = cleaner(setting.no_value)
         self.names: dict[str, Any] = operations(clean)
         self.names.update(
-            elements=words.elements, NO=setting.no_value, walk=walk, descend=descend, listed=listed,
-            Find=Find, StepRef=StepRef, Wrong=words.Wrong, Skip=Skip, EMPTY={},
+            elements=operators.elements, NO=setting.no_value, walk=walk, descend=descend, listed=listed,
+            Find=Find, StepRef=StepRef, Wrong=operators.Wrong, Skip=Skip, EMPTY={},
         )  # fmt: skip
         self.clean = clean
         self.printer = Printer()
@@ -415,23 +415,23 @@ class Body:
         return function
 
 
-def tested(test: Test) -> Callable[[Any], bool]:  # noqa: C901
+def tested(test: Test) -> Callable[[Any], bool]:
     """One line of a condition as a function; words ignore case."""
     operands = [fold(one) for one in test.operands]
     chosen = frozenset(operands)
     match test.operator:
         case "is":
-            return lambda value: value is not None and fold(words.text(value) or "") in chosen
+            return lambda value: value is not None and fold(operators.text(value) or "") in chosen
         case "not":
-            return lambda value: value is None or fold(words.text(value) or "") not in chosen
+            return lambda value: value is None or fold(operators.text(value) or "") not in chosen
         case "contains":
-            return lambda value: value is not None and any(one in fold(words.text(value) or "") for one in operands)
+            return lambda value: value is not None and any(one in fold(operators.text(value) or "") for one in operands)
         case "starts_with":
             start = tuple(operands)
-            return lambda value: value is not None and fold(words.text(value) or "").startswith(start)
+            return lambda value: value is not None and fold(operators.text(value) or "").startswith(start)
         case "matches":
             compiled = words.pattern(f"(?i){test.operands[0]}")
-            return lambda value: value is not None and words.matches(words.text(value) or "", compiled)
+            return lambda value: value is not None and words.matches(operators.text(value) or "", compiled)
         case "above" | "below":
             limit = float(test.operands[0])
             above = test.operator == "above"

@@ -7,9 +7,9 @@ from typing import Any
 
 from syncengine.changes import Row
 from syncengine.mapping.model import LookupIn
+from syncengine.mapping.operators import Wrong, text
 from syncengine.mapping.paths import split
 from syncengine.mapping.values import cleaner, walk
-from syncengine.mapping.words import Wrong, text
 
 
 class Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as made
 from itertools import islice
 from typing import Any
 
@@ -14,8 +15,8 @@ from syncengine.mapping.compiler import Setting
 from syncengine.mapping.keys import SeenKeys
 from syncengine.mapping.lookups import Tables
 from syncengine.mapping.model import Column, Level, Recipe, Shaped, Value
+from syncengine.mapping.operators import Wrong
 from syncengine.mapping.rules import RowChecker
-from syncengine.mapping.words import Wrong
 
 BATCH = 500
 Made = Record | Pair | BadRow
@@ -27,7 +28,7 @@ class Unmapped:
 
     field: str
     position: Position
-    values: dict[str, tuple[int, Place]] = field(default_factory=dict)
+    values: dict[str, tuple[int, Place]] = made(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Counts:
     warned: int = 0
     collapsed: int = 0
     """Rows equal to one before them, or the same value of `distinct`."""
-    unmapped: dict[str, Unmapped] = field(default_factory=dict)
+    unmapped: dict[str, Unmapped] = made(default_factory=dict)
 
 
 class Mapper:
@@ -55,7 +56,7 @@ class Mapper:
         recipe: Recipe,
         *,
         run_date: str,
-        vars: Mapping[str, str] | None = None,  # noqa: A002
+        vars: Mapping[str, str] | None = None,  # noqa: A002 (the language's own word)
         tables: Tables | None = None,
         python: bool = True,
     ) -> None:
@@ -89,7 +90,7 @@ class Mapper:
         found: list[tuple[int, Made]] = []
         body, counts = self._body, self.counts
         order = {id(row): n for n, row in enumerate(batch)}
-        rows: list[Row] = [row for row in batch if row.__class__ is Row]  # type: ignore[misc]
+        rows = [row for row in batch if isinstance(row, Row)]
         if len(rows) < len(batch):
             for row in batch:
                 if isinstance(row, BadRow):
@@ -105,10 +106,10 @@ class Mapper:
         counts.filtered += body.extract(rows, inputs.append, fault)
         cells = body.cells(inputs) if body.cells is not None else ()
         parts = [part.run(inputs) for part in body.parts]
-        made: list[tuple[int, Record | Pair]] = []
+        done: list[tuple[int, Record | Pair]] = []
 
         def emit(number: int, record: Record | Pair) -> None:
-            made.append((number, record))
+            done.append((number, record))
 
         def bad(number: int, key: str, wrong: Wrong, at: int) -> None:
             row = inputs[number][0]
@@ -117,12 +118,12 @@ class Mapper:
         counts.filtered += body.build(inputs, cells, parts, emit, bad)
         unique = self._unique
         if not found:
-            for _, record in made:
+            for _, record in done:
                 one = unique(record)
                 if one is not None:
                     yield one
             return
-        for number, record in made:
+        for number, record in done:
             one = unique(record)
             if one is not None:
                 found.append((order[id(inputs[number][0])], one))
@@ -148,14 +149,13 @@ class Mapper:
 
     def _unique(self, record: Record | Pair) -> Made | None:
         counts = self.counts
-        if record.__class__ is Pair:
-            mark = hash((record.parent, record.child))  # type: ignore[union-attr]
-            if self._seen.add((record.parent, record.child), record.place.row, mark) is not None:  # type: ignore[union-attr]
+        if isinstance(record, Pair):
+            ends = (record.parent, record.child)
+            if self._seen.add(ends, record.place.row, 0) is not None:
                 counts.collapsed += 1
                 return None
             counts.records += 1
             return record
-        assert isinstance(record, Record)
         if record.key:
             mark = hash((record.class_name, tuple(record.values.items()), record.refs, record.links))
             before = self._seen.add(record.key, record.place.row, mark)
@@ -213,7 +213,9 @@ class Mapper:
             text = "1 value is" if number == 1 else f"{number} values are"
             fix = "Add them to the map, or say  unmapped: keep  or  unmapped: empty."
             problems.append(
-                Problem("unmapped-value", f'{text} not in the map of "{entry.field}"', entry.position, shown + more, fix)
+                Problem(
+                    "unmapped-value", f'{text} not in the map of "{entry.field}"', entry.position, shown + more, fix
+                )
             )
         return problems
 

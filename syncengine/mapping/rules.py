@@ -10,9 +10,10 @@ from syncengine.errors import Problem
 from syncengine.mapping.compiler import Body, Setting
 from syncengine.mapping.keys import SeenKeys
 from syncengine.mapping.model import Check, ColumnRule, Level, RowRules
+from syncengine.mapping.operators import Wrong, text
 from syncengine.mapping.paths import split
 from syncengine.mapping.values import cleaner, walk
-from syncengine.mapping.words import Wrong, matches, pattern, text
+from syncengine.mapping.words import matches, pattern
 
 Fault = tuple[Level, Problem]
 

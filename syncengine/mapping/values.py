@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from syncengine.mapping.model import Style, TypeName, Unmapped, ValueMap
-from syncengine.mapping.words import Wrong, text
+from syncengine.mapping.operators import Wrong, text
 
 CACHE = 20_000
 """How many different texts a converter remembers."""
@@ -176,7 +176,12 @@ def _boolean(value: str, yes: str, no: str) -> str:
 def _ambiguous(value: str, kind: str) -> Wrong:
     found = _SLASHED.fullmatch(value)
     if not found:
-        return Wrong(f"not-a-{kind}", f"This is not a {kind} as ISO 8601 writes it", value, f'format: "%d.%m.%Y"  says how your {kind}s are written.')
+        return Wrong(
+            f"not-a-{kind}",
+            f"This is not a {kind} as ISO 8601 writes it",
+            value,
+            f'format: "%d.%m.%Y"  says how your {kind}s are written.',
+        )
     day, month = int(found[1]), int(found[2])
     readings = [
         date(int(found[3]), m, d).strftime("%-d %B %Y")
@@ -200,7 +205,9 @@ def _date(value: str, form: str | None) -> str:
         if _DATE.fullmatch(value[:10]) and (len(value) == 10 or _DATETIME.fullmatch(value)):
             return date.fromisoformat(value[:10]).isoformat()
     except ValueError:
-        raise Wrong("not-a-date", "There is no such date" if form is None else f"This is no date written as {form}", value) from None
+        raise Wrong(
+            "not-a-date", "There is no such date" if form is None else f"This is no date written as {form}", value
+        ) from None
     raise _ambiguous(value, "date")
 
 
@@ -245,4 +252,3 @@ def _localised(when: datetime, local: tzinfo, value: str) -> datetime:
 def utc(value: str) -> str:
     """A moment as `seen_at` wants it: ISO with offset, to UTC `YYYY-MM-DD hh:mm:ss`."""
     return _datetime(value, "servicenow", None, None)
-

@@ -37,7 +37,7 @@ class Source(ABC):
         """Of the bytes that the last full pass really read; reads all if there was none."""
 
 
-class Options(ABC):  # noqa: B024
+class Options(ABC):
     """What a spec may say about a source of a kind; each kind has its own, frozen and typed."""
 
     kind: str

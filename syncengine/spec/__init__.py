@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from syncengine import sources
 from syncengine.changes import BadRow, Row
@@ -13,7 +12,7 @@ from syncengine.errors import Position, Problem, SpecError
 from syncengine.mapping import Mapper
 from syncengine.mapping.lookups import Tables
 from syncengine.sources.file import Options as FileOptions
-from syncengine.spec.loader import Checked, check_specs, find_project, load_environment, load_specs
+from syncengine.spec.loader import Checked, check_specs, find_project, load_environment, load_specs, references
 from syncengine.spec.model import Connection, Environment, Guards, Limit, Project, Source, Spec, Step
 
 __all__ = [
@@ -32,6 +31,7 @@ __all__ = [
     "load_specs",
     "mapper",
     "open_source",
+    "references",
 ]
 
 
@@ -45,7 +45,9 @@ def open_source(spec: Spec, name: str, variables: Mapping[str, str] | None = Non
         def fill(found: re.Match[str]) -> str:
             if found[1] not in known:
                 fix = f"vars: {{{found[1]}: ...}}   in the environment"
-                raise SpecError(Problem("unknown-variable", f'There is no variable "{found[1]}"', source.position, fix=fix))
+                raise SpecError(
+                    Problem("unknown-variable", f'There is no variable "{found[1]}"', source.position, fix=fix)
+                )
             return known[found[1]]
 
         options = replace(options, file=re.sub(r"\{\{ *vars\.([a-z_][a-z0-9_]*) *\}\}", fill, options.file))

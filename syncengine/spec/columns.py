@@ -144,7 +144,9 @@ class Headers:
         columns = list(at.keys)
         if not first:
             said = f'"{note.use.shown}": there is no "{name}" there in {header.shown}'
-            fix = near(name, tuple(columns)) or (f"Its keys are: {', '.join(columns[:MAX_SHOWN])}" if columns else "It is a plain value.")
+            fix = near(name, tuple(columns)) or (
+                f"Its keys are: {', '.join(columns[:MAX_SHOWN])}" if columns else "It is a plain value."
+            )
             self._note.add("unknown-column", said, note.position, fix, name)
             return
         inner = note.each and note.use.level < len(note.each)
@@ -152,7 +154,13 @@ class Headers:
         close = _near(note.bare or name, columns)
         listed = ", ".join(columns[:MAX_SHOWN]) + (", ..." if len(columns) > MAX_SHOWN else "")
         if not note.bare:
-            self._note.add("unknown-name-in-template", f'"{name}" is not a column of {where}', note.position, _template_fix(close, listed), name)
+            self._note.add(
+                "unknown-name-in-template",
+                f'"{name}" is not a column of {where}',
+                note.position,
+                _template_fix(close, listed),
+                name,
+            )
             return
         what = f"{note.field}: " if note.field else ""
         if close:

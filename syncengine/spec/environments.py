@@ -10,6 +10,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from syncengine.credentials import FromCommand, FromEnv, FromFile, Plain, SecretSource
+from syncengine.spec.atoms import NAME, NAME_MUST
 from syncengine.spec.files import DESCRIPTION, GUARDS, VARS, VERSION, kind_key
 from syncengine.spec.model import (
     Auth,
@@ -40,12 +41,16 @@ from syncengine.spec.shapes import (
     Wrong,
     read_keys,
 )
-from syncengine.spec.values import NAME, NAME_MUST
 
 _ENV = Key("env", Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", must="letters, digits and _"), "An environment variable, or a line of .env.",
            example="env: SN_PASSWORD")  # fmt: skip
 _FILE = Key("file", Text("a path"), "A file that holds only the secret.", example="file: /run/secrets/sn")
-_COMMAND = Key("command", ListOf(Text("a word"), least=1), "A command that prints the secret.", example="command: [pass, show, servicenow]")
+_COMMAND = Key(
+    "command",
+    ListOf(Text("a word"), least=1),
+    "A command that prints the secret.",
+    example="command: [pass, show, servicenow]",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ class SecretShape(Shape[SecretSource]):
         if isinstance(node, Scalar) and node.kind != "null":
             if self.plain:
                 return Plain(Text().read(node, report), node.position)
-            fix = f"{self.what}: {{env: SN_{self.what.upper()}}}   (if this file was ever pushed, change the {self.what})"
+            fix = (
+                f"{self.what}: {{env: SN_{self.what.upper()}}}   (if this file was ever pushed, change the {self.what})"
+            )
             said = f'"{self.what}" must not be written here; put it in an environment variable'
             raise report.stop("secret-in-file", said, node.position, fix)
         if not isinstance(node, MapNode):
@@ -73,7 +80,9 @@ class SecretShape(Shape[SecretSource]):
         fields = read_keys(node, self.keys, report, "a secret")
         found = [key for key in self.keys if fields.has(key)]
         if len(found) != 1:
-            raise report.stop("bad-secret", f"A secret says one of env, file, command; found {len(found)}", node.position)
+            raise report.stop(
+                "bad-secret", f"A secret says one of env, file, command; found {len(found)}", node.position
+            )
         if fields.failed:
             raise Wrong
         if fields.has(_ENV):
@@ -89,15 +98,29 @@ class SecretShape(Shape[SecretSource]):
 
             named["secret"] = {**object_schema(self.keys, named), "minProperties": 1, "maxProperties": 1}
         ref: Schema = {"$ref": "#/$defs/secret"}
-        return {"if": {"type": "object"}, "then": ref, "else": {"type": "string", "minLength": 1}} if self.plain else ref
+        return (
+            {"if": {"type": "object"}, "then": ref, "else": {"type": "string", "minLength": 1}} if self.plain else ref
+        )
 
 
 _USER = Key("user", SecretShape("user", plain=True), "User name.", example="user: {env: SN_USER}")
 _PASSWORD = Key("password", SecretShape("password"), "Password.", example="password: {env: SN_PASSWORD}")
 _TOKEN = Key("token", SecretShape("token"), "Token or API key.", example="token: {env: XURRENT_TOKEN}")
-_HEADER = Key("header", Text("the name of a header", r"[A-Za-z0-9-]{1,60}"), "The header that carries the token.", default="Authorization")
-_CLIENT_ID = Key("client_id", SecretShape("client_id", plain=True), "OAuth client.", example="client_id: {env: SN_CLIENT}")
-_CLIENT_SECRET = Key("client_secret", SecretShape("client_secret"), "OAuth client secret.", example="client_secret: {env: SN_CLIENT_SECRET}")
+_HEADER = Key(
+    "header",
+    Text("the name of a header", r"[A-Za-z0-9-]{1,60}"),
+    "The header that carries the token.",
+    default="Authorization",
+)
+_CLIENT_ID = Key(
+    "client_id", SecretShape("client_id", plain=True), "OAuth client.", example="client_id: {env: SN_CLIENT}"
+)
+_CLIENT_SECRET = Key(
+    "client_secret",
+    SecretShape("client_secret"),
+    "OAuth client secret.",
+    example="client_secret: {env: SN_CLIENT_SECRET}",
+)
 _CERTIFICATE = Key("certificate", Text("a path"), "Client certificate (PEM).")
 _CERTIFICATE_KEY = Key("key", Text("a path"), "Its key, where it is in a file of its own.")
 AUTH_KEYS: tuple[AnyKey, ...] = (_USER, _PASSWORD, _TOKEN, _HEADER, _CLIENT_ID, _CLIENT_SECRET, _CERTIFICATE, _CERTIFICATE_KEY)  # fmt: skip
@@ -113,11 +136,15 @@ def _auth(fields: Fields, report: Report) -> Auth:
     if has(_TOKEN):
         return TokenAuth(fields.need(_TOKEN), fields.get(_HEADER) or "Authorization")
     if has(_CLIENT_ID) and has(_CLIENT_SECRET):
-        return ClientAuth(fields.need(_CLIENT_ID), fields.need(_CLIENT_SECRET), fields.get(_USER), fields.get(_PASSWORD))
+        return ClientAuth(
+            fields.need(_CLIENT_ID), fields.need(_CLIENT_SECRET), fields.get(_USER), fields.get(_PASSWORD)
+        )
     if has(_USER) and has(_PASSWORD):
         return BasicAuth(fields.need(_USER), fields.need(_PASSWORD))
     said = "auth needs user and password, or token, or client_id and client_secret, or certificate"
-    raise report.stop("bad-auth", said, fields.node.position, "auth: {user: {env: SN_USER}, password: {env: SN_PASSWORD}}")
+    raise report.stop(
+        "bad-auth", said, fields.node.position, "auth: {user: {env: SN_USER}, password: {env: SN_PASSWORD}}"
+    )
 
 
 class UrlShape(Shape[str]):
@@ -134,11 +161,19 @@ class UrlShape(Shape[str]):
         try:
             parts = urlsplit(text)
             port = parts.port
-            host = (parts.hostname or "").rstrip(".").encode("idna").decode() if ":" not in (parts.hostname or "") else parts.hostname
+            host = (
+                (parts.hostname or "").rstrip(".").encode("idna").decode()
+                if ":" not in (parts.hostname or "")
+                else parts.hostname
+            )
         except (ValueError, UnicodeError):
-            raise report.stop("bad-url", "This is not a URL", node.position, "url: https://acme.service-now.com") from None
+            raise report.stop(
+                "bad-url", "This is not a URL", node.position, "url: https://acme.service-now.com"
+            ) from None
         if parts.username is not None or parts.password is not None:
-            raise report.stop("secret-in-file", "A URL holds no user and no password; they go under auth", node.position)
+            raise report.stop(
+                "secret-in-file", "A URL holds no user and no password; they go under auth", node.position
+            )
         if not host or port == 0 or not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
             raise report.stop("bad-url", "This URL has no host", node.position, "url: https://acme.service-now.com")
         scheme = parts.scheme.lower()
@@ -150,7 +185,9 @@ class UrlShape(Shape[str]):
             said = f"Plain http to {host} would expose the password"
             raise report.stop("plain-http", said[:160], node.position, f"url: https://{shown}")
         if parts.path.strip("/") or parts.query or parts.fragment:
-            raise report.stop("bad-url", "The URL is the root of the instance, without a path", node.position, f"url: {root}")
+            raise report.stop(
+                "bad-url", "The URL is the root of the instance, without a path", node.position, f"url: {root}"
+            )
         return root
 
     def schema(self, named: dict[str, Schema]) -> Schema:
@@ -176,7 +213,9 @@ _PERMITS = Key("permits", Whole(1, 64), "Calls at a time.", default=4)
 _SETTLE = Key("settle", Duration(), "After this, a call without answer has ended on the server.", default="330s")
 _PIN = Key("pin", Flag(), "Whether matched CIs carry the sys_id that the plan saw.", default=True)
 _SOURCE_INFO = Key("source_info", Flag(), "Whether sys_object_source_info is sent.", default=True)
-_MULTIPLE = Key("insert_multiple", Choice(("labels", "names")), "How the platform maps keys of insertMultiple.", default="labels")
+_MULTIPLE = Key(
+    "insert_multiple", Choice(("labels", "names")), "How the platform maps keys of insertMultiple.", default="labels"
+)
 _JOBS = Key("import_jobs", Whole(1, 8), "Import jobs at a time.", default=1)
 _ACCOUNT = Key("account", Text("an account"), "The 4me account.", example="account: acme")
 _CA = Key("ca_bundle", Text("a path"), "Certificates to trust instead of the usual ones.")
@@ -242,4 +281,3 @@ def read_environment(node: MapNode, name: str, file: Path, report: Report) -> En
         fields.get(_STATE),
         fields.get(_SHOW) is not False,
     )
-

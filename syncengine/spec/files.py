@@ -8,7 +8,9 @@ from typing import Any, cast
 
 from syncengine.errors import Position
 from syncengine.mapping.model import ValueMap
+from syncengine.spec.atoms import IF_EMPTY, NAME, NAME_MUST, Zone, read_entries
 from syncengine.spec.guards import GUARDS_SHAPE
+from syncengine.spec.items import VanishedShape
 from syncengine.spec.model import Defaults, Guards, Project
 from syncengine.spec.nodes import MapNode, Node, Scalar, describe
 from syncengine.spec.shapes import (
@@ -27,8 +29,6 @@ from syncengine.spec.shapes import (
     near,
     read_keys,
 )
-from syncengine.spec.steps import VanishedShape
-from syncengine.spec.values import IF_EMPTY, NAME, NAME_MUST, Zone, read_entries
 
 KINDS = ("spec", "project", "environment", "shared", "tests")
 VERSION_NUMBER = "1"
@@ -47,7 +47,9 @@ class VersionShape(Shape[str]):
         if isinstance(node, Scalar) and node.kind == "number" and node.text.isdigit() and int(node.text[:9]) > 1:
             said = f"This file needs version {node.text[:20]} of the language; this program knows version 1"
             raise report.stop("bad-version", said, node.position, "Install a newer version of the program.")
-        raise report.stop("bad-version", f"The version of the language is 1, found {describe(node)}", node.position, "syncengine: 1")
+        raise report.stop(
+            "bad-version", f"The version of the language is 1, found {describe(node)}", node.position, "syncengine: 1"
+        )
 
     def schema(self, named: dict[str, Schema]) -> Schema:
         del named
@@ -63,14 +65,21 @@ def kind_key(kind: str) -> Key[str]:
                example=f"kind: {kind}")  # fmt: skip
 
 
-DESCRIPTION = Key("description", Text("a text"), "What it is for; shown in plans.", example="description: Servers from the weekly inventory.")
+DESCRIPTION = Key(
+    "description",
+    Text("a text"),
+    "What it is for; shown in plans.",
+    example="description: Servers from the weekly inventory.",
+)
 OWNER = Key("owner", Text("a text"), "Who answers for it; shown in reports.", example="owner: Unix Ops")
 TAGS = Key("tags", ListOf(Text("a text"), one=True), "Words to choose specs by.", default=[])
 DATA_SOURCE = Key("data_source", Text("a text", max_length=100), "Discovery source in ServiceNow, Source in 4me (there at most 30 characters).",
                   example="data_source: DC Inventory")  # fmt: skip
 VARS = Key("vars", MapOf(Text("a text", empty=True), "variable", NAME, NAME_MUST), "Values for {{ vars.NAME }}; environments override them.",
            example="vars: {domain: acme.example}")  # fmt: skip
-GUARDS = Key("guards", GUARDS_SHAPE, "Limits that stop a run before the first write.", example="guards: {max_creates: 50}")
+GUARDS = Key(
+    "guards", GUARDS_SHAPE, "Limits that stop a run before the first write.", example="guards: {max_creates: 50}"
+)
 
 
 class MapsShape(Shape[dict[str, ValueMap]]):
@@ -86,7 +95,9 @@ class MapsShape(Shape[dict[str, ValueMap]]):
         for key, value in node.pairs:
             shape.name(key, report)
             if not isinstance(value, MapNode):
-                report.add("wrong-type", f"Expected a map, found {describe(value)}", value.position, "{live: 1, repair: 3}")
+                report.add(
+                    "wrong-type", f"Expected a map, found {describe(value)}", value.position, "{live: 1, repair: 3}"
+                )
                 continue
             try:
                 found[key.text] = read_entries(value, report, key.text)
@@ -101,7 +112,9 @@ class MapsShape(Shape[dict[str, ValueMap]]):
         return {"type": "object", "propertyNames": {"pattern": f"^{NAME}$"}, "additionalProperties": one}
 
 
-MAPS = Key("maps", MapsShape(), "Value maps by name; words ignore case.", example="maps: {status: {live: 1, repair: 3}}")
+MAPS = Key(
+    "maps", MapsShape(), "Value maps by name; words ignore case.", example="maps: {status: {live: 1, repair: 3}}"
+)
 
 _IF_EMPTY = Key("if_empty", IF_EMPTY, "What no value does to a field.", default="omit")
 _ON_ERROR = Key("on_error", Choice(("continue", "stop")), "After a row that the server refused.", default="continue")
@@ -114,7 +127,9 @@ def _defaults(fields: Fields, report: Report) -> tuple[Fields, Defaults]:
     if fields.failed:
         raise Wrong
     made = Defaults(
-        cast(Any, fields.get(_IF_EMPTY) or "omit"), cast(Any, fields.get(_ON_ERROR) or "continue"), fields.get(_TIMEZONE)
+        cast(Any, fields.get(_IF_EMPTY) or "omit"),
+        cast(Any, fields.get(_ON_ERROR) or "continue"),
+        fields.get(_TIMEZONE),
     )
     return fields, made
 
@@ -134,7 +149,11 @@ def merged_defaults(written: tuple[Fields, Defaults] | None, below: Defaults) ->
     fields, own = written
     return replace(
         below,
-        **{name: getattr(own, name) for name in ("if_empty", "on_error", "timezone") if fields.node.get(name) is not None},
+        **{
+            name: getattr(own, name)
+            for name in ("if_empty", "on_error", "timezone")
+            if fields.node.get(name) is not None
+        },
     )
 
 
@@ -146,8 +165,15 @@ def default_vanished(written: tuple[Fields, Defaults] | None) -> Any:
 # Project --------------------------------------------------------------------------------------------------------------
 
 _NAME = Key("name", Text("a text", max_length=60), "Name of the project; otherwise its folder's.")
-_SPECS = Key("specs", ListOf(Text("a glob"), one=True, least=1), "Where the specs are.", default=["specs/**/*.yaml", "specs/**/*.yml"])
-_ALLOW = Key("allow_paths", ListOf(Text("a folder"), one=True), "Folders outside the project that may be read.", default=[])
+_SPECS = Key(
+    "specs",
+    ListOf(Text("a glob"), one=True, least=1),
+    "Where the specs are.",
+    default=["specs/**/*.yaml", "specs/**/*.yml"],
+)
+_ALLOW = Key(
+    "allow_paths", ListOf(Text("a folder"), one=True), "Folders outside the project that may be read.", default=[]
+)
 PROJECT_KEYS: tuple[AnyKey, ...] = (VERSION, kind_key("project"), _NAME, DESCRIPTION, OWNER, DATA_SOURCE, DEFAULTS, GUARDS, _SPECS, _ALLOW, VARS)  # fmt: skip
 
 
@@ -186,5 +212,7 @@ def file_kind(node: MapNode, shown: str, report: Report) -> str:
     if not isinstance(kind, Scalar) or kind.text not in KINDS:
         found = kind.text if isinstance(kind, Scalar) else describe(kind)
         position = kind.position if kind else Position(shown, 1, 1)
-        raise report.stop("unknown-word", f"kind is one of: {', '.join(KINDS)}; found {found[:40]}", position, near(found, KINDS))
+        raise report.stop(
+            "unknown-word", f"kind is one of: {', '.join(KINDS)}; found {found[:40]}", position, near(found, KINDS)
+        )
     return kind.text

@@ -25,7 +25,11 @@ class LimitShape(Shape[Limit]):
 
     def read(self, node: Node, report: Report) -> Limit:
         found = _LIMIT.fullmatch(node.text) if isinstance(node, Scalar) else None
-        if found is None or (found["percent"] and not self.percent) or (not found["percent"] and "." in found["number"]):
+        if (
+            found is None
+            or (found["percent"] and not self.percent)
+            or (not found["percent"] and "." in found["number"])
+        ):
             raise self.expected(node, report)
         value = float(found["number"])
         if found["percent"] and value > 100:

@@ -41,7 +41,9 @@ def load_environment(project: Project, name: str, file: Path | None = None) -> E
         folder = project.root / "environments"
         known = tuple(sorted(one.stem for one in folder.glob("*.yaml"))) if folder.is_dir() else ()
         fix = near(name, known) or (f"There are: {', '.join(known)}" if known else "The built-in one is: sandbox")
-        raise SpecError(Problem("no-environment", f'There is no environment "{name[:60]}"', f"environments/{name}.yaml", fix=fix))
+        raise SpecError(
+            Problem("no-environment", f'There is no environment "{name[:60]}"', f"environments/{name}.yaml", fix=fix)
+        )
     node, report = _mapping(path, _shown(path, project.root))
     try:
         if file_kind(node, report.file, report) != "environment":
@@ -59,6 +61,40 @@ def load_specs(project: Project, paths: Sequence[Path] = ()) -> list[Spec]:
     checked = check_specs(project, paths)
     _raise(checked.problems)
     return checked.specs
+
+
+def references(project: Project, specs: Sequence[Spec]) -> list[Spec]:
+    """The other specs of the project whose records these refer to, directly or through another."""
+    known = {spec.name for spec in specs}
+    found: list[Spec] = []
+    waiting = list(specs)
+    while waiting:
+        spec = waiting.pop(0)
+        for step in spec.steps.values():
+            for reference in step.references:
+                name = "" if reference.step is None else reference.step.rpartition(".")[0]
+                if not name or name in known:
+                    continue
+                known.add(name)
+                path = spec_file(project, name)
+                if path is None:
+                    said = f'There is no file for the spec "{name[:60]}"'
+                    raise SpecError(Problem("unknown-spec", said, reference.position))
+                loaded = load_specs(project, [path])
+                found.extend(loaded)
+                waiting.extend(loaded)
+    return found
+
+
+def spec_file(project: Project, name: str) -> Path | None:
+    """The file of a spec by its name."""
+    root = project.root.resolve()
+    for folder in (root / "specs", root):
+        for suffix in (".yaml", ".yml"):
+            path = folder / f"{name}{suffix}"
+            if path.is_file() and path.resolve().is_relative_to(root):
+                return path
+    return None
 
 
 @dataclass(slots=True)
@@ -131,7 +167,9 @@ def _files(project: Project, paths: Sequence[Path], problems: list[Problem]) -> 
         found = sorted({one for glob in project.spec_globs for one in project.root.glob(glob) if one.is_file()})
         if not found:
             fix = "Name a file or folder, or write specs: in syncengine.yaml."
-            problems.append(Problem("no-specs", "There are no specs in this project", str(project.spec_globs[0]), fix=fix))
+            problems.append(
+                Problem("no-specs", "There are no specs in this project", str(project.spec_globs[0]), fix=fix)
+            )
         yield from ((path, False) for path in found)
         return
     for path in paths:
@@ -148,7 +186,9 @@ def _walk(folder: Path) -> list[Path]:
     found: list[Path] = []
     for top, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if one not in _NOT_SPECS and not one.startswith("."))
-        found.extend(Path(top) / one for one in sorted(files) if one.endswith((".yaml", ".yml")) and not one.startswith("."))
+        found.extend(
+            Path(top) / one for one in sorted(files) if one.endswith((".yaml", ".yml")) and not one.startswith(".")
+        )
     return found
 
 
@@ -213,7 +253,10 @@ class _Names:
         if note.spec is not None:
             found = self._other(note.spec)
             if found is None:
-                fix = near(note.spec, tuple(self._by_name)) or "A spec's name is its path without suffix, or its name: key."
+                fix = (
+                    near(note.spec, tuple(self._by_name))
+                    or "A spec's name is its path without suffix, or its name: key."
+                )
                 add("unknown-spec", f'There is no spec "{note.spec[:60]}"', note.position, fix, note.spec)
                 return
             target = found
@@ -247,13 +290,8 @@ class _Names:
         found = self._by_name.get(name)
         if found is not None:
             return found
-        root = self._project.root
-        for folder in (root / "specs", root):
-            for suffix in (".yaml", ".yml"):
-                path = folder / f"{name}{suffix}"
-                if path.is_file() and path.resolve().is_relative_to(root.resolve()):
-                    return self._load(path, name)
-        return None
+        path = spec_file(self._project, name)
+        return None if path is None else self._load(path, name)
 
     def _load(self, path: Path, name: str) -> Read | None:
         problems: list[Problem] = []

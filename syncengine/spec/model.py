@@ -202,6 +202,15 @@ class Source:
         return self.options.kind
 
     @property
+    def path_said(self) -> str:
+        """The path as the spec writes it, from the project; empty where the rows stand in the spec."""
+        folder = getattr(self.options, "folder", "")
+        file = getattr(self.options, "file", "")
+        if self.kind != "file":
+            return ""
+        return file if folder in {"", "."} else f"{folder}/{file}"
+
+    @property
     def bad_rows(self) -> Level:
         """What a broken rule does to a row."""
         return self.rules.bad_rows

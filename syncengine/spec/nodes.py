@@ -142,7 +142,9 @@ def decode(data: bytes, shown: str) -> str:
     """Text of a YAML file: UTF-8, with or without BOM; every line end becomes one newline."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SpecError(
-            Problem("not-utf-8", "This file is UTF-16; save it as UTF-8", Position(shown, 1, 1), fix="Save it as UTF-8.")
+            Problem(
+                "not-utf-8", "This file is UTF-16; save it as UTF-8", Position(shown, 1, 1), fix="Save it as UTF-8."
+            )
         )
     try:
         text = data.decode("utf-8-sig")
@@ -272,7 +274,9 @@ class _Composer:
             self._grow(size, event)
             return node
         if event.tag is not None and not (event.tag == "!" and isinstance(event, yaml.ScalarEvent)):
-            raise self._stop("tag", "Tags are not allowed", event, "Remove the word that starts with an exclamation mark.")
+            raise self._stop(
+                "tag", "Tags are not allowed", event, "Remove the word that starts with an exclamation mark."
+            )
         before = self.size
         self._grow(1, event)
         anchor: str | None = event.anchor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -61,6 +61,13 @@ class Reader(Report):
     each: tuple[Use, ...] = ()
     role: Role | None = None
     field: str = ""
+
+    beside: Callable[[str], str] = str
+    """The full name of another spec, which may be given relative to this one's folder."""
+
+    def other_spec(self, name: str) -> str:
+        """The full name of a spec that is referred to."""
+        return self.beside(name)
 
     @contextmanager
     def within(self, each: Column | None) -> Iterator[None]:

@@ -12,6 +12,7 @@ from syncengine.sources import Options
 from syncengine.sources.file import SUFFIXES
 from syncengine.sources.file import Options as FileOptions
 from syncengine.sources.inline import Options as InlineOptions
+from syncengine.spec.atoms import Pattern, is_template, reader
 from syncengine.spec.model import Source
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
@@ -33,7 +34,6 @@ from syncengine.spec.shapes import (
     object_schema,
     read_keys,
 )
-from syncengine.spec.values import Pattern, is_template, reader
 
 NO_VALUE = ("", "NULL", "null", "N/A", "n/a")
 LEVEL = Choice(("fail", "skip", "warn"))
@@ -81,7 +81,9 @@ class Delimiter(Text):
         if isinstance(node, Scalar) and node.text in {"\\t", "tab"}:
             return "\t"
         if not isinstance(node, Scalar) or len(node.text) != 1 or node.text in '"\r\n' or node.text.isalnum():
-            raise report.stop("wrong-type", f"Expected one character such as ; or | or \\t, found {describe(node)}", node.position)
+            raise report.stop(
+                "wrong-type", f"Expected one character such as ; or | or \\t, found {describe(node)}", node.position
+            )
         return node.text
 
     def schema(self, named: dict[str, Schema]) -> Schema:
@@ -104,13 +106,17 @@ class Encoding(Text):
             "".encode(text)
         except (LookupError, ValueError):
             said = f'There is no encoding "{text[:40]}"'
-            raise report.stop("unknown-encoding", said, node.position, "utf-8, cp1252, latin-1, utf-16-le", text) from None
+            raise report.stop(
+                "unknown-encoding", said, node.position, "utf-8, cp1252, latin-1, utf-16-le", text
+            ) from None
         return text
 
 
 _REQUIRED = Key("required", Flag(), "Empty values break the rule.", default=False)
 _UNIQUE = Key("unique", Flag(), "A value that came before breaks the rule.", default=False)
-_MATCHES = Key("matches", Pattern(), "The whole value must fit this regular expression.", example='matches: "APP-[0-9]{4}"')
+_MATCHES = Key(
+    "matches", Pattern(), "The whole value must fit this regular expression.", example='matches: "APP-[0-9]{4}"'
+)
 _ONE_OF = Key("one_of", ListOf(Text("a text"), least=1), "The values that are allowed.", example="one_of: [prod, test]")
 _MAX_LENGTH = Key("max_length", Whole(1, 8_388_608), "Longer values break the rule.", example="max_length: 40")
 _OPTIONAL = Key("optional", Flag(), "A JSON key that may be absent everywhere.", default=False)
@@ -134,7 +140,10 @@ def _column_rule(fields: Fields, report: Report) -> tuple[ColumnRule, bool]:
 
 
 RULE: Mapped[tuple[ColumnRule, bool]] = Mapped(
-    "column_rule", "the rules of a column", (_REQUIRED, _UNIQUE, _MATCHES, _ONE_OF, _MAX_LENGTH, _OPTIONAL), _column_rule
+    "column_rule",
+    "the rules of a column",
+    (_REQUIRED, _UNIQUE, _MATCHES, _ONE_OF, _MAX_LENGTH, _OPTIONAL),
+    _column_rule,
 )
 
 
@@ -154,7 +163,13 @@ class TestTemplate(Shape[Any]):
 
 
 _THAT = Key("that", TestTemplate(), "True for good rows.", required=True, example='that: "{{ ram | int > 0 }}"')
-_SAY = Key("say", Text("a text", max_length=160), "What the report says about a bad row.", required=True, example="say: RAM must be positive")
+_SAY = Key(
+    "say",
+    Text("a text", max_length=160),
+    "What the report says about a bad row.",
+    required=True,
+    example="say: RAM must be positive",
+)
 _LEVEL = Key("level", LEVEL, "What a broken check does to the row.", default="fail")
 
 
@@ -206,13 +221,20 @@ class InlineRows(Shape[tuple[Scalar | MapNode, ...]]):
 FILE = Key("file", FilePath(), "A path or glob, relative to this file.", example="file: servers.csv")
 SERVICENOW = Key("servicenow", Text("a table"), "Rows of a table (not supported yet).")
 INLINE = Key("inline", InlineRows(), "Rows written in place.", example="inline: [{team: it, owner: ana}]")
-FORMAT = Key("format", Choice(("csv", "tsv", "json", "jsonl")), "What the file holds, where its suffix does not say it.")
+FORMAT = Key(
+    "format", Choice(("csv", "tsv", "json", "jsonl")), "What the file holds, where its suffix does not say it."
+)
 ROWS = Key("rows", Text("a dotted path"), "The list inside a JSON document.", example="rows: hosts")
 DELIMITER = Key("delimiter", Delimiter(), "What stands between two values.", default=",", example='delimiter: ";"')
 ENCODING = Key("encoding", Encoding(), "How the text is encoded; a BOM is accepted.", default="utf-8")
 DECIMAL = Key("decimal", Choice((".", ",")), "The decimal sign of numbers in the file.", default=".")
 NO_VALUE_KEY = Key("no_value", ListOf(Text("a text", empty=True)), "Texts that mean no value.", default=list(NO_VALUE))
-COLUMNS = Key("columns", MapOf(RULE, "column"), "Rules that the values of a column must keep.", example="columns: {serial: {required: true}}")
+COLUMNS = Key(
+    "columns",
+    MapOf(RULE, "column"),
+    "Rules that the values of a column must keep.",
+    example="columns: {serial: {required: true}}",
+)
 BAD_ROWS = Key("bad_rows", LEVEL, "What a broken rule does to the row.", default="fail")
 CHECKS = Key("checks", ListOf(CHECK), "Tests of whole rows.", default=[])
 MAX_AGE = Key("max_age", Duration(), "An older file is refused.", example="max_age: 2 days")

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from syncengine.errors import Position, Problem
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe, is_whole
 
-T = TypeVar("T", covariant=True)  # noqa: PLC0105
+T = TypeVar("T", covariant=True)
 Schema = dict[str, Any]
 
 
@@ -57,8 +57,14 @@ class Shape(Generic[T]):
     def expected(self, node: Node, report: Report) -> Wrong:
         """The problem of a value of another kind."""
         if isinstance(node, Scalar) and node.kind == "null":
-            fix = 'Write "" for an empty text, or remove the key.' if "text" in self.says else "Write it, or remove the key."
-            return report.stop("empty-value", f"There is nothing after the colon; expected {self.says}", node.position, fix)
+            fix = (
+                'Write "" for an empty text, or remove the key.'
+                if "text" in self.says
+                else "Write it, or remove the key."
+            )
+            return report.stop(
+                "empty-value", f"There is nothing after the colon; expected {self.says}", node.position, fix
+            )
         return report.stop("wrong-type", f"Expected {self.says}, found {describe(node)}", node.position)
 
 
@@ -370,7 +376,9 @@ def read_keys(
         if value is None:
             if declared.required:
                 fix = declared.example or f"{name}: ..."
-                report.add("missing-key", f"{what[:1].upper()}{what[1:]} needs the key {name}", at or node.position, fix)
+                report.add(
+                    "missing-key", f"{what[:1].upper()}{what[1:]} needs the key {name}", at or node.position, fix
+                )
                 fields.failed = True
             continue
         try:
@@ -397,7 +405,7 @@ def near(word: str, known: Sequence[str]) -> str:
     if not close:
         return ""
     best = [folded[one] for one in close]
-    return f'Did you mean {" or ".join(chr(34) + one + chr(34) for one in best)}?'
+    return f"Did you mean {' or '.join(chr(34) + one + chr(34) for one in best)}?"
 
 
 _LOOK_ALIKE = str.maketrans("аеорсухіјѕԁոᴀΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijsdnaABEZHIKMNOPTYX")

@@ -10,6 +10,7 @@ from typing import Any
 
 from syncengine.errors import Position, SpecError
 from syncengine.mapping.model import RowRules, ValueMap
+from syncengine.spec.atoms import NAME, NAME_MUST
 from syncengine.spec.files import (
     DATA_SOURCE,
     DEFAULTS,
@@ -33,7 +34,6 @@ from syncengine.spec.rows import SourceSchema, read_source
 from syncengine.spec.shapes import AnyKey, Fields, Key, ListOf, MapOf, Report, Schema, Shape, Text, Wrong, read_keys
 from syncengine.spec.steps import StepContext, StepShape, build_step
 from syncengine.spec.tests import TESTS_SHAPE, read_tests
-from syncengine.spec.values import NAME, NAME_MUST
 
 MAX_STEPS = 2_000
 
@@ -55,16 +55,32 @@ class NodeShape(Shape[Node]):
 
 
 def _by_name(inner: Any, named: dict[str, Schema]) -> Schema:
-    return {"type": "object", "propertyNames": {"pattern": f"^{NAME}$"}, "minProperties": 1, "additionalProperties": inner(named)}
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{NAME}$"},
+        "minProperties": 1,
+        "additionalProperties": inner(named),
+    }
 
 
-_SOURCE = Key("source", NodeShape("a source", SourceSchema().schema), "Where rows come from, where there is one source.", example="source: servers.csv")
+_SOURCE = Key(
+    "source",
+    NodeShape("a source", SourceSchema().schema),
+    "Where rows come from, where there is one source.",
+    example="source: servers.csv",
+)
 _SOURCES = Key("sources", NodeShape("a mapping of sources", lambda named: _by_name(SourceSchema().schema, named)),
                "Where rows come from, by name.", example="sources: {servers: servers.csv}")  # fmt: skip
 _STEPS = Key("steps", NodeShape("a mapping of steps", lambda named: _by_name(StepShape().schema, named)), "What to make, by name.", required=True,
              example="steps: {servers: {cmdb: cmdb_ci_server, key: serial, fields: {name: hostname}}}")  # fmt: skip
-_USE = Key("use", ListOf(Text("a path"), one=True), "Shared files with maps.", default=[], example="use: ../shared/status.yaml")
-_NAME = Key("name", Text("a name", r"[A-Za-z0-9][A-Za-z0-9_./-]{0,99}", must="letters, digits and _ . / -"), "Name of the spec; otherwise its path.")
+_USE = Key(
+    "use", ListOf(Text("a path"), one=True), "Shared files with maps.", default=[], example="use: ../shared/status.yaml"
+)
+_NAME = Key(
+    "name",
+    Text("a name", r"[A-Za-z0-9][A-Za-z0-9_./-]{0,99}", must="letters, digits and _ . / -"),
+    "Name of the spec; otherwise its path.",
+)
 _TESTS = Key("tests", NodeShape("tests", TESTS_SHAPE), "Unit tests, by title: rows given, records expected.")
 SPEC_KEYS: tuple[AnyKey, ...] = (VERSION, kind_key("spec"), _NAME, DESCRIPTION, OWNER, TAGS, _USE, DATA_SOURCE, _SOURCE, _SOURCES, MAPS, VARS,
                                  DEFAULTS, _STEPS, GUARDS, _TESTS)  # fmt: skip
@@ -95,6 +111,20 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
     read = Read(path, shown, note.name, note)
     fields = read_keys(node, SPEC_KEYS, note, "a spec", at=Position(shown, 1, 1), extra="x-")
     note.name = read.name = fields.get(_NAME) or note.name
+    folder = path.parent
+
+    def beside(name: str) -> str:
+        near_file = next(
+            (folder / f"{name}{end}" for end in (".yaml", ".yml") if (folder / f"{name}{end}").is_file()), None
+        )
+        if near_file is None:
+            return name
+        try:
+            return name_of(str(near_file.resolve().relative_to(project.root.resolve())))
+        except ValueError:
+            return name
+
+    note.beside = beside
     digest = hashlib.sha256(data)
     note.maps = {**_shared(fields, path, project, note, digest), **(fields.get(MAPS) or {})}
     read.sources = _sources(fields, note, project)
@@ -167,14 +197,24 @@ def _sources(fields: Fields, note: Reader, project: Project) -> dict[str, Source
     if fields.has(_SOURCE) == fields.has(_SOURCES):
         both = fields.has(_SOURCE)
         said = "A spec says source or sources" + (", not both" if both else "")
-        note.add("two-sources" if both else "missing-key", said, fields.position(_SOURCES) if both else Position(note.file, 1, 1), "source: servers.csv")
+        note.add(
+            "two-sources" if both else "missing-key",
+            said,
+            fields.position(_SOURCES) if both else Position(note.file, 1, 1),
+            "source: servers.csv",
+        )
         return {}
     if fields.has(_SOURCE):
         pairs = [("source", fields.need(_SOURCE))]
     else:
         node = fields.need(_SOURCES)
         if not isinstance(node, MapNode) or not node.pairs:
-            note.add("wrong-type", f"Expected a mapping of sources, found {describe(node)}", node.position, "sources: {servers: servers.csv}")
+            note.add(
+                "wrong-type",
+                f"Expected a mapping of sources, found {describe(node)}",
+                node.position,
+                "sources: {servers: servers.csv}",
+            )
             return {}
         names = MapOf(Text(), "source", NAME, NAME_MUST)
         for key, _ in node.pairs:
@@ -236,4 +276,3 @@ def _guard_names(fields: Fields, read: Read, context: StepContext, note: Reader)
                 what = "source" if guard.text == "min_rows" else "step"
                 fix = near(key.text, known) or f"Here are: {', '.join(known)}"
                 note.add(f"unknown-{what}", f'There is no {what} "{key.text[:60]}"', key.position, fix, key.text)
-

@@ -21,6 +21,14 @@ class _Tests(Shape[Node]):
         return TESTS_SHAPE(named)
 
 
-SPEC = Key("spec", Text("a path"), "The spec that is tested, relative to this file.", required=True, example="spec: ../../specs/servers.yaml")
-TESTS = Key("tests", _Tests(), "Tests by title.", required=True, example="tests: {a server is sent: {given: ..., expect: ...}}")
+SPEC = Key(
+    "spec",
+    Text("a path"),
+    "The spec that is tested, relative to this file.",
+    required=True,
+    example="spec: ../../specs/servers.yaml",
+)
+TESTS = Key(
+    "tests", _Tests(), "Tests by title.", required=True, example="tests: {a server is sent: {given: ..., expect: ...}}"
+)
 SUITE_KEYS: tuple[AnyKey, ...] = (VERSION, kind_key("tests"), DESCRIPTION, SPEC, TESTS)

@@ -49,7 +49,9 @@ def plain(node: Node) -> Any:
 _ROWS = RowsShape()
 _GIVEN = Key("given", MapOf(_ROWS, "source"), "Rows by source; source is the name of the single one.", required=True,
              example="given: {source: [{name: SRV-1}]}")  # fmt: skip
-_EXPECT = Key("expect", MapOf(_ROWS, "step"), "Records by step, in order; [] is none.", example="expect: {servers: [{key: S1}]}")
+_EXPECT = Key(
+    "expect", MapOf(_ROWS, "step"), "Records by step, in order; [] is none.", example="expect: {servers: [{key: S1}]}"
+)
 _ERROR = Key("expect_error", Text("a text"), "The row fails with a message that holds this.")
 _EXACTLY = Key("exactly", Flag(), "true: fields that are not written must not be there.", default=False)
 _VARS = Key("vars", MapOf(Text("a text", empty=True), "variable"), "Values for {{ vars.NAME }}.")
@@ -64,7 +66,9 @@ def TESTS_SHAPE(named: dict[str, Schema]) -> Schema:  # noqa: N802
     return {"type": "object", "additionalProperties": {"$ref": "#/$defs/test"}, "minProperties": 1}
 
 
-def read_tests(node: Node | None, sources: tuple[str, ...], steps: tuple[str, ...], note: Reader) -> tuple[TestCase, ...]:
+def read_tests(
+    node: Node | None, sources: tuple[str, ...], steps: tuple[str, ...], note: Reader
+) -> tuple[TestCase, ...]:
     """The tests of a file."""
     if node is None:
         return ()

@@ -27,9 +27,7 @@ _MAGIC = (
 
 def stop(code: str, message: str, place: Place | str, found: str = "", fix: str = "") -> SourceError:
     """A source that cannot be read."""
-    return SourceError(
-        Problem(code, message[:160], place, found, fix), effect="Nothing was written."
-    )
+    return SourceError(Problem(code, message[:160], place, found, fix), effect="Nothing was written.")
 
 
 class Reading(io.RawIOBase):

@@ -8,18 +8,22 @@ from json import JSONDecodeError
 
 from syncengine.changes import BadRow, Row
 from syncengine.errors import Place, Problem
-from syncengine.sources.file.bytes import MAX_FIELD, stop
+from syncengine.sources.file.bytes import MAX_FIELD, Reading, stop
 from syncengine.sources.file.values import Refused, line_value
 
 
-def rows(raw: io.BufferedReader, shown: str, first: int) -> Iterator[Row | BadRow]:
+def rows(raw: io.BufferedReader[Reading], shown: str, first: int) -> Iterator[Row | BadRow]:
     """The rows of one file; blank lines are skipped."""
     number = first - 1
     line = 0
     while data := raw.readline(MAX_FIELD + 1):
         line += 1
         if len(data) > MAX_FIELD:
-            raise stop("line-too-long", f"A line is longer than {MAX_FIELD // 1024 // 1024} MiB", Place(shown, number + 1, line))
+            raise stop(
+                "line-too-long",
+                f"A line is longer than {MAX_FIELD // 1024 // 1024} MiB",
+                Place(shown, number + 1, line),
+            )
         if line == 1 and data.startswith(b"\xef\xbb\xbf"):
             data = data[3:]
         if not data.strip():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from json import JSONDecodeError
 from json.scanner import make_scanner
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -86,7 +86,7 @@ class _Context:
         self.memo = {}
 
 
-scan: Callable[[str, int], tuple[Any, int]] = make_scanner(_Context())
+scan: Callable[[str, int], tuple[Any, int]] = make_scanner(cast(Any, _Context()))
 """`scan(text, at)` gives a value and where it ends; raises StopIteration, JSONDecodeError or Refused."""
 
 _EXACT = re.compile(rb"[:\[,]\s*-?(?:[0-9]+[.eE]|[0-9]{18}|0[\s,\]}])")

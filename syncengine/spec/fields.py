@@ -1,0 +1,92 @@
+"""Fields of a record."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from syncengine.mapping.model import (
+    FieldRule,
+)
+from syncengine.spec.atoms import FIELD, reader
+from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar
+from syncengine.spec.references import VALUE
+from syncengine.spec.shapes import (
+    Report,
+    Schema,
+    Shape,
+    Text,
+    Wrong,
+)
+from syncengine.spec.values import LONG
+
+
+class FieldsShape(Shape[tuple[FieldRule, ...]]):
+    """`fields`: a mapping, or a list of names that are equal in source and target."""
+
+    says = "a mapping of fields, or a list of names"
+
+    def read(self, node: Node, report: Report) -> tuple[FieldRule, ...]:
+        found: list[FieldRule] = []
+        failed = False
+        if isinstance(node, ListNode) and node.items:
+            for item in node.items:
+                try:
+                    name = self._name(item, report)
+                    found.append(FieldRule(name, reader(report).column(cast(Scalar, item)), item.position))
+                except Wrong:
+                    failed = True
+        elif isinstance(node, MapNode) and node.pairs:
+            for key, value in node.pairs:
+                try:
+                    name = self._name(key, report)
+                    found.append(self._field(name, value, report))
+                except Wrong:
+                    failed = True
+        else:
+            if isinstance(node, (ListNode, MapNode)):
+                raise report.stop("empty-mapping", "There are no fields here", node.position, "fields: {name: COLUMN}")
+            raise self.expected(node, report)
+        if failed:
+            raise Wrong
+        return tuple(found)
+
+    def _name(self, node: Node, report: Report) -> str:
+        text = Text("the name of a field", FIELD, must="letters, digits and _ only").read(node, report)
+        if text.startswith("sys_") and text not in {"sys_class_path"}:
+            said = f"{text} is a system field: the target sets it"
+            raise report.stop("system-field", said, node.position, "Remove it.")
+        return text
+
+    def _field(self, name: str, node: Node, report: Report) -> FieldRule:
+        note = reader(report)
+        note.field = name
+        try:
+            if isinstance(node, MapNode):
+                value, compare, sensitive = LONG.read(node, report)
+                return FieldRule(name, value, node.position, sensitive, compare)
+            if isinstance(node, ListNode):
+                raise report.stop(
+                    "wrong-type",
+                    "A field takes one value, found a list",
+                    node.position,
+                    "first: [a, b]  takes the first that is filled.",
+                )
+            return FieldRule(name, VALUE.read(node, report), node.position)
+        finally:
+            note.field = ""
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        name: Schema = {"pattern": rf"^(?!sys_(?!class_path$)){FIELD}$"}
+        return {
+            "if": {"type": "array"},
+            "then": {"items": {"type": "string", **name}, "minItems": 1},
+            "else": {
+                "type": "object",
+                "propertyNames": name,
+                "additionalProperties": VALUE.schema(named),
+                "minProperties": 1,
+            },
+        }
+
+
+FIELDS_SHAPE = FieldsShape()
