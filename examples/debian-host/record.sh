@@ -4,7 +4,7 @@
 #   sh record.sh [FOLDER]      default: the folder of this script
 #
 # Writes FOLDER/machine.json and FOLDER/software.csv. Needs lsblk and lscpu (util-linux), ip (iproute2), dpkg-query (dpkg).
-# As root it reads the serial number of the mainboard, otherwise the machine id stands in for it. Nothing is sent anywhere.
+# As root it reads the serial number of the machine, otherwise its machine id (or host name) stands in. Nothing is sent.
 set -eu
 
 folder=${1:-$(dirname "$0")}
@@ -14,7 +14,10 @@ serial='' kind=system
 [ -r $dmi/product_serial ] && serial=$(tr -d '" \\' <$dmi/product_serial)
 case $serial in '' | None | NotSpecified | ToBeFilledByO.E.M. | 0) serial='' ;; esac
 if [ -z "$serial" ]; then
-    serial=$(cat /etc/machine-id) kind=uuid
+    serial=$(cat /etc/machine-id 2>/dev/null || true) kind=uuid
+fi
+if [ -z "$serial" ]; then
+    serial=$(uname -n) kind=system
 fi
 
 packages() {
@@ -22,6 +25,12 @@ packages() {
     tab=$(printf '\t')
     dpkg-query -W -f='${db:Status-Abbrev}\t{"package": "${Package}", "version": "${Version}", "architecture": "${Architecture}"},\n' |
         sed -n "s/^ii *$tab/    /p" | sed '$ s/,$//'
+}
+
+disks() {
+    # A container may have no block devices to list.
+    lsblk --json --bytes --output NAME,TYPE,SIZE,ROTA,MODEL,SERIAL,TRAN,FSTYPE,MOUNTPOINTS 2>/dev/null ||
+        printf '{"blockdevices": []}'
 }
 
 os_release() {
@@ -37,7 +46,7 @@ os_release() {
     printf '  "recorded": "%s",\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
     printf '  "memory_kib": %s,\n' "$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
     printf '  "os_release": {\n%s\n  },\n' "$(os_release)"
-    printf '  "lsblk": %s,\n' "$(lsblk --json --bytes --output NAME,TYPE,SIZE,ROTA,MODEL,SERIAL,TRAN,FSTYPE,MOUNTPOINTS)"
+    printf '  "lsblk": %s,\n' "$(disks)"
     printf '  "ip": %s,\n' "$(ip -json address)"
     printf '  "lscpu": %s,\n' "$(lscpu --json)"
     printf '  "dpkg": [\n%s\n  ]\n' "$(packages)"

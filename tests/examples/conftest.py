@@ -1,0 +1,96 @@
+"""The examples as a user has them: copied into a folder of one's own, run through the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def ends(self, code: int) -> Ran:
+        """Itself, when it ended with this code; fails with all that it said otherwise."""
+        assert self.code == code, f"exit {self.code} instead of {code}\n{self.out}\n{self.err}"
+        return self
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What a plan would do, as its JSON report says."""
+
+    lines: list[dict[str, Any]]
+    counts: dict[str, dict[str, int]]
+
+    def of(self, action: str) -> list[dict[str, Any]]:
+        """The operations of an action."""
+        return [line for line in self.lines if line["action"] == action]
+
+    def total(self, action: str) -> int:
+        """How many operations of an action there are, the unchanged ones included."""
+        return sum(actions.get(action, 0) for actions in self.counts.values())
+
+
+class CommandLine:
+    """`syncengine` in a folder that is a project of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str) -> Ran:
+        """Run it as a user does, in a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "syncengine", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def plan(self, specs: str, file: str, code: int) -> Operations:
+        """Plan into a file, with --detailed-exitcode; returns what the plan would do."""
+        self.run("plan", specs, "--env", "sandbox", "-o", file, "--detailed-exitcode").ends(code)
+        shown = [json.loads(line) for line in self.run("show", file, "--format", "json").ends(0).out.splitlines()]
+        lines = [line["operation"] for line in shown if line["kind"] == "operation"]
+        counts = {name: step["actions"] for name, step in shown[-1]["counts"].items()}
+        return Operations([line for line in lines if line["kind"] != "end"], counts)
+
+    def apply(self, file: str, code: int = 0) -> Ran:
+        """Apply a plan file."""
+        return self.run("apply", file, "--yes").ends(code)
+
+    def edit(self, file: str, change: Callable[[str], str]) -> None:
+        """Change a file of the project; it must differ afterwards."""
+        path = self.folder / file
+        before = path.read_text("utf-8")
+        after = change(before)
+        assert after != before
+        path.write_text(after, "utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> CommandLine:
+    """The examples and specs, in a folder of their own."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    return CommandLine(tmp_path)
