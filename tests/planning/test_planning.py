@@ -102,8 +102,19 @@ def test_a_record_that_matches_but_is_not_ours_is_adopted_once(bench: Bench) -> 
 def test_two_keys_of_one_record_are_both_refused(bench: Bench) -> None:
     bench.sync(server(1))
     twin = server(1)._replace(key="OTHER")
-    plan = bench.plan(server(1), twin)
-    assert [change.code for change in of_action(plan, "rejected")] == ["two-keys-one-record"] * 2
+    plan = bench.plan(server(1), *(server(n) for n in range(2, 700)), twin)
+    rejected = of_action(plan, "rejected")
+    assert [(change.key, change.code) for change in rejected] == [
+        ("S1", "two-keys-one-record"),
+        ("OTHER", "two-keys-one-record"),
+    ]
+    assert "S1 and OTHER" in rejected[0].message
+
+
+@pytest.mark.covers("IRE-07")
+def test_two_keys_of_one_record_in_one_request_are_refused_by_the_engine_itself(bench: Bench) -> None:
+    plan = bench.plan(server(1), server(1)._replace(key="OTHER"))
+    assert {change.code for change in of_action(plan, "rejected")} == {"DUPLICATE_PAYLOAD_RECORDS"}
 
 
 @pytest.mark.covers("IRE-07")
