@@ -71,9 +71,9 @@ class Compiler:
         return (sql if path == "sys_id" else f"coalesce({sql}, '')"), numeric
 
     def _walk(self, alias: str, table: Table, steps: Sequence[str], depth: int) -> tuple[str, bool] | None:
-        column = table.columns.get(steps[0])
+        column = self._tables.column(table, steps[0])
         if len(steps) == 1:
-            if column is None and not _below(self._tables, table, steps[0]):
+            if column is None and steps[0] not in ("sys_id", "sys_class_name"):
                 return None
             return _column(alias, steps[0]), column is not None and column.type in NUMERIC
         target = self._tables.get(column.reference) if column and column.reference else None
@@ -158,11 +158,6 @@ class Compiler:
         self._parameters.append(value)
         # numbered, since an expression may use one value twice
         return f"?{len(self._parameters)}"
-
-
-def _below(tables: Tables, table: Table, name: str) -> bool:
-    # observed: a list of a parent may be filtered by a column of a descendant; sys_class_name and sys_id always exist
-    return name in ("sys_id", "sys_class_name") or any(name in tables[t].columns for t in table.below)
 
 
 def _column(alias: str, name: str) -> str:

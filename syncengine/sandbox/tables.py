@@ -78,6 +78,7 @@ class Tables:
             if column is not None:
                 own.setdefault(column.table, []).append(column)
         self.by_name: dict[str, Table] = {}
+        self._below: dict[tuple[str, str], Column | None] = {}
         for sys_id, values in rows.items():
             name = values["name"]
             path = [name]
@@ -111,6 +112,15 @@ class Tables:
     def get(self, name: str) -> Table | None:
         """The table, or None."""
         return self.by_name.get(name)
+
+    def column(self, table: Table, name: str) -> Column | None:
+        """A column of the table, or of one that extends it: lists of a parent may use both (observed)."""
+        own = table.columns.get(name)
+        if own is not None or (table.name, name) in self._below:
+            return own or self._below[table.name, name]
+        found = next((c for t in table.below if (c := self.by_name[t].columns.get(name))), None)
+        self._below[table.name, name] = found
+        return found
 
     def isa(self, name: str, ancestor: str) -> bool:
         """Whether a table is that one or extends it."""

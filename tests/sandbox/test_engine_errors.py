@@ -131,7 +131,7 @@ def test_the_error_can_be_produced(engine: Engine, code: str) -> None:
 
 def test_relation_errors_leave_the_items_alone(engine: Engine) -> None:
     """An unknown type, a bad index, a failed end."""
-    relations = [
+    relations: list[dict[str, Any]] = [
         on("server-a", "server-b", "Nothing::Nothing"),
         {"parent": 0, "child": 7, "type": RUNS_ON},
         on("server-a", "bad", "Connects to::Connected by"),

@@ -60,12 +60,9 @@ class Rows:
         return [self._empty() if value is None else value for value in self._plain(there, target, name)]
 
     def _plain(self, records: Sequence[Record | None], table: Table, name: str) -> list[Any]:
-        tables = self._world.tables
-        if name not in table.columns and name != "sys_id" and not any(name in tables[t].columns for t in table.below):
-            return [None] * len(records)  # documented: unknown names are ignored
-        column = table.columns.get(name)
+        column = self._world.tables.column(table, name)
         if column is None and name != "sys_id":
-            column = next((c for t in table.below if (c := tables[t].columns.get(name))), None)
+            return [None] * len(records)  # documented: unknown names are ignored
         values = [value_of(record, name) if record is not None else "" for record in records]
         if column is not None and column.reference:
             return self._references(column, values)

@@ -1,0 +1,159 @@
+"""Properties of the engine, for random payloads over a random state."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncengine.sandbox.world import World
+from tests.sandbox.conftest import Engine
+
+NAMES = st.sampled_from([f"n{i}" for i in range(6)])
+CLASSES = st.sampled_from(["cmdb_ci_server", "cmdb_ci_linux_server", "cmdb_ci_win_server", "cmdb_ci_service"])
+SETTLED = {"INSERT", "UPDATE", "NO_CHANGE", "UPDATE_WITH_UPGRADE", "UPDATE_WITH_DOWNGRADE", "UPDATE_WITH_SWITCH"}
+
+
+@st.composite
+def payloads(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Servers and services with names, numbers and keys that meet; Tomcats and adapters on some; relations between."""
+    items: list[dict[str, Any]] = []
+    relations: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(1, 6))):
+        values = {"name": draw(NAMES)} if draw(st.booleans()) else {}
+        if draw(st.booleans()):
+            values["serial_number"] = draw(NAMES)
+        values["short_description"] = draw(NAMES)
+        item: dict[str, Any] = {"className": draw(CLASSES), "internal_id": f"i{number}", "values": values}
+        if draw(st.booleans()):
+            item["sys_object_source_info"] = {"source_name": "ImportSet", "source_native_key": draw(NAMES)}
+        if item["className"] != "cmdb_ci_service" and draw(st.booleans()):
+            item["lookup"] = [
+                {
+                    "className": "cmdb_serial_number",
+                    "values": {"serial_number": draw(NAMES), "serial_number_type": "uuid"},
+                }
+            ]
+        items.append(item)
+        if item["className"] != "cmdb_ci_service" and draw(st.booleans()):
+            child = f"d{number}"
+            items.append(
+                {
+                    "className": "cmdb_ci_app_server_tomcat",
+                    "internal_id": child,
+                    "values": {"cl_port": draw(NAMES), "version": draw(NAMES)},
+                }
+            )
+            if draw(st.integers(0, 4)):
+                relations.append({"parent_id": child, "child_id": f"i{number}", "type": "Runs on::Runs"})
+    for _ in range(draw(st.integers(0, 3))):
+        ends = draw(st.lists(st.sampled_from([i["internal_id"] for i in items]), min_size=2, max_size=2))
+        relations.append({"parent_id": ends[0], "child_id": ends[1], "type": "Connects to::Connected by"})
+    return items, relations
+
+
+def told(answer: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """What an answer says of each item and relation, ids of new records left out."""
+    found = []
+    for thing in [*answer["items"], *answer["relations"]]:
+        known = thing.get("sysId") if thing.get("operation") not in ("INSERT", None) else None
+        rows = [row.get("operation") for row in thing.get("relatedItems", ())]
+        codes = [fault["error"] for fault in thing.get("errors", ())]
+        found.append(
+            (
+                thing["className"],
+                thing.get("operation"),
+                tuple(thing["inputIndices"]),
+                thing.get("identificationAttempts") and known,
+                rows,
+                codes,
+            )
+        )
+    return found
+
+
+def state(engine: Engine) -> list[tuple[str, ...]]:
+    """Everything the CMDB holds, ids replaced by what they mean."""
+    cis = engine.records("cmdb_ci")
+    names = {
+        r["sys_id"]: "|".join(
+            r.get(k, "") for k in ("sys_class_name", "name", "serial_number", "short_description", "cl_port", "version")
+        )
+        for r in cis
+    }
+    rows: list[tuple[str, ...]] = [("ci", name) for name in names.values()]
+    rows += [("rel", names[r["parent"]], names[r["child"]], r["type"]) for r in engine.records("cmdb_rel_ci")]
+    rows += [("sn", names.get(r["cmdb_ci"], ""), r["serial_number"]) for r in engine.records("cmdb_serial_number")]
+    rows += [("key", r["id"], names[r["target_sys_id"]]) for r in engine.records("sys_object_source")]
+    return sorted(rows)
+
+
+@given(before=payloads(), payload=payloads())
+@settings(max_examples=60, deadline=None)
+def test_the_commit_does_what_the_query_said(before: tuple[Any, Any], payload: tuple[Any, Any]) -> None:
+    """Item by item and relation by relation, over any state."""
+    engine = Engine(World())
+    engine(*before)
+    planned = engine(*payload, commit=False)
+    done = engine(*payload)
+    assert told(planned) == told(done)
+    engine.world.store.close()
+
+
+@given(before=payloads(), payload=payloads())
+@settings(max_examples=60, deadline=None)
+def test_a_payload_applied_twice_changes_nothing_the_second_time(
+    before: tuple[Any, Any], payload: tuple[Any, Any]
+) -> None:
+    """As far as the first time had no error: every item, row and relation is NO_CHANGE."""
+    engine = Engine(World())
+    engine(*before)
+    first = engine(*payload)
+    if first["hasError"]:
+        return
+    records = state(engine)
+    second = engine(*payload)
+    assert [thing["operation"] for thing in [*second["items"], *second["relations"]]] == ["NO_CHANGE"] * len(
+        told(second)
+    )
+    assert state(engine) == records
+    engine.world.store.close()
+
+
+@given(payload=payloads(), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_items_and_relations_does_not_matter(payload: tuple[Any, Any], seed: int) -> None:
+    """The same records come into being."""
+    items, relations = payload
+    one, other = Engine(World()), Engine(World())
+    one(items, relations)
+    shuffled = random.Random(seed)
+    items, relations = list(items), list(relations)
+    shuffled.shuffle(items)
+    shuffled.shuffle(relations)
+    other(items, relations)
+    assert state(one) == state(other)
+    one.world.store.close()
+    other.world.store.close()
+
+
+def test_the_ledger_tells_exactly_what_was_written() -> None:
+    """One line per inserted, changed, touched and related record; none for what failed."""
+    engine = Engine(World())
+    items: list[dict[str, Any]] = [{"className": "cmdb_ci_server", "values": {"name": n}} for n in "abc"]
+    engine(items, [{"parent": 0, "child": 1, "type": "Connects to::Connected by"}])
+    items[0]["values"]["ram"] = "1"
+    engine(
+        [*items, {"className": "cmdb_ci_server", "values": {}}],
+        [{"parent": 0, "child": 9, "type": "Connects to::Connected by"}],
+    )
+    assert engine.world.ledger.counts() == {
+        "insert": {"cmdb_ci_server": 3},
+        "relate": {"cmdb_rel_ci": 1},
+        "touch": {"cmdb_ci_server": 2},
+        "update": {"cmdb_ci_server": 1},
+    }
+    seqs = [entry["seq"] for entry in engine.world.ledger.entries()]
+    assert seqs == list(range(1, 8))
