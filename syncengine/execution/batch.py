@@ -28,6 +28,8 @@ class Done:
     stop: SyncError | None = None
     """Nothing more can be sent: the server refused the login, or is gone."""
     requests: int = 0
+    open: list[int] = field(default_factory=list)
+    """Operations that were sent; those among them without an outcome are unclear."""
 
 
 class BatchRunner:
@@ -68,7 +70,14 @@ class BatchRunner:
             self._send(done, parcel)
         except SyncError as error:
             done.stop = error
+            self._left_open(done)
         return done
+
+    def _left_open(self, done: Done) -> None:
+        """What was sent and has no outcome on disk is unclear, whatever the server said."""
+        told = {outcome.op for outcome in done.outcomes}
+        why = "the run stopped before its outcome was recorded"
+        done.outcomes += [Outcome(op, "unknown", code="unclear", message=why) for op in done.open if op not in told]
 
     def _decide(self, done: Done, outcomes: list[Outcome]) -> None:
         if outcomes:
@@ -104,8 +113,10 @@ class BatchRunner:
         for _attempt in range(ATTEMPTS):
             if not parcel.items and not parcel.relations:
                 return
-            self.journal.intent(done.number, [change.op for change in (*parcel.items, *parcel.relations)])
+            ops = [change.op for change in (*parcel.items, *parcel.relations)]
+            self.journal.intent(done.number, ops)
             reach("request.before")
+            done.open = ops
             done.requests += 1
             answer = self.target.send(parcel, self.writer)
             reach("answer.checked")

@@ -234,13 +234,11 @@ class Journal:
 
     def intent(self, batch: int, ops: Sequence[int]) -> None:
         """Before a request: what it will carry. On disk when this returns."""
-        reach("intent.write")
         self._append("intent", batch, {"ops": list(ops)})
         reach("intent.fsync")
 
     def result(self, batch: int, outcomes: Sequence[Outcome]) -> None:
         """After a request, or instead of one: what became of operations. On disk when this returns."""
-        reach("result.write")
         self._append("result", batch, {"outcomes": [_outcome_to(outcome) for outcome in outcomes]})
         reach("result.fsync")
 
@@ -251,6 +249,7 @@ class Journal:
             seal = self._sealed(seq, kind, batch, packed)
             values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
             try:
+                reach(f"{kind}.write")
                 self._connection.execute(entries.insert().values(**values))
                 self._connection.execute(runs.update().where(runs.c.id == self.run).values(entries=seq))
                 self._connection.commit()
