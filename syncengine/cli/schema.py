@@ -1,4 +1,4 @@
-"""`syncengine schema`: prints the JSON Schema of a kind of file, writes all of them, or says whether they are current."""
+"""`syncengine schema`: the JSON Schema of a kind of file, printed, written, or compared with what is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates with statements: one compiled Jinja2 template runs over a whole batch of rows, all cells of a row at once."""
+"""Templates with statements: one compiled Jinja2 template runs over a whole batch of rows."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from syncengine.errors import Position
 from syncengine.mapping import operators
 from syncengine.mapping.batches import Cells
 from syncengine.mapping.compiler import Body, Setting, Skip
-from syncengine.mapping.model import ClassCases, ClassMap, LinkRule, PartRule, Recipe
+from syncengine.mapping.model import ClassCases, ClassMap, FindIn, LinkRule, PartRule, Recipe, RecordRef, Shaped
 from syncengine.mapping.values import mapped, utc
 
 Fault = tuple[int, str, operators.Wrong, str, Position]
@@ -19,9 +19,7 @@ Fault = tuple[int, str, operators.Wrong, str, Position]
 
 def _levels(each: int) -> list[str]:
     """The variables that carry the row, its elements and their places from one function to the next."""
-    names = ["r0"]
-    for level in range(each):
-        names.append(f"r{level + 1}")
+    names = [f"r{level}" for level in range(each + 1)]
     for level in range(each):
         names += [f"item{level}", f"pos{level}"]
     return names
@@ -200,8 +198,8 @@ class RecordBody:
 
     def _pair(self) -> None:
         body, out, recipe = self.body, self.body.out, self.recipe
-        assert recipe.parent is not None
-        assert recipe.child is not None
+        if recipe.parent is None or recipe.child is None:
+            raise ValueError("a relation step has two ends")
         ends = []
         for role, end in (("parent", recipe.parent), ("child", recipe.child)):
             body.at(role, end.position)
@@ -248,8 +246,6 @@ def _missing_end(body: Body, role: str, if_missing: str) -> None:
 
 
 def _is_ref(value: object) -> bool:
-    from syncengine.mapping.model import FindIn, RecordRef, Shaped
-
     return isinstance(value.origin if isinstance(value, Shaped) else value, (RecordRef, FindIn))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import nodes
 
@@ -89,9 +89,17 @@ class Body:
         clean = cleaner(setting.no_value)
         self.names: dict[str, Any] = operations(clean)
         self.names.update(
-            elements=operators.elements, NO=setting.no_value, walk=walk, descend=descend, listed=listed,
-            Find=Find, StepRef=StepRef, Wrong=operators.Wrong, Skip=Skip, EMPTY={},
-        )  # fmt: skip
+            elements=operators.elements,
+            NO=setting.no_value,
+            walk=walk,
+            descend=descend,
+            listed=listed,
+            Find=Find,
+            StepRef=StepRef,
+            Wrong=operators.Wrong,
+            Skip=Skip,
+            EMPTY={},
+        )
         self.clean = clean
         self.printer = Printer()
         self.out = Writer()
@@ -186,8 +194,7 @@ class Body:
             return self.printer.print(rewriter.expression(parsed.single))
         parts: list[Code] = []
         for node in parsed.body:
-            assert isinstance(node, nodes.Output)
-            parts.extend(self.printer.print(rewriter.expression(one)) for one in node.nodes)
+            parts.extend(self.printer.print(rewriter.expression(one)) for one in cast(nodes.Output, node).nodes)
         return self.printer.concat(parts) if parts else Code("''", "text")
 
     def finish(self) -> None:
@@ -366,7 +373,7 @@ class Body:
             code = self.value(value)
             self.out(f"if {code.source} is not None: refs.append(({rule.name!r}, {code.source}))")
             missing = origin.if_missing
-            if missing != "omit" or if_empty not in {"omit"}:
+            if missing != "omit" or if_empty != "omit":
                 self._empty_ref(rule, if_empty)
             return
         if isinstance(origin, Clear):

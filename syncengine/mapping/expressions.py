@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from jinja2 import nodes
 
@@ -44,8 +44,8 @@ class Printer:
             case nodes.List():
                 return Code("[" + ", ".join(self.print(one).source for one in node.items) + "]", "any")
             case nodes.CondExpr():
-                assert node.expr2 is not None
-                test, yes, no = self.print(node.test), self.print(node.expr1), self.print(node.expr2)
+                other = cast(nodes.Expr, node.expr2)
+                test, yes, no = self.print(node.test), self.print(node.expr1), self.print(other)
                 return Code(f"({yes.source} if {test.source} else {no.source})", _either(yes, no))
             case nodes.And() | nodes.Or():
                 left, right = self.print(node.left), self.print(node.right)
@@ -59,8 +59,7 @@ class Printer:
                 raise AssertionError(f"{type(node).__name__} is no part of an expression")
 
     def _call(self, node: nodes.Call) -> Code:
-        assert isinstance(node.node, nodes.Name)
-        name = node.node.name
+        name = cast(nodes.Name, node.node).name
         args = [self.print(one) for one in node.args]
         method = _METHODS.get(name)
         if method and args[0].sort != "any":

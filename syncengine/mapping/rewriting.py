@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from jinja2 import nodes
 
@@ -40,13 +40,18 @@ class Rewriter:
             case nodes.Filter():
                 return self._filter(node, local)
             case nodes.Test():
-                assert node.node is not None
-                return call(f"T_{node.name}", again(node.node, local), *(again(one, local) for one in node.args))
+                return call(
+                    f"T_{node.name}",
+                    again(node.node, local),
+                    *(again(one, local) for one in node.args),
+                )
             case nodes.Getattr():
                 return call("item", again(node.node, local), nodes.Const(node.attr))
             case nodes.Getitem() if isinstance(node.arg, nodes.Slice):
-                bounds = [nodes.Const(None) if b is None else again(b, local) for b in
-                          (node.arg.start, node.arg.stop, node.arg.step)]  # fmt: skip
+                bounds = [
+                    nodes.Const(None) if b is None else again(b, local)
+                    for b in (node.arg.start, node.arg.stop, node.arg.step)
+                ]
                 return call("part", again(node.node, local), *bounds)
             case nodes.Getitem():
                 return call("item", again(node.node, local), again(node.arg, local))
@@ -74,8 +79,7 @@ class Rewriter:
         root, parts = chain
         if root not in local:
             use = resolve(root, parts, self.each)
-            assert isinstance(use, Use)
-            return self.inputs(use)
+            return self.inputs(cast(Use, use))
         if root == "loop":
             return nodes.Getattr(nodes.Name("loop", "load"), str(parts[0]), "load")
         found: nodes.Expr = nodes.Name(self.prefix + root, "load")
@@ -84,7 +88,6 @@ class Rewriter:
         return call("clean", found) if parts else found
 
     def _filter(self, node: nodes.Filter, local: frozenset[str]) -> nodes.Expr:
-        assert node.node is not None
         known = words.PARAMETERS[node.name]
         args: list[nodes.Expr] = [self.expression(one, local) for one in node.args]
         named: dict[str, nodes.Expr] = {str(pair.key): self.expression(pair.value, local) for pair in node.kwargs}
@@ -92,16 +95,15 @@ class Rewriter:
             if not named:
                 break
             args.append(named.pop(name) if name in named else _absent(name))
-        return call(f"F_{node.name}", self.expression(node.node, local), *args)
+        return call(f"F_{node.name}", self.expression(cast(nodes.Expr, node.node), local), *args)
 
     def _compare(self, node: nodes.Compare, local: frozenset[str]) -> nodes.Expr:
         left: nodes.Node = node.expr
-        found: nodes.Expr | None = None
-        for operand in node.ops:
+        found: nodes.Expr = nodes.Const(None)
+        for number, operand in enumerate(node.ops):
             one = call(f"O_{operand.op}", self.expression(left, local), self.expression(operand.expr, local))
-            found = one if found is None else nodes.And(found, one)
+            found = nodes.And(found, one) if number else one
             left = operand.expr
-        assert found is not None
         return found
 
     def statements(self, body: list[nodes.Node], local: frozenset[str]) -> list[nodes.Node]:
@@ -116,11 +118,11 @@ class Rewriter:
                 case nodes.If():
                     yield self._if(node, local)
                 case nodes.For():
-                    assert isinstance(node.target, nodes.Name)
-                    inner = local | {node.target.name, "loop"}
+                    target = cast(nodes.Name, node.target).name
+                    inner = local | {target, "loop"}
                     test = None if node.test is None else self.expression(node.test, inner)
                     yield nodes.For(
-                        nodes.Name(self.prefix + node.target.name, "store"),
+                        nodes.Name(self.prefix + target, "store"),
                         call("elements", self.expression(node.iter, local)),
                         self.statements(node.body, inner),
                         self.statements(node.else_, local),
@@ -128,11 +130,9 @@ class Rewriter:
                         False,
                     )
                 case nodes.Assign():
-                    assert isinstance(node.target, nodes.Name)
-                    yield nodes.Assign(
-                        nodes.Name(self.prefix + node.target.name, "store"), self.expression(node.node, local)
-                    )
-                    local = local | {node.target.name}
+                    target = cast(nodes.Name, node.target).name
+                    yield nodes.Assign(nodes.Name(self.prefix + target, "store"), self.expression(node.node, local))
+                    local = local | {target}
                 case _:
                     raise AssertionError(f"{type(node).__name__} was not refused")
 

@@ -1,17 +1,18 @@
 """Templates read and narrowed: an allow list of names, filters, operators and statements, checked when a spec is read.
 
-A template is parsed by Jinja2 and rewritten to a tree in which every operation is a call of `words`. That tree
-is printed as Python (`expressions.py`) or run by Jinja2 itself (`batches.py`); both have the same meaning by construction
-of the operations, and a property test holds the rest equal. No attribute access survives the rewriting.
+Jinja2 parses a template; `rewriting.py` makes a tree of it in which every operation is a call of `words`. That tree is
+printed as Python (`expressions.py`) or run by Jinja2 itself (`batches.py`); a property test holds both equal. No
+attribute access survives the rewriting.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, cast
 
 import jinja2
 from jinja2 import nodes
@@ -120,14 +121,20 @@ def _syntax(template: Template, error: jinja2.TemplateSyntaxError) -> Problem:
     got = re.search(r"got '([^']*)'", said)
     if got:
         near = got.group(1)
-    message = f"This template cannot be read: {said[:1].lower()}{said[1:]}".rstrip(".")[:160]
-    fix = "Close every {{ with }} and every {% with %}."
+    fix = "Close every {{ with }}, every {% with %}, and every if and for with its end."
+    if "nexpected end of template" in said:
+        message = "Something that this template opens is never closed"
+    elif near and "end of print statement" in said:
+        message, fix = (
+            f'"{near}" stands where the expression should end',
+            "Write ~ between two texts, | before a filter.",
+        )
+    else:
+        message = f"This template cannot be read: {said[:1].lower()}{said[1:]}".rstrip(".")[:160]
     return Problem("template-syntax", message, place(template, near), template.text[:80], fix)
 
 
 def _unknown_word(template: Template, kind: str, near: str) -> Problem:
-    import difflib
-
     known = sorted(words.FILTERS if kind == "filter" else words.TESTS)
     close = difflib.get_close_matches(near, known, 3)
     fix = f"Did you mean {' or '.join(close)}?" if close else f"The {kind}s are: {', '.join(known)}"
@@ -183,9 +190,9 @@ class _Reader:
             self._statements(node.body, inner)
             self._statements(node.else_, local)
             return local
-        assert isinstance(node, nodes.Assign)
-        self._expression(node.node, local)
-        return local | self._target(node.target)
+        assigned = cast(nodes.Assign, node)
+        self._expression(assigned.node, local)
+        return local | self._target(assigned.target)
 
     def _target(self, node: nodes.Node) -> frozenset[str]:
         if isinstance(node, nodes.Name):
@@ -203,7 +210,9 @@ class _Reader:
         finally:
             self.depth -= 1
 
-    def _checked(self, node: nodes.Node, local: frozenset[str]) -> None:
+    def _checked(  # noqa: C901 (one case for each kind of node)
+        self, node: nodes.Node, local: frozenset[str]
+    ) -> None:
         chain = chained(node)
         if chain is not None:
             self._chain(chain, local)
@@ -298,8 +307,6 @@ class _Reader:
 
 
 def _unknown(kind: str, name: str, known: dict[str, Callable[..., object]]) -> _Refused:
-    import difflib
-
     close = difflib.get_close_matches(name, known, 3)
     fix = f"Did you mean {' or '.join(close)}?" if close else f"The {kind}s are: {', '.join(sorted(known))}"
     return _Refused(f"unknown-{kind}", f'There is no {kind} "{name}"', name, fix)
@@ -330,7 +337,7 @@ def chained(node: nodes.Node) -> tuple[str, tuple[str | int, ...]] | None:
             return None
 
 
-def resolve(root: str, parts: tuple[str | int, ...], each: int) -> Use | str:
+def resolve(root: str, parts: tuple[str | int, ...], each: int) -> Use | str:  # noqa: C901 (one case a word)
     """What a chain of names reads, or why it reads nothing."""
     shown = root + "".join(f".{one}" if isinstance(one, str) else f"[{one}]" for one in parts)
     if root in {"vars", "run"}:

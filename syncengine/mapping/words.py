@@ -38,9 +38,9 @@ def _int(value: Any, default: int | None = None) -> int:
     try:
         if isinstance(value, str):
             cleaned = value.strip()
-            if not re.fullmatch(r"[-+]?[0-9]{1,400}(\.[0-9]*)?", cleaned):
-                raise ValueError
-            return int(cleaned.partition(".")[0])
+            if re.fullmatch(r"[-+]?[0-9]{1,400}(\.[0-9]*)?", cleaned):
+                return int(cleaned.partition(".")[0])
+            return int("no number")
         return int(number(value))
     except (ValueError, OverflowError):
         if default is not None:
@@ -51,9 +51,8 @@ def _int(value: Any, default: int | None = None) -> int:
 def _float(value: Any, default: float | None = None) -> float:
     try:
         if isinstance(value, str):
-            if not re.fullmatch(r"[-+]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?", value.strip()):
-                raise ValueError
-            return float(value.strip())
+            plain = re.fullmatch(r"[-+]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,2})?", value.strip())
+            return float(value.strip() if plain else "no number")
         return float(number(value))
     except (ValueError, OverflowError):
         if default is not None:

@@ -30,7 +30,10 @@ class Source(ABC):
 
     @abstractmethod
     def rows(self) -> Iterator[Row | BadRow]:
-        """All rows in order, in bounded memory; a row that cannot be read comes as a `BadRow` without step; raises `SourceError`."""
+        """All rows in order, in bounded memory; a row that cannot be read comes as a `BadRow` without step.
+
+        Raises `SourceError`.
+        """
 
     @abstractmethod
     def digest(self) -> Digest:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
+from zoneinfo import available_timezones
 
 from syncengine.errors import Position
 from syncengine.mapping import operators, words
@@ -23,6 +25,7 @@ from syncengine.spec.shapes import (
     Text,
     Wrong,
 )
+from syncengine.spec.wording import near
 
 NAME = r"[a-z][a-z0-9_]{0,59}"
 NAME_MUST = "small letters, digits and _, beginning with a letter"
@@ -36,8 +39,7 @@ IF_EMPTY = Choice(("omit", "clear", "error", "skip_row"))
 
 def reader(report: Report) -> Reader:
     """The report of a spec notes columns and steps."""
-    assert isinstance(report, Reader)
-    return report
+    return cast(Reader, report)
 
 
 def is_template(text: str) -> bool:
@@ -56,6 +58,9 @@ class Bare(Shape[Value]):
         if not node.text.strip():
             fix = "Remove the key, or write  {clear: true}  to empty the field."
             raise report.stop("empty-value", "An empty text is no value", node.position, fix)
+        if "${" in node.text:
+            fix = "{{ vars.NAME }} for a variable; secrets are named in environment files only."
+            raise report.stop("no-substitution", "There is no ${...} in a spec", node.position, fix, node.text)
         if is_template(node.text):
             return reader(report).template(node)
         if is_number(node.text) or node.text in {"true", "false"}:
@@ -64,7 +69,7 @@ class Bare(Shape[Value]):
 
     def schema(self, named: dict[str, Schema]) -> Schema:
         del named
-        return {"type": ["string", "number", "boolean"], "minLength": 1}
+        return {"type": ["string", "number", "boolean"], "minLength": 1, "pattern": r"^(?!.*\$\{)"}
 
 
 class ColumnName(Shape[Column]):
@@ -96,8 +101,6 @@ class MapRule(Shape[ValueMap]):
             raise self.expected(node, report)
         maps = reader(report).maps
         if node.text not in maps:
-            from syncengine.spec.shapes import near
-
             known = ", ".join(sorted(maps)) or "none"
             fix = near(node.text, tuple(maps)) or f"The maps of this spec: {known}"
             raise report.stop("unknown-map", f'There is no map "{node.text[:60]}"', node.position, fix, node.text)
@@ -168,10 +171,6 @@ class Zone(Text):
     def read(self, node: Node, report: Report) -> str:
         text = super().read(node, report)
         if zone(text) is None:
-            from zoneinfo import available_timezones
-
-            from syncengine.spec.shapes import near
-
             fix = near(text, tuple(sorted(available_timezones()))) or "Such as Europe/Paris or UTC."
             raise report.stop("unknown-timezone", f'There is no time zone "{text[:40]}"', node.position, fix, text)
         return text

@@ -90,15 +90,21 @@ class ClassShape(Shape[ClassRule]):
     def schema(self, named: dict[str, Schema]) -> Schema:
         if "class" not in named:
             named["class"] = {}
-            case = {**object_schema(self._case, named), "dependentRequired": {"when": ["use"], "use": ["when"]},
-                    "dependentSchemas": {"otherwise": {"properties": {"when": False, "use": False}}}, "minProperties": 1}  # fmt: skip
+            case = {
+                **object_schema(self._case, named),
+                "dependentRequired": {"when": ["use"], "use": ["when"]},
+                "dependentSchemas": {"otherwise": {"properties": {"when": False, "use": False}}},
+                "minProperties": 1,
+            }
+            by_value = object_schema(self._map, named)
+            by_value["properties"]["map"]["then"]["additionalProperties"] = CLASS.schema(named)
             named["class"] = {
                 "type": ["string", "object", "array"],
                 "if": {"type": "array"},
                 "then": {"items": case, "minItems": 1},
                 "else": {
                     "if": {"type": "object"},
-                    "then": object_schema(self._map, named),
+                    "then": by_value,
                     "else": CLASS.schema(named),
                 },
             }

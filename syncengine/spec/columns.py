@@ -17,7 +17,7 @@ from syncengine.sources.file import SAMPLE, FileSource
 from syncengine.sources.file import Options as FileOptions
 from syncengine.spec.model import Source
 from syncengine.spec.reader import ColumnNote, Reader
-from syncengine.spec.shapes import near
+from syncengine.spec.wording import near
 
 MAX_SHOWN = 12
 
@@ -151,7 +151,9 @@ class Headers:
             return
         inner = note.each and note.use.level < len(note.each)
         where = f"the elements of {note.each[0].shown}" if inner else header.shown
-        close = _near(note.bare or name, columns)
+        close = _near(name if len(note.use.parts) > 1 or inner or note.use.level else note.bare or name, columns)
+        if close and note.bare and name != note.bare:
+            close = note.bare.replace(name, close, 1)
         listed = ", ".join(columns[:MAX_SHOWN]) + (", ..." if len(columns) > MAX_SHOWN else "")
         if not note.bare:
             self._note.add(
@@ -166,6 +168,10 @@ class Headers:
         if close:
             said = f'There is no column "{note.bare}" in {where}. Did you mean "{close}"?'
             self._note.add("unknown-column", said, note.position, f"{what}{close}", note.bare)
+            return
+        if not what:
+            said = f'There is no column "{note.bare}" in {where}'
+            self._note.add("unknown-column", said, note.position, f"Columns: {listed}", note.bare)
             return
         said = f'{what}{note.bare}  reads the column "{note.bare}", and {where} has no such column'
         fix = f"For the fixed text write    {what or 'FIELD: '}{{const: {note.bare}}}\nColumns: {listed}"

@@ -22,6 +22,7 @@ from syncengine.spec.shapes import (
     Shape,
     Text,
     Wrong,
+    unknown_key,
 )
 
 _OPERATORS = ("not", "contains", "starts_with", "matches", "empty", "above", "below")
@@ -68,8 +69,6 @@ class ConditionShape(Shape[Condition]):
         tests = []
         for key, value in node.pairs:
             if key.text not in _OPERATORS:
-                from syncengine.spec.shapes import unknown_key
-
                 unknown_key(key, _OPERATORS, report, "a condition")
                 raise Wrong
             operands = self._operands(key.text, value, report)

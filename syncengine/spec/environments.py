@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -39,11 +39,16 @@ from syncengine.spec.shapes import (
     Text,
     Whole,
     Wrong,
+    object_schema,
     read_keys,
 )
 
-_ENV = Key("env", Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", must="letters, digits and _"), "An environment variable, or a line of .env.",
-           example="env: SN_PASSWORD")  # fmt: skip
+_ENV = Key(
+    "env",
+    Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*", must="letters, digits and _"),
+    "An environment variable, or a line of .env.",
+    example="env: SN_PASSWORD",
+)
 _FILE = Key("file", Text("a path"), "A file that holds only the secret.", example="file: /run/secrets/sn")
 _COMMAND = Key(
     "command",
@@ -94,8 +99,6 @@ class SecretShape(Shape[SecretSource]):
     def schema(self, named: dict[str, Schema]) -> Schema:
         if "secret" not in named:
             named["secret"] = {}
-            from syncengine.spec.shapes import object_schema
-
             named["secret"] = {**object_schema(self.keys, named), "minProperties": 1, "maxProperties": 1}
         ref: Schema = {"$ref": "#/$defs/secret"}
         return (
@@ -123,7 +126,16 @@ _CLIENT_SECRET = Key(
 )
 _CERTIFICATE = Key("certificate", Text("a path"), "Client certificate (PEM).")
 _CERTIFICATE_KEY = Key("key", Text("a path"), "Its key, where it is in a file of its own.")
-AUTH_KEYS: tuple[AnyKey, ...] = (_USER, _PASSWORD, _TOKEN, _HEADER, _CLIENT_ID, _CLIENT_SECRET, _CERTIFICATE, _CERTIFICATE_KEY)  # fmt: skip
+AUTH_KEYS: tuple[AnyKey, ...] = (
+    _USER,
+    _PASSWORD,
+    _TOKEN,
+    _HEADER,
+    _CLIENT_ID,
+    _CLIENT_SECRET,
+    _CERTIFICATE,
+    _CERTIFICATE_KEY,
+)
 
 
 def _auth(fields: Fields, report: Report) -> Auth:
@@ -206,8 +218,13 @@ def _loopback(host: str) -> bool:
 
 _KIND = Key("kind", Choice(("servicenow", "4me")), "Which service it is.", required=True, example="kind: servicenow")
 _URL = Key("url", UrlShape(), "Root of the instance.", required=True, example="url: https://acme.service-now.com")
-_AUTH = Key("auth", Mapped("auth", "auth", AUTH_KEYS, _auth), "How to log in.", required=True,
-            example="auth: {user: {env: SN_USER}, password: {env: SN_PASSWORD}}")  # fmt: skip
+_AUTH = Key(
+    "auth",
+    Mapped("auth", "auth", AUTH_KEYS, _auth),
+    "How to log in.",
+    required=True,
+    example="auth: {user: {env: SN_USER}, password: {env: SN_PASSWORD}}",
+)
 _DIALECT = Key("dialect", Choice(("enhanced", "classic")), "Which identification API is called.", default="enhanced")
 _PERMITS = Key("permits", Whole(1, 64), "Calls at a time.", default=4)
 _SETTLE = Key("settle", Duration(), "After this, a call without answer has ended on the server.", default="330s")
@@ -219,7 +236,20 @@ _MULTIPLE = Key(
 _JOBS = Key("import_jobs", Whole(1, 8), "Import jobs at a time.", default=1)
 _ACCOUNT = Key("account", Text("an account"), "The 4me account.", example="account: acme")
 _CA = Key("ca_bundle", Text("a path"), "Certificates to trust instead of the usual ones.")
-CONNECTION_KEYS: tuple[AnyKey, ...] = (_KIND, _URL, _AUTH, _DIALECT, _PERMITS, _SETTLE, _PIN, _SOURCE_INFO, _MULTIPLE, _JOBS, _ACCOUNT, _CA)  # fmt: skip
+CONNECTION_KEYS: tuple[AnyKey, ...] = (
+    _KIND,
+    _URL,
+    _AUTH,
+    _DIALECT,
+    _PERMITS,
+    _SETTLE,
+    _PIN,
+    _SOURCE_INFO,
+    _MULTIPLE,
+    _JOBS,
+    _ACCOUNT,
+    _CA,
+)
 
 
 def _connection(fields: Fields, report: Report) -> Connection:
@@ -249,8 +279,13 @@ def _connection(fields: Fields, report: Report) -> Connection:
 
 
 CONNECTION: Mapped[Connection] = Mapped("connection", "a connection", CONNECTION_KEYS, _connection)
-_CONNECTIONS = Key("connections", MapOf(CONNECTION, "connection", NAME, NAME_MUST, least=1), "The systems of this environment.", required=True,
-                   example="connections: {servicenow: {kind: servicenow, ...}}")  # fmt: skip
+_CONNECTIONS = Key(
+    "connections",
+    MapOf(CONNECTION, "connection", NAME, NAME_MUST, least=1),
+    "The systems of this environment.",
+    required=True,
+    example="connections: {servicenow: {kind: servicenow, ...}}",
+)
 _NEEDS_PLAN = Key("apply_needs_plan", Flag(), "Apply takes only a saved plan.", default=False)
 
 
@@ -262,13 +297,21 @@ def _protect(fields: Fields, report: Report) -> bool:
 _PROTECT = Key("protect", Mapped("protect", "protect", (_NEEDS_PLAN,), _protect), "What may not be done here.")
 _STATE = Key("state", Text("a URL or path"), "Where runs and journals are kept; otherwise .syncengine/state.db.")
 _SHOW = Key("show_values", Flag(), "false: plans print names of changed fields, not values.", default=True)
-ENVIRONMENT_KEYS: tuple[AnyKey, ...] = (VERSION, kind_key("environment"), DESCRIPTION, _CONNECTIONS, VARS, _PROTECT, GUARDS, _STATE, _SHOW)  # fmt: skip
+ENVIRONMENT_KEYS: tuple[AnyKey, ...] = (
+    VERSION,
+    kind_key("environment"),
+    DESCRIPTION,
+    _CONNECTIONS,
+    VARS,
+    _PROTECT,
+    GUARDS,
+    _STATE,
+    _SHOW,
+)
 
 
 def read_environment(node: MapNode, name: str, file: Path, report: Report) -> Environment:
     """`environments/<name>.yaml`"""
-    from dataclasses import replace
-
     fields = read_keys(node, ENVIRONMENT_KEYS, report, "an environment", extra="x-")
     connections = {key: replace(one, name=key) for key, one in (fields.get(_CONNECTIONS) or {}).items()}
     return Environment(

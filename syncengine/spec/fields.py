@@ -52,7 +52,7 @@ class FieldsShape(Shape[tuple[FieldRule, ...]]):
 
     def _name(self, node: Node, report: Report) -> str:
         text = Text("the name of a field", FIELD, must="letters, digits and _ only").read(node, report)
-        if text.startswith("sys_") and text not in {"sys_class_path"}:
+        if text.startswith("sys_") and text != "sys_class_path":
             said = f"{text} is a system field: the target sets it"
             raise report.stop("system-field", said, node.position, "Remove it.")
         return text

@@ -26,9 +26,9 @@ from syncengine.spec.shapes import (
     Shape,
     Text,
     Wrong,
-    near,
     read_keys,
 )
+from syncengine.spec.wording import near
 
 KINDS = ("spec", "project", "environment", "shared", "tests")
 VERSION_NUMBER = "1"
@@ -61,8 +61,14 @@ VERSION = Key("syncengine", VersionShape(), "Version of the language.", required
 
 def kind_key(kind: str) -> Key[str]:
     """`kind:` of a file; only specs may leave it out."""
-    return Key("kind", Choice((kind,)), "What this file is.", required=kind != "spec", default="spec" if kind == "spec" else None,
-               example=f"kind: {kind}")  # fmt: skip
+    return Key(
+        "kind",
+        Choice((kind,)),
+        "What this file is.",
+        required=kind != "spec",
+        default="spec" if kind == "spec" else None,
+        example=f"kind: {kind}",
+    )
 
 
 DESCRIPTION = Key(
@@ -73,10 +79,18 @@ DESCRIPTION = Key(
 )
 OWNER = Key("owner", Text("a text"), "Who answers for it; shown in reports.", example="owner: Unix Ops")
 TAGS = Key("tags", ListOf(Text("a text"), one=True), "Words to choose specs by.", default=[])
-DATA_SOURCE = Key("data_source", Text("a text", max_length=100), "Discovery source in ServiceNow, Source in 4me (there at most 30 characters).",
-                  example="data_source: DC Inventory")  # fmt: skip
-VARS = Key("vars", MapOf(Text("a text", empty=True), "variable", NAME, NAME_MUST), "Values for {{ vars.NAME }}; environments override them.",
-           example="vars: {domain: acme.example}")  # fmt: skip
+DATA_SOURCE = Key(
+    "data_source",
+    Text("a text", max_length=100),
+    "Discovery source in ServiceNow, Source in 4me (there at most 30 characters).",
+    example="data_source: DC Inventory",
+)
+VARS = Key(
+    "vars",
+    MapOf(Text("a text", empty=True), "variable", NAME, NAME_MUST),
+    "Values for {{ vars.NAME }}; environments override them.",
+    example="vars: {domain: acme.example}",
+)
 GUARDS = Key(
     "guards", GUARDS_SHAPE, "Limits that stop a run before the first write.", example="guards: {max_creates: 50}"
 )
@@ -174,7 +188,19 @@ _SPECS = Key(
 _ALLOW = Key(
     "allow_paths", ListOf(Text("a folder"), one=True), "Folders outside the project that may be read.", default=[]
 )
-PROJECT_KEYS: tuple[AnyKey, ...] = (VERSION, kind_key("project"), _NAME, DESCRIPTION, OWNER, DATA_SOURCE, DEFAULTS, GUARDS, _SPECS, _ALLOW, VARS)  # fmt: skip
+PROJECT_KEYS: tuple[AnyKey, ...] = (
+    VERSION,
+    kind_key("project"),
+    _NAME,
+    DESCRIPTION,
+    OWNER,
+    DATA_SOURCE,
+    DEFAULTS,
+    GUARDS,
+    _SPECS,
+    _ALLOW,
+    VARS,
+)
 
 
 def read_project(node: MapNode, root: Path, file: Path, report: Report) -> Project:

@@ -40,7 +40,11 @@ class LimitShape(Shape[Limit]):
         del named
         if not self.percent:
             return {"type": "integer", "minimum": 0}
-        return {"type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+(\\.[0-9]+)? ?%$"}
+        return {
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": "^(?:100(?:\\.0+)?|[0-9]{1,2}(?:\\.[0-9]{1,3})?) ?%$",
+        }
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from syncengine.changes import Role
@@ -112,8 +113,13 @@ def _part(fields: Fields, report: Report) -> PartRule:
 
 PART = Scoped(Mapped("part", "a lookup or related item", (PART_CLASS, EACH_INSIDE, WHEN, FIELDS), _part))
 
-LINK_TYPE = Key("type", Text("the name of a relation type", max_length=100), "cmdb_rel_type.name; the parent stands left.", required=True,
-                example='type: "Depends on::Used by"')  # fmt: skip
+LINK_TYPE = Key(
+    "type",
+    Text("the name of a relation type", max_length=100),
+    "cmdb_rel_type.name; the parent stands left.",
+    required=True,
+    example='type: "Depends on::Used by"',
+)
 
 
 class EndShape(Shape[RecordRef | FindIn]):
@@ -169,8 +175,6 @@ def _link(fields: Fields, report: Report) -> LinkRule:
     other = fields.need(LINK_PARENT if role == "parent" else LINK_CHILD)
     missing = fields.get(LINK_MISSING)
     if missing is not None:
-        from dataclasses import replace
-
         other = replace(other, if_missing=cast(Any, missing))
     return LinkRule(fields.need(LINK_TYPE), role, other, fields.get(WHEN), node.position)
 
@@ -180,7 +184,11 @@ LINK: Mapped[LinkRule] = Mapped(
     "a relation",
     (LINK_TYPE, LINK_PARENT, LINK_CHILD, WHEN, LINK_MISSING),
     _link,
-    more={"dependentSchemas": {"parent": {"properties": {"child": False}}}},
+    more={
+        "dependentSchemas": {"parent": {"properties": {"child": False}}},
+        "if": {"not": {"required": ["parent"]}},
+        "then": {"required": ["child"]},
+    },
 )
 
 _ALLOW = Choice(("allow", "forbid"))
@@ -196,8 +204,12 @@ def _reclassify(fields: Fields, report: Report) -> Reclassify:
     return Reclassify(*(fields.get(key) != "forbid" for key in (_UPGRADE, _DOWNGRADE, _SWITCH)))
 
 
-RECLASSIFY = Key("reclassify", Mapped("reclassify", "reclassify", (_UPGRADE, _DOWNGRADE, _SWITCH), _reclassify),
-                 "Which changes of class the engine may make.", default="allow")  # fmt: skip
+RECLASSIFY = Key(
+    "reclassify",
+    Mapped("reclassify", "reclassify", (_UPGRADE, _DOWNGRADE, _SWITCH), _reclassify),
+    "Which changes of class the engine may make.",
+    default="allow",
+)
 
 _DO = Key("do", Choice(("keep", "report", "retire")), "What is done about them.", required=True, example="do: retire")
 _SET = Key(
@@ -208,7 +220,7 @@ _SET = Key(
 )
 _AFTER = Key(
     "after",
-    Text("a number of runs such as 3 runs", r"[1-9][0-9]{0,3} runs?"),
+    Text("a number of runs", r"[1-9][0-9]{0,3} runs?", must="such as 3 runs"),
     "How many runs it must be missing.",
     example="after: 3 runs",
 )
@@ -232,7 +244,13 @@ class VanishedShape(Shape[Vanished]):
     """`keep`, `report`, or the long form."""
 
     says = "keep, report or {do: retire, set: ...}"
-    long: Mapped[Vanished] = Mapped("vanished", "vanished", (_DO, _SET, _AFTER, _FILTERED), _vanished)
+    long: Mapped[Vanished] = Mapped(
+        "vanished",
+        "vanished",
+        (_DO, _SET, _AFTER, _FILTERED),
+        _vanished,
+        more={"if": {"properties": {"do": {"const": "retire"}}, "required": ["do"]}, "then": {"required": ["set"]}},
+    )
 
     def read(self, node: Node, report: Report) -> Vanished:
         if isinstance(node, MapNode):

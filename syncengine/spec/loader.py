@@ -10,12 +10,13 @@ from pathlib import Path
 from syncengine.errors import Place, Position, Problem, SpecError
 from syncengine.spec.columns import Headers
 from syncengine.spec.environments import read_environment
-from syncengine.spec.files import file_kind, read_project
+from syncengine.spec.files import file_kind, read_project, read_shared
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
 from syncengine.spec.reader import StepNote
-from syncengine.spec.shapes import Report, Wrong, near
+from syncengine.spec.shapes import Report, Wrong
 from syncengine.spec.specs import Read, name_of, read_spec
+from syncengine.spec.wording import near
 
 PROJECT_FILE = "syncengine.yaml"
 _NOT_SPECS = frozenset({"environments", "sandbox", "shared", "tests", "node_modules", "__pycache__"})
@@ -50,9 +51,8 @@ def load_environment(project: Project, name: str, file: Path | None = None) -> E
             raise report.stop("wrong-kind", f"{report.file} is no environment", node.position, "kind: environment")
         environment = read_environment(node, name, path, report)
     except Wrong:
-        environment = None
+        raise SpecError(report.problems) from None
     _raise(report.problems)
-    assert environment is not None
     return environment
 
 
@@ -215,8 +215,6 @@ def _read(path: Path, shown: str, project: Project, problems: list[Problem], *, 
 
 def _other(kind: str, path: Path, node: MapNode, project: Project, report: Report) -> None:
     """Checks a file of another kind that was named itself."""
-    from syncengine.spec.files import read_shared
-
     if kind == "environment":
         read_environment(node, path.stem, path, report)
     elif kind == "project":
@@ -269,7 +267,8 @@ class _Names:
         if step.kind == "relation":
             add("bad-reference", f'"{note.step}" is a relation step: it makes no records', note.position)
         elif step.key_parts != note.key_parts:
-            said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {note.key_parts} {"is" if note.key_parts == 1 else "are"} given'
+            given = "1 is" if note.key_parts == 1 else f"{note.key_parts} are"
+            said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {given} given'
             shown = ", ".join(getattr(one, "text", "VALUE") for one in step.recipe.key)
             add("key-parts", said, note.key_position, f"The key there is [{shown}].")
 

@@ -206,6 +206,8 @@ class _Composer:
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> Problem:
         mark: Any = error.problem_mark or error.context_mark
+        if "unexpected end of stream" in (error.problem or "") and error.context_mark is not None:
+            mark = error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         lines = self.text.split("\n")
         shown = lines[line - 1] if line <= len(lines) else ""

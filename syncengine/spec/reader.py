@@ -10,7 +10,7 @@ from syncengine.changes import Role
 from syncengine.errors import Position, Problem
 from syncengine.mapping.model import Column, Template, ValueMap
 from syncengine.mapping.paths import column_use
-from syncengine.mapping.templates import Parsed, Use, parse, place
+from syncengine.mapping.templates import Use, parse, place
 from syncengine.spec.nodes import Scalar
 from syncengine.spec.shapes import Report, Wrong
 
@@ -83,12 +83,12 @@ class Reader(Report):
     @contextmanager
     def elsewhere(self, source: str) -> Iterator[None]:
         """At the rows of another source."""
-        before = self.source, self.each
-        self.source, self.each = source, ()
+        before = self.source, self.each, self.field
+        self.source, self.each, self.field = source, (), ""
         try:
             yield
         finally:
-            self.source, self.each = before
+            self.source, self.each, self.field = before
 
     def column(self, node: Scalar) -> Column:
         """A bare word, noted."""
@@ -105,7 +105,6 @@ class Reader(Report):
         if isinstance(parsed, Problem):
             self.problems.append(parsed)
             raise Wrong
-        assert isinstance(parsed, Parsed)
         for use in parsed.uses:
             where = place(made, str(use.parts[0]) if use.kind == "vars" else _root(use, len(self.each)))
             if use.kind == "vars":

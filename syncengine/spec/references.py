@@ -59,10 +59,11 @@ class AnyValue(Shape[Value]):
             named["value"] = {}
             named["value"] = {
                 "title": "value",
-                "description": "A word is a column; text with {{ }} is a template; numbers, true and false are themselves; "
+                "description": "A word is a column; text with {{ }} is a template; numbers and true are themselves; "
                 "{const: x} is a text; another mapping is the long form.",
                 "type": ["string", "number", "boolean", "object"],
                 "minLength": 1,
+                "pattern": r"^(?!.*\$\{)",
                 "if": {"type": "object"},
                 "then": self._long().schema(named),
             }
@@ -70,14 +71,30 @@ class AnyValue(Shape[Value]):
 
 
 VALUE = AnyValue()
-KEY = Key("key", ListOf(VALUE, one=True, least=1), "Values of this row that name the record, in the order of that step's key.",
-          example="key: server_serial")  # fmt: skip
-FIND_IN = Key("find_in", Text("the name of a table", TABLE, must=TABLE_MUST), "A table of the instance in which the record is found while planning.",
-              example="find_in: cmn_location")  # fmt: skip
-WHERE = Key("where", MapOf(VALUE, "column", least=1), "Exact matches that all must hold: left a column there, right a value of this row.",
-            example="where: {name: Site}")  # fmt: skip
-LOOKUP_IN = Key("lookup_in", Text("the name of a source", NAME, must=NAME_MUST), "Another source in which a row is looked up.",
-                example="lookup_in: owners")  # fmt: skip
+KEY = Key(
+    "key",
+    ListOf(VALUE, one=True, least=1),
+    "Values of this row that name the record, in the order of that step's key.",
+    example="key: server_serial",
+)
+FIND_IN = Key(
+    "find_in",
+    Text("the name of a table", TABLE, must=TABLE_MUST),
+    "A table of the instance in which the record is found while planning.",
+    example="find_in: cmn_location",
+)
+WHERE = Key(
+    "where",
+    MapOf(VALUE, "column", least=1),
+    "Exact matches that all must hold: left a column there, right a value of this row.",
+    example="where: {name: Site}",
+)
+LOOKUP_IN = Key(
+    "lookup_in",
+    Text("the name of a source", NAME, must=NAME_MUST),
+    "Another source in which a row is looked up.",
+    example="lookup_in: owners",
+)
 TAKE = Key("take", Text("the name of a column"), "The column that is taken from what was found.", default="sys_id")
 MANY = Key("many", Choice(("error", "first", "list")), "What several rows that fit do.", default="error")
 IF_MISSING_KEY = Key("if_missing", IF_MISSING, "What happens where nothing is found.", default="error")
@@ -99,8 +116,11 @@ class ReferenceShape(Shape[RecordRef | FindIn]):
     def schema(self, named: dict[str, Schema]) -> Schema:
         if "reference" not in named:
             named["reference"] = {}
-            named["reference"] = {**object_schema(self.keys, named), **alternatives(("step", "find_in")),
-                                  "dependentRequired": {"step": ["key"], "find_in": ["where"], "spec": ["step"]}}  # fmt: skip
+            named["reference"] = {
+                **object_schema(self.keys, named),
+                **alternatives(("step", "find_in")),
+                "dependentRequired": {"step": ["key"], "find_in": ["where"], "spec": ["step"]},
+            }
         return {"$ref": "#/$defs/reference"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,9 @@ NO_VALUE = ("", "NULL", "null", "N/A", "n/a")
 LEVEL = Choice(("fail", "skip", "warn"))
 
 
+_PATH = r"^(?!~|/dev/|/proc/|/sys/|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]+://)[^\\]*$"
+
+
 def _bad_path(text: str) -> str:
     """Why a text cannot be a path in a spec, or nothing."""
     if text.startswith("~"):
@@ -70,6 +74,10 @@ class FilePath(Text):
             reader(report).vars.append((name, node.position))
         return text
 
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        return {"type": "string", "minLength": 1, "pattern": _PATH}
+
 
 @dataclass(frozen=True)
 class Delimiter(Text):
@@ -98,8 +106,6 @@ class Encoding(Text):
     says: str = "an encoding such as cp1252"
 
     def read(self, node: Node, report: Report) -> str:
-        import codecs
-
         text = super().read(node, report)
         try:
             codecs.lookup(text).name.encode()
@@ -218,8 +224,22 @@ class InlineRows(Shape[tuple[Scalar | MapNode, ...]]):
         return {"type": "array", "minItems": 1, "items": {"type": "object", "additionalProperties": cell}}
 
 
+class _Unread(Shape[Node]):
+    """Kept as it is."""
+
+    says = "a mapping"
+
+    def read(self, node: Node, report: Report) -> Node:
+        del report
+        return node
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        return {}
+
+
 FILE = Key("file", FilePath(), "A path or glob, relative to this file.", example="file: servers.csv")
-SERVICENOW = Key("servicenow", Text("a table"), "Rows of a table (not supported yet).")
+SERVICENOW = Key("servicenow", _Unread(), "Rows of a table (not supported yet).")
 INLINE = Key("inline", InlineRows(), "Rows written in place.", example="inline: [{team: it, owner: ana}]")
 FORMAT = Key(
     "format", Choice(("csv", "tsv", "json", "jsonl")), "What the file holds, where its suffix does not say it."
@@ -250,10 +270,17 @@ class SourceSchema:
         if "source" not in named:
             named["source"] = {}
             made = object_schema(KEYS, named)
-            made["dependentSchemas"] = {"file": {"properties": {"inline": False}}}
+            files_only = ("file", "format", "rows", "delimiter", "encoding", "max_age")
+            made["dependentSchemas"] = {"inline": {"properties": dict.fromkeys(files_only, False)}}
             made["if"] = {"not": {"required": ["inline"]}}
             made["then"] = {"required": ["file"]}
-            named["source"] = {"type": ["string", "object"], "minLength": 1, "if": {"type": "object"}, "then": made}
+            named["source"] = {
+                "type": ["string", "object"],
+                "minLength": 1,
+                "pattern": _PATH,
+                "if": {"type": "object"},
+                "then": made,
+            }
         return {"$ref": "#/$defs/source"}
 
 
@@ -286,8 +313,6 @@ def read_source(name: str, node: Node, note: Reader, allowed: tuple[Path, ...]) 
         cast(Any, fields.get(BAD_ROWS) or "fail"),
         decimal=fields.get(DECIMAL) or ".",
     )
-    if fields.failed:
-        raise Wrong
     return _checked(options, name, node, note, rules, frozenset(optional))
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Generic, Protocol, TypeVar
 
 from syncengine.errors import Position, Problem
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe, is_whole
+from syncengine.spec.wording import close_to, near, odd_letter, suggestion
 
 T = TypeVar("T", covariant=True)
 Schema = dict[str, Any]
@@ -135,6 +134,8 @@ class Flag(Shape[bool]):
     """`true` or `false`."""
 
     says: str = "true or false"
+    only: bool = False
+    """Whether `true` is the one thing that makes sense."""
 
     def read(self, node: Node, report: Report) -> bool:
         if isinstance(node, Scalar) and node.kind == "boolean":
@@ -147,7 +148,7 @@ class Flag(Shape[bool]):
 
     def schema(self, named: dict[str, Schema]) -> Schema:
         del named
-        return {"type": "boolean"}
+        return {"const": True} if self.only else {"type": "boolean"}
 
 
 @dataclass(frozen=True)
@@ -288,13 +289,6 @@ class MapOf(Shape[dict[str, T]]):
         return made
 
 
-def suggestion(name: str) -> str:
-    """A name that would be allowed."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    plain = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    return f"Such as {plain}" if plain and plain[0].isalpha() else ""
-
-
 @dataclass(frozen=True)
 class Key(Generic[T]):
     """A key of a mapping: its shape, and one sentence that says what it does."""
@@ -333,6 +327,8 @@ class Fields:
         self.node = node
         self._values: dict[str, Any] = {}
         self.failed = False
+        self.meant: set[str] = set()
+        """Absent keys that an unknown key was probably meant to be."""
 
     def put(self, name: str, value: object) -> None:
         self._values[name] = value
@@ -371,10 +367,13 @@ def read_keys(
         if key.text not in known and not (extra and key.text.startswith(extra)):
             unknown_key(key, tuple(known), report, what)
             fields.failed = True
+            fields.meant.update(one for one in close_to(key.text, tuple(known)) if node.get(one) is None)
     for name, declared in known.items():
         value = node.get(name)
         if value is None:
-            if declared.required:
+            if declared.required and name in fields.meant:
+                fields.failed = True
+            elif declared.required:
                 fix = declared.example or f"{name}: ..."
                 report.add(
                     "missing-key", f"{what[:1].upper()}{what[1:]} needs the key {name}", at or node.position, fix
@@ -390,39 +389,19 @@ def read_keys(
 
 def unknown_key(key: Scalar, known: Sequence[str], report: Report, what: str) -> None:
     """Reports a key that is none of the known ones."""
+    if key.text.casefold() in _SECRETS:
+        said = f'"{key.text}" must not be written here: secrets are named in environment files'
+        report.add("secret-in-file", said, key.position, f"{key.text}: {{env: NAME}}   under auth of a connection")
+        return
     close = near(key.text, known)
     odd = odd_letter(key.text)
-    article = what if what.startswith(("a ", "an ", "the ")) else f"a {what}"
+    article = what if what.startswith(("a ", "an ", "the ")) or what in _PLAIN else f"a {what}"
     said = f'"{key.text[:60]}" is not a key of {article}' + (f"; it {odd}" if odd else "")
     report.add("unknown-key", said, key.position, close or "Keys: " + ", ".join(sorted(known)), key.text)
 
 
-def near(word: str, known: Sequence[str]) -> str:
-    """`Did you mean "source"?`, where something is near."""
-    folded = {one.casefold(): one for one in known}
-    latin = _latin(word)
-    close = get_close_matches(latin.casefold(), list(folded), 3, 0.72)
-    if not close:
-        return ""
-    best = [folded[one] for one in close]
-    return f"Did you mean {' or '.join(chr(34) + one + chr(34) for one in best)}?"
-
-
-_LOOK_ALIKE = str.maketrans("аеорсухіјѕԁոᴀΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijsdnaABEZHIKMNOPTYX")
-
-
-def _latin(word: str) -> str:
-    return word.translate(_LOOK_ALIKE)
-
-
-def odd_letter(word: str) -> str:
-    """`contains the non-Latin letter U+0430`, where letters of two alphabets are mixed."""
-    if not any(one.isascii() and one.isalpha() for one in word):
-        return ""
-    for one in word:
-        if not one.isascii() and one.isalpha() and "LATIN" not in unicodedata.name(one, "LATIN"):
-            return f"contains the non-Latin letter U+{ord(one):04X}"
-    return ""
+_SECRETS = frozenset({"password", "passwd", "token", "client_secret", "secret", "api_key", "apikey", "private_key"})
+_PLAIN = frozenset({"defaults", "guards", "reclassify", "vanished", "auth", "protect"})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from syncengine.spec.rows import SourceSchema, read_source
 from syncengine.spec.shapes import AnyKey, Fields, Key, ListOf, MapOf, Report, Schema, Shape, Text, Wrong, read_keys
 from syncengine.spec.steps import StepContext, StepShape, build_step
 from syncengine.spec.tests import TESTS_SHAPE, read_tests
+from syncengine.spec.wording import near
 
 MAX_STEPS = 2_000
 
@@ -69,10 +70,19 @@ _SOURCE = Key(
     "Where rows come from, where there is one source.",
     example="source: servers.csv",
 )
-_SOURCES = Key("sources", NodeShape("a mapping of sources", lambda named: _by_name(SourceSchema().schema, named)),
-               "Where rows come from, by name.", example="sources: {servers: servers.csv}")  # fmt: skip
-_STEPS = Key("steps", NodeShape("a mapping of steps", lambda named: _by_name(StepShape().schema, named)), "What to make, by name.", required=True,
-             example="steps: {servers: {cmdb: cmdb_ci_server, key: serial, fields: {name: hostname}}}")  # fmt: skip
+_SOURCES = Key(
+    "sources",
+    NodeShape("a mapping of sources", lambda named: _by_name(SourceSchema().schema, named)),
+    "Where rows come from, by name.",
+    example="sources: {servers: servers.csv}",
+)
+_STEPS = Key(
+    "steps",
+    NodeShape("a mapping of steps", lambda named: _by_name(StepShape().schema, named)),
+    "What to make, by name.",
+    required=True,
+    example="steps: {servers: {cmdb: cmdb_ci_server, key: serial, fields: {name: hostname}}}",
+)
 _USE = Key(
     "use", ListOf(Text("a path"), one=True), "Shared files with maps.", default=[], example="use: ../shared/status.yaml"
 )
@@ -82,8 +92,24 @@ _NAME = Key(
     "Name of the spec; otherwise its path.",
 )
 _TESTS = Key("tests", NodeShape("tests", TESTS_SHAPE), "Unit tests, by title: rows given, records expected.")
-SPEC_KEYS: tuple[AnyKey, ...] = (VERSION, kind_key("spec"), _NAME, DESCRIPTION, OWNER, TAGS, _USE, DATA_SOURCE, _SOURCE, _SOURCES, MAPS, VARS,
-                                 DEFAULTS, _STEPS, GUARDS, _TESTS)  # fmt: skip
+SPEC_KEYS: tuple[AnyKey, ...] = (
+    VERSION,
+    kind_key("spec"),
+    _NAME,
+    DESCRIPTION,
+    OWNER,
+    TAGS,
+    _USE,
+    DATA_SOURCE,
+    _SOURCE,
+    _SOURCES,
+    MAPS,
+    VARS,
+    DEFAULTS,
+    _STEPS,
+    GUARDS,
+    _TESTS,
+)
 
 
 @dataclass(slots=True)
@@ -181,7 +207,8 @@ def _shared(fields: Fields, path: Path, project: Project, note: Reader, digest: 
             found = read_shared(node, inner)
             note.problems.extend(inner.problems)
         except SpecError as error:
-            note.problems.extend(error.problems)
+            missing = [one for one in error.problems if one.code in {"file-not-found", "unreadable-file"}]
+            note.problems.extend(replace(one, place=position) if one in missing else one for one in error.problems)
             continue
         except Wrong:
             continue
@@ -194,6 +221,8 @@ def _shared(fields: Fields, path: Path, project: Project, note: Reader, digest: 
 
 
 def _sources(fields: Fields, note: Reader, project: Project) -> dict[str, Source]:
+    if fields.meant & {"source", "sources"}:
+        return {}
     if fields.has(_SOURCE) == fields.has(_SOURCES):
         both = fields.has(_SOURCE)
         said = "A spec says source or sources" + (", not both" if both else "")
@@ -243,7 +272,10 @@ def _steps(fields: Fields, context: StepContext, note: Reader, read: Read) -> di
     node = fields.get(_STEPS)
     if node is None:
         return {}
-    if not isinstance(node, MapNode) or not node.pairs:
+    if isinstance(node, MapNode) and not node.pairs:
+        note.add("empty-mapping", "There are no steps here", node.position, _STEPS.example)
+        return {}
+    if not isinstance(node, MapNode):
         note.add("wrong-type", f"Expected a mapping of steps, found {describe(node)}", node.position, _STEPS.example)
         return {}
     if len(node.pairs) > MAX_STEPS:
@@ -262,7 +294,6 @@ def _steps(fields: Fields, context: StepContext, note: Reader, read: Read) -> di
 
 
 def _guard_names(fields: Fields, read: Read, context: StepContext, note: Reader) -> None:
-    from syncengine.spec.shapes import near
 
     node = fields.node.get("guards")
     if not isinstance(node, MapNode):

@@ -26,7 +26,7 @@ from syncengine.spec.model import (
     Step,
     Vanished,
 )
-from syncengine.spec.nodes import MapNode, Node, Scalar
+from syncengine.spec.nodes import MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import VALUE
 from syncengine.spec.shapes import (
@@ -44,18 +44,31 @@ from syncengine.spec.shapes import (
     read_keys,
 )
 from syncengine.spec.values import WHEN
+from syncengine.spec.wording import near
 
 TARGETS = ("staging", "cmdb", "relation", "attach", "4me")
 PLANNED = ("cmdb", "relation")
 """The targets that are supported."""
 
 
-SOURCE = Key("source", Text("the name of a source", NAME, must=NAME_MUST), "The rows to read; needed where there are several sources.",
-             example="source: servers")  # fmt: skip
-DISTINCT = Key("distinct", ListOf(ColumnName(), one=True, least=1), "One record for each different value; blank values are dropped.",
-               example="distinct: site")  # fmt: skip
-KEY = Key("key", ListOf(VALUE, one=True, least=1), "The record's name in the source, unique within the step; a list is joined with |.",
-          example="key: Serial Number")  # fmt: skip
+SOURCE = Key(
+    "source",
+    Text("the name of a source", NAME, must=NAME_MUST),
+    "The rows to read; needed where there are several sources.",
+    example="source: servers",
+)
+DISTINCT = Key(
+    "distinct",
+    ListOf(ColumnName(), one=True, least=1),
+    "One record for each different value; blank values are dropped.",
+    example="distinct: site",
+)
+KEY = Key(
+    "key",
+    ListOf(VALUE, one=True, least=1),
+    "The record's name in the source, unique within the step; a list is joined with |.",
+    example="key: Serial Number",
+)
 STEP_IF_EMPTY = Key("if_empty", IF_EMPTY, "What no value does to a field.", default="omit")
 ON_ERROR = Key("on_error", Choice(("continue", "stop")), "After a row that the server refused.", default="continue")
 CONNECTION = Key(
@@ -105,12 +118,34 @@ CHILD = Key(
     example="child: {step: servers, key: server}",
 )
 CMDB = Key("cmdb", ClassShape(), "The class of the CIs, or how it is chosen.", example="cmdb: cmdb_ci_server")
-RELATION = Key("relation", Text("the name of a relation type", max_length=100), "A relation between two records, for link tables.",
-               example='relation: "Depends on::Used by"')  # fmt: skip
+RELATION = Key(
+    "relation",
+    Text("the name of a relation type", max_length=100),
+    "A relation between two records, for link tables.",
+    example='relation: "Depends on::Used by"',
+)
 
 COMMON = (SOURCE, EACH_INSIDE, WHEN, ON_ERROR, CONNECTION)
-CMDB_KEYS = (*COMMON, DISTINCT, KEY, FIELDS, STEP_IF_EMPTY, CMDB, DATA_SOURCE, FEED, SEEN_AT, LOOKUP, RELATED, RELATIONS,
-             RECLASSIFY, VANISHED, TOUCH, VERIFY, ACCEPT, NATIVE_KEY)  # fmt: skip
+CMDB_KEYS = (
+    *COMMON,
+    DISTINCT,
+    KEY,
+    FIELDS,
+    STEP_IF_EMPTY,
+    CMDB,
+    DATA_SOURCE,
+    FEED,
+    SEEN_AT,
+    LOOKUP,
+    RELATED,
+    RELATIONS,
+    RECLASSIFY,
+    VANISHED,
+    TOUCH,
+    VERIFY,
+    ACCEPT,
+    NATIVE_KEY,
+)
 RELATION_KEYS = (*COMMON, RELATION, PARENT, CHILD, DATA_SOURCE)
 KEYS = {"cmdb": CMDB_KEYS, "relation": RELATION_KEYS}
 
@@ -168,8 +203,6 @@ def kind_of(node: MapNode, name: str, at: Scalar, report: Report) -> str:
     """The one target key of a step."""
     found = [one for one in TARGETS if node.get(one) is not None]
     if not found:
-        from syncengine.spec.shapes import near
-
         close = next((near(key.text, TARGETS) for key, _ in node.pairs if near(key.text, TARGETS)), "")
         said = f'The step "{name}" says nothing about what it makes: it needs one of {", ".join(TARGETS)}'
         raise report.stop("no-target", said, at.position, close or "cmdb: cmdb_ci_server")
@@ -189,8 +222,6 @@ def kind_of(node: MapNode, name: str, at: Scalar, report: Report) -> str:
 
 def build_step(name: Scalar, node: Node, context: StepContext, note: Reader) -> Step:
     """A step from its node; problems are noted, and `Wrong` raised where no step can be made."""
-    from syncengine.spec.nodes import describe
-
     if not isinstance(node, MapNode):
         raise note.stop("wrong-type", f"Expected a step, found {describe(node)}", node.position)
     kind = kind_of(node, name.text, name, note)
@@ -221,6 +252,8 @@ def _source(node: MapNode, name: Scalar, context: StepContext, note: Reader) -> 
     written = node.get("source")
     known = tuple(context.sources)
     if written is None:
+        if not known:
+            return ""
         if len(known) != 1:
             fix = f"source: {known[0]}" if known else ""
             note.add(
@@ -232,8 +265,6 @@ def _source(node: MapNode, name: Scalar, context: StepContext, note: Reader) -> 
             return ""
         return known[0]
     if isinstance(written, Scalar) and written.text not in context.sources:
-        from syncengine.spec.shapes import near
-
         fix = near(written.text, known) or f"The sources of this spec: {', '.join(known)}"
         note.add("unknown-source", f'There is no source "{written.text[:60]}"', written.position, fix, written.text)
         return ""

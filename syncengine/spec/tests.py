@@ -8,7 +8,8 @@ from typing import Any
 from syncengine.spec.model import TestCase
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
-from syncengine.spec.shapes import Flag, Key, MapOf, Report, Schema, Shape, Text, Wrong, near, object_schema, read_keys
+from syncengine.spec.shapes import Flag, Key, MapOf, Report, Schema, Shape, Text, Wrong, object_schema, read_keys
+from syncengine.spec.wording import near
 
 
 class RowsShape(Shape[tuple[Mapping[str, object], ...]]):
@@ -23,9 +24,7 @@ class RowsShape(Shape[tuple[Mapping[str, object], ...]]):
         for item in node.items:
             if not isinstance(item, MapNode):
                 raise report.stop("wrong-type", f"Expected a mapping, found {describe(item)}", item.position)
-            value = plain(item)
-            assert isinstance(value, dict)
-            rows.append(value)
+            rows.append({key.text: plain(value) for key, value in item.pairs})
         return tuple(rows)
 
     def schema(self, named: dict[str, Schema]) -> Schema:
@@ -47,8 +46,13 @@ def plain(node: Node) -> Any:
 
 
 _ROWS = RowsShape()
-_GIVEN = Key("given", MapOf(_ROWS, "source"), "Rows by source; source is the name of the single one.", required=True,
-             example="given: {source: [{name: SRV-1}]}")  # fmt: skip
+_GIVEN = Key(
+    "given",
+    MapOf(_ROWS, "source"),
+    "Rows by source; source is the name of the single one.",
+    required=True,
+    example="given: {source: [{name: SRV-1}]}",
+)
 _EXPECT = Key(
     "expect", MapOf(_ROWS, "step"), "Records by step, in order; [] is none.", example="expect: {servers: [{key: S1}]}"
 )
@@ -62,7 +66,12 @@ _KEYS = (_GIVEN, _EXPECT, _ERROR, _EXACTLY, _VARS, _NOW)
 def TESTS_SHAPE(named: dict[str, Schema]) -> Schema:  # noqa: N802
     """The schema of `tests:`."""
     if "test" not in named:
-        named["test"] = object_schema(_KEYS, named)
+        named["test"] = {
+            **object_schema(_KEYS, named),
+            "dependentSchemas": {"expect": {"properties": {"expect_error": False}}},
+            "if": {"not": {"required": ["expect"]}},
+            "then": {"required": ["expect_error"]},
+        }
     return {"type": "object", "additionalProperties": {"$ref": "#/$defs/test"}, "minProperties": 1}
 
 

@@ -50,6 +50,7 @@ from syncengine.spec.shapes import (
     object_schema,
     read_keys,
 )
+from syncengine.spec.wording import near
 
 USE = Key("use", VALUE, "The value, where the condition holds.", required=False)
 WHEN = Key("when", CONDITION, "Holds for the rows that are meant.")
@@ -93,8 +94,12 @@ class CasesShape(Shape[tuple[tuple[Condition | None, Value], ...]]):
     def schema(self, named: dict[str, Schema]) -> Schema:
         if "cases" not in named:
             named["cases"] = {}
-            one = {**object_schema(self.keys, named), "dependentRequired": {"when": ["use"], "use": ["when"]},
-                   "dependentSchemas": {"otherwise": {"properties": {"when": False, "use": False}}}, "minProperties": 1}  # fmt: skip
+            one = {
+                **object_schema(self.keys, named),
+                "dependentRequired": {"when": ["use"], "use": ["when"]},
+                "dependentSchemas": {"otherwise": {"properties": {"when": False, "use": False}}},
+                "minProperties": 1,
+            }
             named["cases"] = {"type": "array", "items": one, "minItems": 1}
         return {"$ref": "#/$defs/cases"}
 
@@ -104,9 +109,13 @@ CONST = Key("const", Text("a text"), "This text, for every row.", example="const
 FIRST = Key(
     "first", ListOf(VALUE, least=1), "The first of these values that is not empty.", example="first: [fqdn, hostname]"
 )
-CASES = Key("cases", CasesShape(), "The value of the first condition that holds.",
-            example="cases: [{when: {env: prod}, use: name}, {otherwise: alias}]")  # fmt: skip
-CLEAR = Key("clear", Flag(), "Empties the field on the target, always.", example="clear: true")
+CASES = Key(
+    "cases",
+    CasesShape(),
+    "The value of the first condition that holds.",
+    example="cases: [{when: {env: prod}, use: name}, {otherwise: alias}]",
+)
+CLEAR = Key("clear", Flag(only=True), "Empties the field on the target, always.", example="clear: true")
 SPLIT = Key(
     "split", Text("a separator", empty=False), "Cuts the text into a list at this separator.", example='split: ";"'
 )
@@ -116,8 +125,12 @@ MAP = Key(
 UNMAPPED = Key(
     "unmapped", Choice(("error", "keep", "empty")), "What a value that is not in the map does.", default="error"
 )
-TYPE = Key("type", Choice(("text", "integer", "decimal", "boolean", "date", "datetime")), "Converts the text, as the target wants it written.",
-           default="text")  # fmt: skip
+TYPE = Key(
+    "type",
+    Choice(("text", "integer", "decimal", "boolean", "date", "datetime")),
+    "Converts the text, as the target wants it written.",
+    default="text",
+)
 FORMAT = Key(
     "format",
     Text("a format such as %d/%m/%Y"),
@@ -159,6 +172,8 @@ class LongForm(Shape[tuple[Value, bool, bool]]):
         fields = read_keys(node, LONG_KEYS, report, "a value")
         origins = [key.name for key in ORIGINS if fields.has(key)]
         if len(origins) != 1:
+            if fields.failed and not origins:
+                raise Wrong
             if not origins:
                 said = "A value needs an origin: from, const, first, cases, step, find_in or lookup_in"
                 raise report.stop("no-origin", said, node.position, "{from: COLUMN, ...}")
@@ -197,19 +212,14 @@ class LongForm(Shape[tuple[Value, bool, bool]]):
         note = reader(report)
         name = fields.need(LOOKUP_IN)
         if name not in note.sources:
-            from syncengine.spec.shapes import near
-
             fix = near(name, note.sources) or f"The sources of this spec: {', '.join(note.sources)}"
             raise report.stop("unknown-source", f'There is no source "{name}"', fields.position(LOOKUP_IN), fix)
         take = fields.need(TAKE)
         with note.elsewhere(name):
-            where_node = node.get("where")
-            assert isinstance(where_node, MapNode)
+            where_node = cast(MapNode, node.get("where"))
             for key_node, _ in where_node.pairs:
                 note.column(key_node)
-            take_node = node.get("take")
-            assert isinstance(take_node, Scalar)
-            note.column(take_node)
+            note.column(cast(Scalar, node.get("take")))
         many = cast(Any, fields.get(MANY) or "error")
         missing = cast(IfMissing, fields.get(IF_MISSING_KEY) or "omit")
         return LookupIn(name, tuple(where.items()), take, many, missing, node.position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import time
@@ -115,8 +116,6 @@ class FileSource(sources.Source):
         return tuple(names)
 
     def _header(self, path: Path, shown: str, form: Format) -> list[str]:
-        import csv
-
         with Reading(path, shown) as reading:
             text, delimiter = self._text(reading, form), self._delimiter(form)
             try:
@@ -199,8 +198,7 @@ class FileSource(sources.Source):
         if self._digest is None:
             for _ in self.rows():
                 pass
-        assert self._digest is not None
-        return self._digest
+        return self._digest or sources.Digest("", 0, 0)
 
 
 def _hours(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import io
 import os
@@ -111,8 +112,6 @@ def encoding_of(head: bytes, encoding: str | None) -> str:
 
 def not_decodable(path: Path, shown: str, encoding: str, name: str) -> SourceError:
     """Where the first byte stands that is not in the encoding; reads the file again."""
-    import codecs
-
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     with path.open("rb") as file:
         for line, data in enumerate(file, 1):
