@@ -184,9 +184,11 @@ class Change:
     @property
     def is_sent(self) -> bool:
         """Whether apply sends it as itself (and not only as the end of something)."""
-        return self.action in SENT or (self.action == "touched" and self.reason == "adopted")
+        return self.action in SENT or (self.action == "touched" and self.reason in SENT_REASONS)
 
 
+SENT_REASONS = frozenset({"adopted", "touch"})
+"""Why a record that stays as it is is sent all the same."""
 SENT: frozenset[Action] = frozenset({"create", "update", "reclassify", "retire", "relate", "attach", "unknown"})
 
 
@@ -268,6 +270,14 @@ class StepInfo:
     position: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Where the spec says each field, as `file:line:column`."""
+    quiet: tuple[str, ...] = ()
+    """Fields whose difference is no change (`compare: false`)."""
+    sensitive: tuple[str, ...] = ()
+    """Fields that are encrypted in the plan and shown nowhere."""
+    touch: bool = False
+    """Unchanged records are sent, too."""
+    stops: bool = False
+    """The step goes no further after a row that the target refused (`on_error: stop`)."""
 
 
 @dataclass(frozen=True, slots=True)

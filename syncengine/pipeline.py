@@ -10,7 +10,7 @@ what a plan says; it needs neither specs nor sources.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from syncengine.changes import StepInfo
@@ -25,6 +25,7 @@ from syncengine.planning.compose import Composer, count
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
+from syncengine.planning.sealing import sealed, sealer
 from syncengine.planning.workspace import Workspace, workspace
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.targets import find
@@ -66,6 +67,8 @@ class Planning:
     run_date: str
     made_at: str
     waivers: Mapping[str, int] = field(default_factory=dict)
+    plan_key: str | None = None
+    """What sensitive fields are encrypted with."""
     progress: Callable[[str, int], None] = lambda _what, _number: None
 
 
@@ -131,15 +134,17 @@ def _check(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> list
     checks.new_records_that_are_one(ws, instance)
     checks.rejected_hosts(ws)
     checks.adopt(ws, steps)
+    checks.touch(ws, steps)
     return checks.unidentifiable(ws, instance, steps)
 
 
-def _write(
-    ws: Workspace, of: Planning, reading: Reading, notes: list[Note], limit: int, path: Path
-) -> PlanFile:
+def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], limit: int, path: Path) -> PlanFile:
     steps = reading.steps
     batches = list(Batches(ws, steps, limit).all())
+    errors = [bound for bounds in reading.bounds.values() if (bound := bounds.get("max_errors"))]
     manifest = Manifest(waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=len(batches))
+    manifest.max_errors = min((bound.number for bound in errors if bound.number is not None), default=None)
+    manifest.max_errors_percent = min((bound.percent for bound in errors if bound.percent is not None), default=None)
     for step in steps:
         if step.name in reading.planned:
             rows, filtered = reading.counted[step.name]
@@ -151,13 +156,15 @@ def _write(
         connections={of.connected.name: of.connected.identity},
         inputs=reading.inputs,
         steps=tuple(steps),
+        show_values=of.environment.show_values,
     )
     composer = Composer(ws, steps)
+    seal = sealer(of.plan_key, steps)
     with write_plan(path) as writer:
         writer.header(header)
         for change in composer.changes():
             count(manifest.counts, change, steps)
-            writer.change(change)
+            writer.change(sealed(change, steps[change.step], seal) if change.kind != "end" else change)
         for batch in batches:
             writer.batch(batch)
         for name, counts in manifest.counts.items():
@@ -178,10 +185,12 @@ def apply_plan(
     wall: Callable[[], str],
     *,
     stale_check: bool = True,
+    plan_key: str | None = None,
 ) -> Iterator[Event]:
     """Do what is left of a plan; events as they happen, RunFinished last. The caller holds the lock of the run."""
     steps = plan.header.steps
     kind = find(steps[0].kind) if steps else CmdbTarget
     target = kind(steps, pin=connected.pin, source_info=connected.source_info)
     how = running.Doing(target, connected.writer, clock, connected.permits, connected.settle, stale_check=stale_check)
+    how = replace(how, sealer=sealer(plan_key, steps))
     yield from running.execute(state, plan, run, how, wall)

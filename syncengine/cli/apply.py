@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from syncengine.execution.summary import Summary
 from syncengine.pipeline import apply_plan
 from syncengine.planning.guards import refusals
 from syncengine.planning.plan_file import PlanFile, open_plan
+from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import find
 from syncengine.spec.model import Project
 from syncengine.transport.clock import Clock
@@ -124,7 +126,10 @@ def applied(
                 connect.same_system(plan, connected)
                 kept = begin(state, plan, run, places.wall(), __version__)
                 clock = Clock()
-                events = apply_plan(state, kept, run, connected, clock, places.wall, stale_check=stale_check)
+                key = os.environ.get(KEY_NAME)
+                events = apply_plan(
+                    state, kept, run, connected, clock, places.wall, stale_check=stale_check, plan_key=key
+                )
                 finished = follow(events, shown)
     finally:
         state.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, UnsafeE
 from syncengine.pipeline import Planning, make_plan
 from syncengine.planning.guards import WAIVABLE, refusals
 from syncengine.planning.plan_file import PlanFile
+from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import ALL, find
 from syncengine.spec import load_specs
 from syncengine.spec.model import Project, Spec
@@ -93,6 +95,7 @@ def planned(
             places.today(),
             places.wall(),
             waivers,
+            os.environ.get(KEY_NAME),
             shown.add,
         )
         plan = make_plan(of, path)

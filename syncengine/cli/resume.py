@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from syncengine.cli.show import run_named
 from syncengine.execution.run import locked
 from syncengine.pipeline import apply_plan
 from syncengine.planning.plan_file import open_plan
+from syncengine.planning.sealing import KEY_NAME
 from syncengine.transport.clock import Clock
 
 
@@ -35,7 +37,8 @@ def command(run: str | None, env_file: Path | None, permits: int | None, form: s
             env = connect.environment(project, plan.header.environment, env_file)
             with connect.opened(project, env, [], permits=permits) as connected, progress("Resuming") as shown:
                 connect.same_system(plan, connected)
-                events = apply_plan(state, plan, row.id, connected, Clock(), places.wall)
+                key = os.environ.get(KEY_NAME)
+                events = apply_plan(state, plan, row.id, connected, Clock(), places.wall, plan_key=key)
                 finished = follow(events, shown)
     finally:
         state.close()

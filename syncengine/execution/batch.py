@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from syncengine.changes import Change, Outcome, Parcel, Seen
@@ -102,10 +102,13 @@ class BatchRunner:
         stale = [
             Outcome(change.op, "stale", code="stale", message=why)
             for change in (*parcel.items, *parcel.relations)
-            if change.op in seen and (why := moved(change, seen[change.op]))
+            if change.op in seen and (why := self._moved(change, seen[change.op]))
         ]
         self._decide(done, stale)
         self._decide(done, without(parcel, {outcome.op for outcome in stale}, "is stale"))
+
+    def _moved(self, change: Change, seen: Seen) -> str:
+        return moved(change, seen, self.target.steps[change.step].sensitive)
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 
@@ -179,7 +182,7 @@ class BatchRunner:
             if is_done(change, first):
                 warnings = ("settled by looking",)
                 applied.append(Outcome(change.op, "applied", answer.sys_id, answer.operation, warnings=warnings))
-            elif differs := moved(change, answer):
+            elif differs := self._moved(change, answer):
                 foreign.append(Outcome(change.op, "stale", code="stale", message=differs))
         self._decide(done, applied + foreign)
         keep(parcel, {outcome.op: outcome for outcome in applied})
@@ -205,7 +208,7 @@ class BatchRunner:
         parcel.items, parcel.relations = [], []
 
 
-def moved(change: Change, seen: Seen) -> str:
+def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:
     """Why an operation may not be sent as planned, or empty when the target still says the same."""
     if seen.code:
         return f"the target now refuses it: {seen.code} {seen.message}".strip()
@@ -224,7 +227,9 @@ def moved(change: Change, seen: Seen) -> str:
     changed = [name for name in names if seen.before.get(name) != change.before.get(name)]
     if changed:
         return "changed on the target since the plan: " + ", ".join(
-            f"{name} was {change.before.get(name, change.values.get(name, ''))!r},"
+            name
+            if name in sensitive
+            else f"{name} was {change.before.get(name, change.values.get(name, ''))!r},"
             f" is {seen.before.get(name, change.values.get(name, ''))!r}"
             for name in changed[:5]
         )

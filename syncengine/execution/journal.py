@@ -222,7 +222,9 @@ class Journal:
                 yield kind, batch, orjson.loads(unpack.decompress(packed))
             counted = self._connection.execute(sa.select(runs.c.entries).where(runs.c.id == self.run)).scalar() or 0
             if counted != self._seq:
-                raise _damaged(self.state.path, f"journal of run {self.run} damaged: {counted} records, {self._seq} found")
+                raise _damaged(
+                    self.state.path, f"journal of run {self.run} damaged: {counted} records, {self._seq} found"
+                )
             self._connection.rollback()
         except (sa.exc.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
             raise _damaged(self.state.path, f"journal of run {self.run}: {_reason(error)}") from error

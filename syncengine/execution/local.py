@@ -155,6 +155,8 @@ class LocalRunner:
                 self.notes[short] = self.notes.get(short, 0) + 1
             if "drift" in outcome.warnings:
                 self._drifted(outcome)
+            elif outcome.result == "rejected":
+                self._refused(outcome)
         self._sent += len(done.outcomes)
         self._rejected += rejected
         if done.stop is not None:
@@ -171,6 +173,12 @@ class LocalRunner:
         change = self.operations.changes([outcome.op])[outcome.op]
         self.stop.steps.add(change.step)
         self.operations.drifted.append(outcome.op)
+
+    def _refused(self, outcome: Outcome) -> None:
+        """A step that says `on_error: stop` goes no further."""
+        change = self.operations.changes([outcome.op])[outcome.op]
+        if self.operations.plan.header.steps[change.step].stops:
+            self.stop.steps.add(change.step)
 
     def _stopped(self, error: SyncError) -> None:
         self.stop.because(error.exit, error.problems[0] if error.problems else None)

@@ -14,6 +14,7 @@ import orjson
 from syncengine.changes import Batch, Change, End, Outcome, Parcel
 from syncengine.planning.lines import batch_from_json, batch_to_json, change_from_json, change_to_json
 from syncengine.planning.plan_file import PlanFile
+from syncengine.planning.sealing import Sealer, opened
 
 _MARKS = 400
 _WITHOUT_OUTCOME = "CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END"
@@ -22,8 +23,9 @@ _WITHOUT_OUTCOME = "CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent
 class Operations:
     """Random access to the lines of one plan."""
 
-    def __init__(self, plan: PlanFile, path: Path) -> None:
+    def __init__(self, plan: PlanFile, path: Path, sealer: Sealer | None = None) -> None:
         self.plan = plan
+        self._sealer = sealer
         self.drifted: list[int] = []
         """Operations whose write did something else than planned."""
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -88,7 +90,7 @@ class Operations:
             marks = ",".join("?" * len(some))
             for (line,) in self.db.execute(f"SELECT line FROM change WHERE op IN ({marks})", some):
                 change = change_from_json(orjson.loads(line))
-                found[change.op] = change
+                found[change.op] = opened(change, self.plan.header.steps[change.step], self._sealer)
         return found
 
     # ── outcomes ────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from pathlib import Path
 from syncengine.changes import Change
 from syncengine.execution.operations import Operations
 from syncengine.files import replacing
+from syncengine.planning.sealing import shown
 from syncengine.transport.identification import ADVICE
 
 COLUMNS = ("result", "step", "action", "key", "code", "message", "advice", "file", "row", "line", "spec")
@@ -72,7 +73,7 @@ def write_rejects(operations: Operations, path: Path) -> int:
                 place.row if place else "",
                 (place.line or "") if place else "",
                 change.spec or steps[change.step].position,
-                *(change.values.get(name, "") for name in names),
+                *(shown(change.values.get(name, "")) for name in names),
             ]
             writer.writerow([_inert(str(cell)) for cell in row])
         text.detach()

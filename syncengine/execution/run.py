@@ -25,6 +25,7 @@ from syncengine.execution.rejects import write_rejects
 from syncengine.execution.summary import StepSummary, Summary
 from syncengine.files import private_directory, reach, replacing
 from syncengine.planning.plan_file import PlanFile, open_plan
+from syncengine.planning.sealing import Sealer
 from syncengine.targets import Target
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
@@ -40,6 +41,8 @@ class Doing:
     permits: int
     settle: float
     stale_check: bool = True
+    sealer: Sealer | None = None
+    """Opens the sensitive values of the plan."""
 
 
 def lock_name(plan: PlanFile) -> str:
@@ -109,7 +112,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
     try:
         known = journal.read()
         with tempfile.TemporaryDirectory(prefix="syncengine-") as place, Interrupted() as interrupted:
-            operations = Operations(plan, Path(place) / "run.db")
+            operations = Operations(plan, Path(place) / "run.db", doing.sealer)
             settled = _restore(operations, known)
             yield RunStarted(run, operations.count_sent(), settled)
             told: list[Settling] = []
@@ -123,7 +126,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
                 settling=lambda batch, why, seconds: told.append(Settling(batch, why, seconds)),
             )
             local = LocalRunner(
-                operations, runner, known, doing.permits, most_errors=lambda sent: max(20, sent // 10), events=told
+                operations, runner, known, doing.permits, most_errors=plan.manifest.errors_allowed, events=told
             )
             yield from local.run(interrupted)
             summary = _summary(run, plan, operations, local)

@@ -12,7 +12,10 @@ from syncengine.changes import Batch, StepInfo
 from syncengine.planning.units import Part, pack, parts
 from syncengine.planning.workspace import Workspace
 
-SENT = "(a.action IN ('create','update','reclassify','retire') OR (a.action='touched' AND a.reason='adopted'))"
+SENT = (
+    "(a.action IN ('create','update','reclassify','retire')"
+    " OR (a.action='touched' AND a.reason IN ('adopted','touch')))"
+)
 
 
 class Batches:

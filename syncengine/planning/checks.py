@@ -136,6 +136,17 @@ def adopt(ws: Workspace, steps: Sequence[StepInfo]) -> None:
         )
 
 
+def touch(ws: Workspace, steps: Sequence[StepInfo]) -> None:
+    """Send what stays as it is, too, for the steps that want it."""
+    for number, step in enumerate(steps):
+        if step.touch:
+            ws.db.execute(
+                "UPDATE answer SET action='touched', reason='touch' WHERE action='unchanged' AND op IN"
+                " (SELECT op FROM record WHERE step=? AND origin=0)",
+                (number,),
+            )
+
+
 def unidentifiable(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> list[Note]:
     """Steps whose records fill no identification entry of their class: a native key alone never inserts."""
     notes = []

@@ -47,6 +47,8 @@ class Header:
     connections: Mapping[str, Identity]
     inputs: tuple[Input, ...]
     steps: tuple[StepInfo, ...]
+    show_values: bool = True
+    """Whether reports may show values, or only the names of changed fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,9 @@ class Manifest:
     waivers: dict[str, int] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     batches: int = 0
+    max_errors: int | None = None
+    """The least number of refused rows that a step allows; None: the larger of 20 and the percentage."""
+    max_errors_percent: float | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -116,6 +121,13 @@ class Manifest:
         """What would be done on the target, over all steps."""
         return sum(counts.changes for counts in self.counts.values())
 
+    def errors_allowed(self, sent: int) -> int:
+        """How many rows the target may refuse of those sent so far."""
+        if self.max_errors is not None:
+            return self.max_errors
+        percent = 10.0 if self.max_errors_percent is None else self.max_errors_percent
+        return max(20, int(sent * percent / 100))
+
     def total(self, action: str) -> int:
         """The number of operations with an action, over all steps."""
         return sum(counts.actions.get(action, 0) for counts in self.counts.values())
@@ -123,12 +135,16 @@ class Manifest:
 
 def header_from(data: Mapping[str, Any]) -> Header:
     """Rebuild a header from its line; raises KeyError or TypeError when the line is not one."""
+    steps = [
+        {**value, "quiet": tuple(value["quiet"]), "sensitive": tuple(value["sensitive"])} for value in data["steps"]
+    ]
     return Header(
         product=data["product"],
         environment=data["environment"],
         connections={name: Identity(**value) for name, value in data["connections"].items()},
         inputs=tuple(Input(**value) for value in data["inputs"]),
-        steps=tuple(StepInfo(**value) for value in data["steps"]),
+        steps=tuple(StepInfo(**value) for value in steps),
+        show_values=data["show_values"],
     )
 
 
@@ -140,4 +156,6 @@ def manifest_from(data: Mapping[str, Any]) -> Manifest:
         waivers=dict(data["waivers"]),
         notes=[Note(**value) for value in data["notes"]],
         batches=data["batches"],
+        max_errors=data["max_errors"],
+        max_errors_percent=data["max_errors_percent"],
     )

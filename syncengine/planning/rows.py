@@ -104,6 +104,10 @@ def _info(step: Step, connection: str, wave: int) -> StepInfo:
         {name: True for name, forbidden in settings.items() if forbidden},
         str(step.position),
         {one.name: str(one.position) for one in step.fields},
+        tuple(sorted(step.compare_false)),
+        tuple(sorted(step.sensitive)),
+        step.touch,
+        step.on_error == "stop",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from syncengine.changes import Change, End
 from syncengine.errors import Place
 from syncengine.execution.summary import RESULTS, Summary
+from syncengine.planning import sealing
 from syncengine.planning.plan import GuardResult, StepCounts
 from syncengine.planning.plan_file import PlanFile
 from syncengine.reports import Report
@@ -34,6 +35,7 @@ WIDTH = 80
 
 def shown(value: str, width: int = VALUE_WIDTH) -> str:
     """A value on one line: control characters spelled out, cut at a width."""
+    value = sealing.shown(value)
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in value)
     return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -58,7 +60,7 @@ class HumanReport(Report):
             if change.step != step and change.kind != "end":
                 step = change.step
                 yield f"{steps[step].name}"
-            yield from _operation(change)
+            yield from _operation(change, show=plan.header.show_values)
         for (number, action), count in sorted(hidden.items()):
             yield f"  {GLYPHS[action]} … {count:,} more to {action} in {steps[number].name}"
         if written:
@@ -103,7 +105,7 @@ class HumanReport(Report):
         )
 
 
-def _operation(change: Change) -> Iterator[str]:
+def _operation(change: Change, *, show: bool) -> Iterator[str]:
     glyph = GLYPHS[change.action]
     at = f"  ({_at(change.place)})" if change.place and change.place.row else ""
     if change.kind == "relation":
@@ -118,13 +120,16 @@ def _operation(change: Change) -> Iterator[str]:
     if change.action in ("update", "reclassify"):
         for name, before in change.before.items():
             after = change.values.get(name, "")
+            if not show:
+                yield f"      {name}"
+                continue
             yield f"      {name}: {shown(before) or '(empty)'} → {shown(after) or '(empty)'}"
         if change.reason == "parts":
             yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
         elif change.reason in ("unexplained", "unreadable"):
             yield "      the target announces an update that no readable field explains"
     elif change.action == "create":
-        said = ", ".join(f"{name}={shown(value, 24)}" for name, value in change.values.items())
+        said = ", ".join(f"{name}={shown(value, 24)}" if show else name for name, value in change.values.items())
         yield from textwrap.wrap(said, 74, initial_indent="      ", subsequent_indent="      ", break_long_words=False)
     elif change.action == "touched" and change.kind == "end":
         yield f"      only touched as an end; its discovery source is {change.owner or 'not set'}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from syncengine.changes import Change
 from syncengine.execution.summary import RESULTS, Summary
+from syncengine.planning import sealing
 from syncengine.planning.plan_file import PlanFile
 from syncengine.reports import Report
 
@@ -22,6 +23,7 @@ ORDER = ("reclassify", "retire", "rejected", "unknown", "update", "create", "rel
 
 def code(text: str, width: int = 60) -> str:
     """Foreign text as a code span on one line."""
+    text = sealing.shown(text)
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     text = text if len(text) <= width else text[: width - 1] + "…"
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
@@ -101,6 +103,8 @@ def _operation(change: Change, plan: PlanFile) -> str:
     if change.before:
         fields = "; ".join(
             f"{code(name)}: {code(before, 40)} → {code(change.values.get(name, ''), 40)}"
+            if plan.header.show_values
+            else code(name)
             for name, before in change.before.items()
         )
         what += f": {fields}"

@@ -173,7 +173,8 @@ class CmdbTarget(Target):
             rows = rows_by_ids(reader, table, [answer.sys_id for _, answer in pairs], ("sys_id", *fields))
             present = {row["sys_id"]: row for row in rows}
             for change, answer in pairs:
-                _explain_one(change, answer, present.get(answer.sys_id))
+                quiet = self.steps[change.step].quiet
+                _explain_one(change, answer, present.get(answer.sys_id), VOLATILE.union(quiet) if quiet else VOLATILE)
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -192,16 +193,16 @@ def _unless_parts(answer: Seen) -> None:
         answer.action = "unchanged"
 
 
-def _explain_one(change: Change, answer: Seen, row: dict[str, Any] | None) -> None:
+def _explain_one(change: Change, answer: Seen, row: dict[str, Any] | None, ignored: frozenset[str]) -> None:
     sent = {**change.values, **{name: end.sys_id for name, end in change.refs.items() if end.sys_id}}
     if row is None:
         answer.action, answer.reason = "update", "unreadable"
     else:
-        differs = {
-            name: str(row.get(name) or "")
-            for name, value in sent.items()
-            if name not in VOLATILE and str(row.get(name) or "") != value
-        }
+        found = {name: str(row.get(name) or "") for name, value in sent.items() if str(row.get(name) or "") != value}
+        differs = {name: value for name, value in found.items() if name not in ignored}
+        if found and not differs and answer.operation == "UPDATE":
+            answer.action, answer.reason = "unchanged", "compare: false"
+            return
         answer.before = {name: value for name, value in differs.items() if name not in answer.masked}
         if not answer.before and differs and answer.operation == "UPDATE":
             answer.action, answer.reason = "unchanged", "not authoritative"
