@@ -26,7 +26,14 @@ RULES = (
     "cmdb_metadata_containment",
     "cmdb_rel_type",
 )
-LISTS = ("sys_choice", "sys_properties", "cmdb_ire_data_source_rule", "cmdb_ire_reclassification_restriction")
+LISTS = (
+    "sys_choice",
+    "sys_properties",
+    "cmdb_ire_data_source_rule",
+    "cmdb_ire_reclassification_restriction",
+    "cmdb_reconciliation_definition",
+    "cmdb_datasource_staleness",
+)
 DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS))
 
 
@@ -93,13 +100,14 @@ class World:
                 self.choices.setdefault((v.get("name", ""), v.get("element", "")), {})[v.get("value", "")] = v.get(
                     "label", ""
                 )
-        self.source_rules = [
-            r.values for r in store.all("cmdb_ire_data_source_rule") if r.values.get("active") != "false"
-        ]
-        self.restrictions = [
-            r.values for r in store.all("cmdb_ire_reclassification_restriction") if r.values.get("active") != "false"
-        ]
+        self.source_rules = self._active("cmdb_ire_data_source_rule")
+        self.restrictions = self._active("cmdb_ire_reclassification_restriction")
+        self.reconciliation = self._active("cmdb_reconciliation_definition")
+        self.staleness = self._active("cmdb_datasource_staleness")
         self._index()
+
+    def _active(self, table: str) -> list[dict[str, str]]:
+        return [r.values for r in self.store.all(table) if r.values.get("active") != "false"]
 
     def _kind(self, table: str, attributes: tuple[str, ...], allow_null: bool) -> Kind:
         kind = Kind(0, table, attributes, allow_null, self.settings["identify.compare"] == "exact")

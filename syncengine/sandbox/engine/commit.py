@@ -8,6 +8,7 @@ from uuid import uuid4
 from syncengine.sandbox.clock import parse_stamp
 from syncengine.sandbox.engine import parking
 from syncengine.sandbox.engine.payload import Item, Part, Payload
+from syncengine.sandbox.engine.reconcile import LAST_UPDATE, Reconciliation
 from syncengine.sandbox.ledger import Entry, caller, content_hash
 from syncengine.sandbox.store import RELATIONS, SOURCES, Record
 from syncengine.sandbox.world import World
@@ -38,6 +39,7 @@ class Commit:
             for part in item.parts:
                 self._part(item, part)
             self._mark_duplicates(item)
+        self._remember(good)
         self._relations(payload)
         for item in standing:
             self._park(item)
@@ -167,6 +169,25 @@ class Commit:
         if values != row.values:
             row.values = values
             self._touches.append(row)
+
+    def _remember(self, items: Sequence[Item]) -> None:
+        """Who wrote which ruled attribute last; reconciliation of the next update reads it."""
+        rules = Reconciliation(self._world, self._source)
+        written = [pair for item in items for pair in rules.remember(item)]
+        if not written:
+            return
+        known = {(r.values.get("cmdb_ci"), r.values.get("attribute")): r for r in self._world.store.all(LAST_UPDATE)}
+        for sys_id, name in written:
+            row = known.get((sys_id, name))
+            values = {"cmdb_ci": sys_id, "attribute": name, "discovery_source": self._source, "last_update": self._now}
+            if row is None:
+                new_rid = self._world.store.new_rid()
+                self._inserts.append(
+                    Record(new_rid, LAST_UPDATE, LAST_UPDATE, uuid4().hex, {**values, **self._created()})
+                )
+            else:
+                row.values.update(values)
+                self._touches.append(row)
 
     # -- rows, relations, parked items -----------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import orjson
 
-from syncengine.sandbox.engine import parking, parts, relations
-from syncengine.sandbox.engine.identify import Identifier, dup_keys
+from syncengine.sandbox.engine import duplicates, parking, parts, relations
+from syncengine.sandbox.engine.identify import Identifier
 from syncengine.sandbox.engine.payload import Fault, Item, Options, Payload, Relation
 from syncengine.sandbox.engine.reclassify import reclassify
+from syncengine.sandbox.engine.reconcile import Reconciliation
 from syncengine.sandbox.injected import injector
 from syncengine.sandbox.world import World
 
@@ -43,13 +44,14 @@ def decide(world: World, payload: Payload, options: Options, source: str | None)
         _fill_references(payload, level)
         _check_hosts(world, level, identifier)
         identifier.identify(level)
-        _merge(world, level, options)
+        duplicates.settle(world, level, options)
         for item in level:
             if item.merged_into is None and not item.errors:
                 _outcome(world, item, source or "")
         parking.park([item for item in level if item.merged_into is None], options)
     parking.park([item for item in items if item.merged_into is None], options)
     standing = [item for item in items if item.merged_into is None]
+    _reconcile(world, standing, source or "")
     _fill_part_references(payload)
     parts.decide(world, [item for item in standing if not item.failed], options)
     relations.decide(world, payload.relations, options)
@@ -183,56 +185,6 @@ def shown(item: Item) -> str:
     return orjson.dumps(item.raw).decode()
 
 
-def _merge(world: World, level: Sequence[Item], options: Options) -> None:
-    seen: dict[str, Item] = {}
-    for item in level:
-        if item.errors or item.rule is None:
-            continue
-        keys = dup_keys(item, world.rules.chain(item.rule))
-        if item.source is not None:
-            keys.append(f"source\x1f{item.rule.sys_id}\x1f" + "\x1f".join(item.source))
-        other = next((seen[key] for key in keys if key in seen and _same(seen[key], item)), None)
-        for key in keys:
-            seen.setdefault(key, item)
-        if other is None:
-            continue
-        if not options.deduplicate_payloads:
-            first, second = sorted((other.index, item.index))
-            fields = ",".join(world.rules.chain(item.rule)[0].attributes) if world.rules.chain(item.rule) else "sys_id"
-            for one in (other, item):
-                if not one.errors:
-                    one.errors.append(
-                        Fault(
-                            "DUPLICATE_PAYLOAD_RECORDS",
-                            f"Found duplicate items in the payload (index {first} and {second}), using className "
-                            f"[{item.cls}] and fields [{fields}]. Remove duplicate items from payload",
-                        )
-                    )
-            continue
-        _join(other.self, item, world)
-
-
-def _same(one: Item, other: Item) -> bool:
-    """Two items that mean two existing records are not the same, whatever they share."""
-    return one.record is None or other.record is None or one.record.sys_id == other.record.sys_id
-
-
-def _join(first: Item, item: Item, world: World) -> None:
-    if first.record is None and item.record is not None:
-        first.record, first.entry, first.attempts = item.record, item.entry, item.attempts
-        first.operation, first.changes = "", {}
-    item.merged_into = first
-    first.indices.append(item.index)
-    keep = first.cls if world.tables.isa(first.cls, item.cls) else item.cls
-    first.values.update({name: value for name, value in item.values.items() if value})
-    first.cls = keep
-    first.values["sys_class_name"] = keep
-    for part in item.parts:
-        part.sub = len(first.parts)
-        first.parts.append(part)
-    first.source = first.source or item.source
-
-
 def _outcome(world: World, item: Item, source: str) -> None:
     record = item.record
     if record is None:
@@ -250,8 +202,17 @@ def _outcome(world: World, item: Item, source: str) -> None:
         for name, value in item.values.items()
         if current.get(name, "") != value and (value or empty_clears) and name not in VOLATILE and (name in columns)
     }
-    if not item.operation:
-        item.operation = "UPDATE" if item.changes else "NO_CHANGE"
+
+
+def _reconcile(world: World, items: Sequence[Item], source: str) -> None:
+    """Settle what may be written, and with it whether an item is an update."""
+    found = [item for item in items if item.record is not None and not item.failed]
+    sent = {item.index for item in found if item.changes}
+    Reconciliation(world, source).mask(found)
+    for item in found:
+        if not item.operation:
+            # documented: an item whose only differing attribute is masked is still told as UPDATE
+            item.operation = "UPDATE" if item.index in sent else "NO_CHANGE"
 
 
 def _insert(world: World, item: Item, source: str) -> None:
