@@ -27,7 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure syncengine.")
     parser.add_argument("only", nargs="*", metavar="PART", help="startup, sizes, network, records (default: all)")
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 200_000], help="CIs of the data centres")
-    parser.add_argument("--rows", type=int, nargs="*", default=[2_000, 200_000], help="rows sent over the network")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        nargs="*",
+        default=[2_000, 200_000, 0],
+        help="rows sent over the network (0: the slow server)",
+    )
     options = parser.parse_args()
     parts: dict[str, Sequence[int | None]] = {
         "startup": (None,),
