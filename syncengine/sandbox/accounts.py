@@ -59,6 +59,26 @@ class Accounts:
             return None
         return User(name, frozenset(account["roles"]))
 
+    def set_client(self, client: str, secret: str, user: str) -> None:
+        """Add an OAuth client; with client credentials it acts as that user."""
+        self._store.set_meta(f"client:{client}", orjson.dumps({"secret": _hash(client, secret), "user": user}).decode())
+
+    def client(self, client: str, secret: str) -> str | None:
+        """The user of an OAuth client, if its secret is right."""
+        known = orjson.loads(self._store.meta(f"client:{client}") or "null")
+        if known is None or not hmac.compare_digest(known["secret"], _hash(client, secret)):
+            return None
+        return str(known["user"])
+
+    def set_api_key(self, key: str, user: str) -> None:
+        """Add an API key of a user."""
+        self._store.set_meta(f"api_key:{_hash('key', key)}", user)
+
+    def api_key(self, key: str) -> User | None:
+        """The user of an API key."""
+        name = self._store.meta(f"api_key:{_hash('key', key)}") if key else None
+        return self.get(name) if name else None
+
     def get(self, name: str) -> User | None:
         """A user by name alone."""
         account = self._known.get(name)

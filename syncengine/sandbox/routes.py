@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
-from syncengine.sandbox.servicenow import ire_api, meta_api, table_api
+from syncengine.sandbox.servicenow import batch_api, ire_api, meta_api, stats_api, table_api
+from syncengine.sandbox.servicenow.errors import ApiError
+from syncengine.sandbox.servicenow.requests import Call
 
 Handler = Callable[..., Response]
 
@@ -33,6 +35,12 @@ def _ire(name: str) -> Handler:
     return lambda call: ire_api.post(call, name)
 
 
+def _batch(call: Call) -> Response:
+    if call.inside is None:
+        raise ApiError(400, "Exception while reading request", "a batch cannot hold a batch")
+    return batch_api.post(call, call.inside)
+
+
 _ID = r"(?P<sys_id>[0-9a-zA-Z]{1,32})"
 _TABLE = r"/table/(?P<name>\w+)"
 
@@ -46,6 +54,8 @@ ROUTES: list[Route] = [
     *_route("POST", _TABLE, "table_write", True, table_api.post),
     *_route("PATCH PUT", f"{_TABLE}/{_ID}", "table_write", True, table_api.patch),
     *_route("DELETE", f"{_TABLE}/{_ID}", "table_write", True, table_api.delete),
+    *_route("GET", r"/stats/(?P<name>\w+)", "stats", False, stats_api.get),
+    *_route("POST", "/batch", "batch", True, _batch),
     *_route("GET", r"/cmdb/meta/(?P<name>\w+)", "meta", False, meta_api.get),
 ]
 

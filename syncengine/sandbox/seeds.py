@@ -10,6 +10,8 @@ rules: [{name: Team, applies_to: cmdb_ci_team, independent: true, entries: [{ord
 hosting: [{parent: cmdb_ci_disk, type: "Contains::Contained by", child: cmdb_ci_computer, reverse: true}]
 containment: [{parent: cmdb_ci_rack, type: "Contains::Contained by", child: cmdb_ci_server}]
 users: {reader: {password: secret, roles: [itil]}}
+clients: {sync: {secret: s3cret, user: reader}}
+api_keys: {k3y: reader}
 records:
   cmn_location: [{name: Paris, sys_id: 0123…}]
 """
@@ -29,6 +31,7 @@ from syncengine.sandbox.store import Record
 from syncengine.sandbox.world import World
 
 Rows = Iterator[catalog.Row]
+_OTHERS = {"users", "clients", "api_keys", "settings", "records"}
 
 
 class SeedError(ValueError):
@@ -45,9 +48,9 @@ def read(text: str) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise SeedError("a seed is a mapping of sections")
-    unknown = sorted(set(document) - set(_SECTIONS) - {"users", "settings", "records"})
+    unknown = sorted(set(document) - set(_SECTIONS) - _OTHERS)
     if unknown:
-        known = ", ".join(sorted({*_SECTIONS, "users", "settings", "records"}))
+        known = ", ".join(sorted({*_SECTIONS, *_OTHERS}))
         raise SeedError(f"unknown section {unknown[0]!r}; there are: {known}")
     return document
 
@@ -69,6 +72,10 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
             world.refresh()
         for name, user in document.get("users", {}).items():
             accounts.set(name, str(user["password"]), user.get("roles", ()))
+        for name, client in document.get("clients", {}).items():
+            accounts.set_client(name, str(client["secret"]), client["user"])
+        for key, user_name in document.get("api_keys", {}).items():
+            accounts.set_api_key(str(key), user_name)
         for name, value in document.get("settings", {}).items():
             try:
                 world.settings.set(name, value)

@@ -33,6 +33,7 @@ LISTS = (
     "cmdb_ire_reclassification_restriction",
     "cmdb_reconciliation_definition",
     "cmdb_datasource_staleness",
+    "sys_rate_limit_rules",
 )
 DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS))
 
@@ -103,6 +104,7 @@ class World:
         self.source_rules = self._active("cmdb_ire_data_source_rule")
         self.restrictions = self._active("cmdb_ire_reclassification_restriction")
         self.reconciliation = self._active("cmdb_reconciliation_definition")
+        self.rate_limits = [r for r in store.all("sys_rate_limit_rules") if r.values.get("active") != "false"]
         self.staleness = self._active("cmdb_datasource_staleness")
         self._index()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
 import orjson
+from starlette.responses import Response
 
 from syncengine.sandbox.servicenow.errors import ApiError
 from syncengine.sandbox.world import World
@@ -29,6 +30,8 @@ class Call:
     roles: frozenset[str] = frozenset()
     version: str = ""
     """v1, v2 or nothing."""
+    inside: Callable[[str, str, str, dict[str, str], bytes], Response] | None = None
+    """Answers a request that stands inside this one (Batch API)."""
     parameters: dict[str, str] = field(default_factory=dict)
 
     def read_parameters(self) -> None:
