@@ -25,7 +25,7 @@ from syncengine.planning.compose import Composer, count
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
-from syncengine.planning.sealing import sealed, sealer
+from syncengine.planning.sealing import check_of, same_key, sealed, sealer
 from syncengine.planning.workspace import Workspace, workspace
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.targets import find
@@ -150,6 +150,7 @@ def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], lim
             rows, filtered = reading.counted[step.name]
             owned = ws.one("SELECT COUNT(*) FROM owned WHERE step=?", (steps.index(step),))
             manifest.counts[step.name] = StepCounts(rows=rows, filtered=filtered, owned=owned)
+    seal = sealer(of.plan_key, steps)
     header = Header(
         product=of.product,
         environment=of.environment.name,
@@ -157,9 +158,9 @@ def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], lim
         inputs=reading.inputs,
         steps=tuple(steps),
         show_values=of.environment.show_values,
+        key_check=check_of(seal),
     )
     composer = Composer(ws, steps)
-    seal = sealer(of.plan_key, steps)
     with write_plan(path) as writer:
         writer.header(header)
         for change in composer.changes():
@@ -174,6 +175,11 @@ def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], lim
         writer.manifest(manifest)
         writer.close(of.made_at)
     return open_plan(path)
+
+
+def check_key(plan: PlanFile, plan_key: str | None) -> None:
+    """Refuse to apply a plan with another key than it was made with; raises SpecError or StaleError."""
+    same_key(plan.header.key_check, sealer(plan_key, plan.header.steps))
 
 
 def apply_plan(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from syncengine.changes import Change, Link, Pair, Part, Record, StepInfo, StepRef
 from syncengine.errors import Place
+from syncengine.execution.events import RunFinished
 from syncengine.execution.journal import State
 from syncengine.execution.run import begin, locked
 from syncengine.execution.summary import Summary
-from syncengine.execution.events import RunFinished
 from syncengine.pipeline import Connected, Planning, apply_plan, plan_records
 from syncengine.planning.guards import Bound
 from syncengine.planning.plan import Identity

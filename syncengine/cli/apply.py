@@ -27,7 +27,7 @@ from syncengine.errors import (
 from syncengine.execution.journal import State
 from syncengine.execution.run import begin, locked
 from syncengine.execution.summary import Summary
-from syncengine.pipeline import apply_plan
+from syncengine.pipeline import apply_plan, check_key
 from syncengine.planning.guards import refusals
 from syncengine.planning.plan_file import PlanFile, open_plan
 from syncengine.planning.sealing import KEY_NAME
@@ -124,9 +124,10 @@ def applied(
             env = connect.environment(project, env_name or plan.header.environment, env_file)
             with connect.opened(project, env, [], permits=permits) as connected, progress("Applying") as shown:
                 connect.same_system(plan, connected)
+                key = os.environ.get(KEY_NAME)
+                check_key(plan, key)
                 kept = begin(state, plan, run, places.wall(), __version__)
                 clock = Clock()
-                key = os.environ.get(KEY_NAME)
                 events = apply_plan(
                     state, kept, run, connected, clock, places.wall, stale_check=stale_check, plan_key=key
                 )

@@ -185,8 +185,9 @@ def doubled_native_keys(ws: Workspace, steps: Sequence[StepInfo]) -> list[tuple[
             continue
         marks = ",".join("?" * len(numbers))
         rows = ws.rows(
-            f"SELECT key, MIN(step), MAX(step) FROM record WHERE step IN ({marks}) AND origin=0"
-            " GROUP BY key HAVING COUNT(DISTINCT step)>1 LIMIT 50",
+            "SELECT COALESCE(NULLIF(json_extract(body, '$[5]'), ''), key) AS native, MIN(step), MAX(step)"
+            f" FROM record WHERE step IN ({marks}) AND origin=0"
+            " GROUP BY native HAVING COUNT(DISTINCT step)>1 LIMIT 50",
             numbers,
         )
         found += [(str(key), steps[first].name, steps[second].name) for key, first, second in rows]

@@ -49,6 +49,8 @@ class Header:
     steps: tuple[StepInfo, ...]
     show_values: bool = True
     """Whether reports may show values, or only the names of changed fields."""
+    key_check: str = ""
+    """A known text sealed with the plan's key, where fields are sensitive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def header_from(data: Mapping[str, Any]) -> Header:
         inputs=tuple(Input(**value) for value in data["inputs"]),
         steps=tuple(StepInfo(**value) for value in steps),
         show_values=data["show_values"],
+        key_check=data["key_check"],
     )
 
 

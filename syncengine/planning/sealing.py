@@ -66,6 +66,17 @@ def sealer(key: str | None, steps: Iterable[StepInfo]) -> Sealer | None:
     return Sealer(key)
 
 
+def check_of(by: Sealer | None) -> str:
+    """What a plan's header keeps, so that another key is noticed before anything is sent."""
+    return "" if by is None else by.seal("syncengine", "header")
+
+
+def same_key(check: str, by: Sealer | None) -> None:
+    """Refuse a key that the plan was not made with; raises StaleError."""
+    if by is not None:
+        by.open(check, "header")
+
+
 def sealed(change: Change, step: StepInfo, by: Sealer | None) -> Change:
     """A change with its sensitive values sealed, in place."""
     if by is not None:

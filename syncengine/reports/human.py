@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from syncengine.changes import Change, End
 from syncengine.errors import Place
+from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning import sealing
 from syncengine.planning.plan import GuardResult, StepCounts
@@ -139,6 +140,8 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield from textwrap.wrap(
             f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "
         )
+        if help_ := advice(change.code):
+            yield f"      fix: {help_}"
     if change.masked and change.action in ("update", "create"):
         yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
 

@@ -125,7 +125,9 @@ class Project:
         return found
 
 
-def kill_when(process: subprocess.Popen[str], is_time: Any, *, number: int = signal.SIGKILL, seconds: float = 60) -> None:
+def kill_when(
+    process: subprocess.Popen[str], is_time: Any, *, number: int = signal.SIGKILL, seconds: float = 60
+) -> None:
     """Send a signal as soon as something is the case."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

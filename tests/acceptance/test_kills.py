@@ -48,8 +48,13 @@ def finish(project: Project, applied_before: bool) -> None:
         assert (inserts["cmdb_ci_linux_server"], inserts["cmdb_ci_disk"]) == (600, 600)
 
 
+SAMPLE = ("run.created", "request.before", "answer.checked", "result.fsync")
+
+
 @pytest.mark.covers("PROC-04")
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", [point if point in SAMPLE else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+)
 def test_a_process_killed_at_a_crash_point_is_resumed(project: Project, point: str) -> None:
     assert project.run("plan", "-o", "p1").returncode == 0
     killed = project.run("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:1=kill"})
@@ -80,8 +85,7 @@ def test_the_whole_sweep_every_time_a_point_is_reached(project: Project, point: 
 
 
 @pytest.mark.covers("PROC-09", "PROC-12")
-@pytest.mark.parametrize("point", ["intent.write", "result.write"])
-@pytest.mark.parametrize("fault", ["enospc", "eio"])
+@pytest.mark.parametrize(("point", "fault"), [("intent.write", "enospc"), ("result.write", "eio")])
 def test_a_disk_that_refuses_a_write_stops_the_run_before_the_next_request(
     project: Project, point: str, fault: str
 ) -> None:
@@ -122,7 +126,9 @@ def test_an_apply_of_nine_thousand_records_killed_in_the_middle(tmp_path: Path) 
         inserts = sandbox.counts()["insert"]
         assert (inserts["cmdb_ci_linux_server"], inserts["cmdb_ci_disk"]) == (4500, 4500)
     with sqlite3.connect(project.folder / ".syncengine" / "state.db") as state:
-        intents, batches = state.execute("SELECT COUNT(*), COUNT(DISTINCT batch) FROM entry WHERE kind='intent'").fetchone()
+        intents, batches = state.execute(
+            "SELECT COUNT(*), COUNT(DISTINCT batch) FROM entry WHERE kind='intent'"
+        ).fetchone()
     assert batches <= project.summary("p1")["batches"]
     assert intents - batches <= 4, "at most one batch per worker is sent again"
     assert project.run("plan", "--detailed-exitcode").returncode == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from syncengine.changes import Pair, Record
 from syncengine.errors import Exit, LockedError, StaleError, StateError
 from syncengine.execution.journal import Journal
 from syncengine.execution.run import locked
@@ -27,7 +28,7 @@ def only_once(bench: Bench) -> bool:
 
 
 def test_touching_every_record_between_plan_and_apply_makes_nothing_stale(bench: Bench) -> None:
-    made = [*(server(n, os="a") for n in range(20)), *(disk(n, "sda") for n in range(20))]
+    made: list[Record | Pair] = [*(server(n, os="a") for n in range(20)), *(disk(n, "sda") for n in range(20))]
     bench.sync(*made)
     plan = bench.plan(*(server(n, os="b" if n < 3 else "a") for n in range(20)), *(disk(n, "sda") for n in range(20)))
     for change in plan.changes():
@@ -54,9 +55,7 @@ def test_one_planned_field_changed_by_hand_stops_exactly_that_record(bench: Benc
 
 def test_a_record_made_by_somebody_else_is_not_made_again_and_stops_only_its_own(bench: Bench) -> None:
     plan = bench.plan(server(1), server(2), disk(1, "sda"), app(1), uses(1, 1))
-    bench.connect().writer.send(
-        "/api/now/table/cmdb_ci_linux_server", body={"name": "srv1", "serial_number": "SN1"}
-    )
+    bench.connect().writer.send("/api/now/table/cmdb_ci_linux_server", body={"name": "srv1", "serial_number": "SN1"})
     summary = bench.apply(plan)
     assert summary.exit == Exit.STALE
     assert (summary.total("stale"), summary.total("not_sent"), summary.total("applied")) == (1, 3, 2)
@@ -107,7 +106,12 @@ FAULTS = [
 @pytest.mark.covers("NET-06", "NET-07", "NET-12", "NET-30", "NET-31", "NET-33", "NET-34", "NET-36", "IRE-12", "IRE-15")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_lost_answer_is_settled_by_looking_and_nothing_is_written_twice(bench: Bench, fault: str) -> None:
-    made = [*(server(n) for n in range(900)), *(disk(n, "sda") for n in range(900)), app(1), uses(1, 1)]
+    made: list[Record | Pair] = [
+        *(server(n) for n in range(900)),
+        *(disk(n, "sda") for n in range(900)),
+        app(1),
+        uses(1, 1),
+    ]
     plan = bench.plan(*made)
     bench.sandbox.faults(fault)
     summary = bench.apply(plan)
@@ -122,7 +126,7 @@ def test_a_lost_answer_is_settled_by_looking_and_nothing_is_written_twice(bench:
 
 @pytest.mark.covers("IRE-05", "IRE-11")
 def test_rows_that_the_engine_refuses_are_told_with_its_words_and_the_rest_is_applied(bench: Bench) -> None:
-    made = [*(server(n) for n in range(50)), *(disk(n, "sda") for n in range(50))]
+    made: list[Record | Pair] = [*(server(n) for n in range(50)), *(disk(n, "sda") for n in range(50))]
     plan = bench.plan(*made)
     bench.sandbox.faults("api=ire, every=1, seed=3, do=item_errors(0.1)")
     summary = bench.apply(plan)
@@ -155,7 +159,7 @@ def test_a_parked_item_is_rejected_and_not_success(bench: Bench) -> None:
 
 @pytest.mark.covers("NET-15")
 def test_a_refused_login_stops_the_run_and_resume_finishes_it(bench: Bench) -> None:
-    made = [server(n) for n in range(1200)]
+    made: list[Record | Pair] = [server(n) for n in range(1200)]
     plan = bench.plan(*made)
     bench.sandbox.faults("api=ire, from=2, do=status(401)")
     summary = bench.apply(plan, permits=1)

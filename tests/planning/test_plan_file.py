@@ -32,7 +32,7 @@ changes = st.builds(
     related=parts,
     masked=st.lists(text, max_size=2).map(tuple),
     host=st.none() | st.integers(1, 99),
-    parent=st.none() | ends.map(lambda end: end if not end.sys_id else end),
+    parent=st.none() | ends,
     refs=st.dictionaries(text, ends, max_size=2),
     place=st.none() | st.builds(Place, text, st.integers(0, 9), st.integers(0, 9)),
     in_unit=st.booleans(),

@@ -16,7 +16,12 @@ from tests.bench import CONTAINS, DEPENDS, Bench, actions, app, disk, of_action,
 
 
 def test_a_first_plan_creates_everything_and_the_next_one_nothing(bench: Bench) -> None:
-    made = [*(server(n) for n in range(3)), *(disk(n, "sda") for n in range(3)), app(1), uses(1, 2)]
+    made: list[Record | Pair] = [
+        *(server(n) for n in range(3)),
+        *(disk(n, "sda") for n in range(3)),
+        app(1),
+        uses(1, 2),
+    ]
     plan = bench.plan(*made)
     assert actions(plan) == {"create": 7, "relate": 4}
     assert bench.apply(plan).exit == 0
@@ -157,7 +162,7 @@ def test_a_refused_record_takes_what_lives_in_it_and_its_relations_along(bench: 
 
 def test_a_guard_refuses_the_plan_and_a_waiver_of_exactly_its_count_lets_it_pass(bench: Bench) -> None:
     bounds = {"s.servers": {"max_creates": Bound(number=2, said="2")}}
-    made = [server(n) for n in range(3)]
+    made: list[Record | Pair] = [server(n) for n in range(3)]
     assert bench.plan(*made, bounds=bounds).manifest.is_refused
     assert bench.plan(*made, bounds=bounds, waivers={"s.servers.creates": 4}).manifest.is_refused
     assert not bench.plan(*made, bounds=bounds, waivers={"servers.creates": 3}).manifest.is_refused
@@ -181,7 +186,7 @@ def test_a_change_of_class_is_shown_and_refused_by_default(bench: Bench) -> None
 
 
 def test_a_unit_beyond_the_limit_of_a_request_is_cut_and_its_host_sent_again(bench: Bench) -> None:
-    made = [server(1), *(disk(1, f"sd{n}") for n in range(1200))]
+    made: list[Record | Pair] = [server(1), *(disk(1, f"sd{n}") for n in range(1200))]
     plan = bench.plan(*made)
     assert actions(plan) == {"create": 1201, "relate": 1200}
     assert bench.apply(plan).exit == 0

@@ -1,0 +1,240 @@
+"""What a user meets at the command line: exit classes, five-part errors, and nothing sent that was not meant."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.project import Project
+
+ENVIRONMENT = """\
+syncengine: 1
+kind: environment
+connections:
+  servicenow:
+    kind: servicenow
+    url: {url}
+    settle: 1s
+    auth: {{user: admin, password: {{env: TEST_PASSWORD}}}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "project")
+    made.fill(20, apps=3)
+    return made
+
+
+def environment(project: Project, name: str, url: str, more: str = "") -> None:
+    (project.folder / "environments").mkdir(exist_ok=True)
+    (project.folder / "environments" / f"{name}.yaml").write_text(ENVIRONMENT.format(url=url) + more)
+
+
+def has_five_parts(stderr: str) -> bool:
+    """Code and sentence, place, what to do, exactly one effect line, no traceback."""
+    return (
+        "error[" in stderr
+        and "\n  at " in stderr
+        and "\n  fix: " in stderr
+        and stderr.count("\n  effect: ") == 1
+        and "Traceback" not in stderr
+    )
+
+
+def test_the_main_job_plans_applies_and_has_nothing_left_to_do(project: Project) -> None:
+    assert project.run("plan", "-o", "p1", "--detailed-exitcode").returncode == 2
+    done = project.run("apply", "p1", "--yes")
+    assert done.returncode == 0
+    assert "Applied" in done.stdout
+    again = project.run("plan", "--detailed-exitcode")
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+
+
+def test_a_plan_is_the_same_after_everything_but_the_sandbox_is_forgotten(project: Project) -> None:
+    project.run("sync", "--yes")
+    project.write("apps", ["app"], [("app1",), ("app9",)])
+    first = project.run("plan", "-o", "p1")
+    assert first.returncode == 0, first.stderr
+    for path in (project.folder / ".syncengine").iterdir():
+        if path.name != "sandbox":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    second = project.run("plan", "-o", "p2")
+    assert second.returncode == 0
+    assert project.summary("p1") == project.summary("p2")
+    assert _hash(first.stdout) == _hash(second.stdout)
+
+
+def _hash(stdout: str) -> str:
+    return next(line.split()[1] for line in stdout.splitlines() if line.startswith("Plan "))
+
+
+@pytest.mark.covers("SPEC-39")
+def test_a_misspelt_column_is_a_spec_error_before_anything_is_contacted(project: Project) -> None:
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text().replace("os: os", "os: oss"))
+    done = project.run("plan")
+    assert done.returncode == 3
+    assert has_five_parts(done.stderr)
+    assert 'Did you mean "os"?' in done.stderr
+    assert "specs/estate.yaml:13:" in done.stderr
+    assert not (project.folder / ".syncengine").exists()
+
+
+@pytest.mark.covers("NET-02")
+def test_a_dead_server_is_told_with_its_address(project: Project) -> None:
+    environment(project, "dead", "http://127.0.0.1:9")
+    done = project.run("plan", "--env", "dead", env={"TEST_PASSWORD": "CANARY-7f3a"})
+    assert done.returncode == 6
+    assert has_five_parts(done.stderr)
+    assert "127.0.0.1:9" in done.stderr
+    assert "CANARY" not in done.stderr + done.stdout
+
+
+@pytest.mark.covers("NET-15", "SEC-02")
+def test_a_wrong_password_is_told_with_the_user_and_never_shown(project: Project) -> None:
+    with project.sandbox() as sandbox:
+        environment(project, "local", sandbox.url)
+        done = project.run("plan", "--env", "local", env={"TEST_PASSWORD": "CANARY-7f3a"})
+    assert done.returncode == 5
+    assert has_five_parts(done.stderr)
+    assert "admin" in done.stderr
+    assert "CANARY" not in done.stderr + done.stdout
+
+
+@pytest.mark.covers("SPEC-47")
+def test_a_secret_that_is_not_set_is_named(project: Project) -> None:
+    environment(project, "dead", "http://127.0.0.1:9")
+    done = project.run("plan", "--env", "dead")
+    assert done.returncode == 3
+    assert "TEST_PASSWORD" in done.stderr
+
+
+def test_a_refused_row_leaves_the_rest_applied_and_stands_in_a_file(project: Project) -> None:
+    project.write("servers", ["serial", "name", "os"], [("S0", "srv0", "Debian"), ("S1", "srv0", "Debian")])
+    project.write("disks", ["serial", "device"], [("S0", "sda")])
+    project.write("uses", ["app", "serial"], [])
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text() + "guards: {min_rows: 0}\n")
+    planned = project.run("plan", "-o", "p1")
+    assert planned.returncode == 0, planned.stderr
+    assert "DUPLICATE_PAYLOAD_RECORDS" in planned.stdout
+    done = project.run("apply", "p1", "--yes")
+    assert done.returncode == 7
+    assert has_five_parts(done.stderr)
+    (rejects,) = (project.folder / ".syncengine").glob("runs/*/rejects.csv")
+    text = rejects.read_text()
+    assert "S0" in text
+    assert "S1" in text
+    assert "advice" in text.splitlines()[0]
+    assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
+
+
+def test_a_plan_with_a_flipped_byte_is_refused(project: Project) -> None:
+    project.run("plan", "-o", "p1")
+    path = project.folder / "p1"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes([whole[200] ^ 4]) + whole[201:])
+    done = project.run("apply", "p1", "--yes")
+    assert done.returncode == 8
+    assert has_five_parts(done.stderr)
+
+
+@pytest.mark.covers("PROC-28")
+def test_a_plan_for_another_system_is_refused(project: Project) -> None:
+    project.run("plan", "-o", "p1")
+    with project.sandbox() as sandbox:
+        environment(project, "sandbox", sandbox.url)
+        done = project.run("apply", "p1", "--yes", env={"TEST_PASSWORD": sandbox.password})
+    assert done.returncode == 8
+    assert "another-system" in done.stderr
+
+
+@pytest.mark.covers("SEC-51")
+def test_apply_takes_only_the_plan_whose_hash_was_reviewed(project: Project) -> None:
+    printed = _hash(project.run("plan", "-o", "p1").stdout)
+    assert project.run("apply", "p1", "--yes", "--plan-hash", "0" * 16).returncode == 8
+    assert project.run("apply", "p1", "--yes", "--plan-hash", printed).returncode == 0
+
+
+def test_a_guard_ends_unsafe_names_the_way_past_and_the_waiver_is_in_the_plan(project: Project) -> None:
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text() + "guards: {max_creates: {servers: 5}}\n")
+    done = project.run("plan", "-o", "p1")
+    assert done.returncode == 10
+    assert "--allow estate.servers.creates=20" in done.stderr
+    assert project.run("apply", "p1", "--yes").returncode == 10
+    assert project.run("plan", "-o", "p2", "--allow", "estate.servers.creates=20").returncode == 0
+    assert project.summary("p2")["waivers"] == {"estate.servers.creates": 20}
+    assert project.run("apply", "p2", "--yes").returncode == 0
+
+
+def test_apply_asks_and_without_a_person_wants_yes(project: Project) -> None:
+    project.run("plan", "-o", "p1")
+    done = project.run("apply", "p1")
+    assert done.returncode == 3
+    assert "--yes" in done.stderr
+
+
+@pytest.mark.covers("SEC-08")
+def test_sensitive_values_are_nowhere_but_on_the_target(project: Project) -> None:
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text().replace("os: os", "os: {from: os, sensitive: true}"))
+    refused = project.run("plan", "-o", "p1")
+    assert refused.returncode == 3
+    assert "SYNCENGINE_PLAN_KEY" in refused.stderr
+    key = {"SYNCENGINE_PLAN_KEY": "a key of more than sixteen"}
+    planned = project.run("plan", "-o", "p1", "--all", env=key)
+    assert planned.returncode == 0
+    shown = planned.stdout + "".join(
+        project.run("show", "p1", "--all", "--format", form).stdout for form in ("human", "json", "markdown")
+    )
+    assert "Debian" not in shown
+    assert project.run("apply", "p1", "--yes", env={"SYNCENGINE_PLAN_KEY": "another key, as long"}).returncode == 8
+    assert project.run("apply", "p1", "--yes", env=key).returncode == 0
+    assert project.run("plan", "--detailed-exitcode", env=key).returncode == 0
+
+
+def test_a_connection_over_https_with_a_ca_of_its_own(project: Project) -> None:
+    folder = project.folder / "elsewhere"
+    folder.mkdir()
+    process = project.start("sandbox", "serve", "--tls", "--data", folder)
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        url = line.split()[2].rstrip(",")
+        assert url.startswith("https://"), line
+        import orjson
+
+        known = orjson.loads((folder / "run.json").read_bytes())
+        environment(project, "tls", url, f"    ca_bundle: {known['ca']}\n")
+        secret = {"TEST_PASSWORD": known["password"]}
+        done = project.run("plan", "--env", "tls", "-o", "p1", env=secret)
+        assert done.returncode == 0, done.stderr
+        assert project.run("apply", "p1", "--yes", env=secret).returncode == 0
+        environment(project, "bare", url)
+        refused = project.run("plan", "--env", "bare", env=secret)
+        assert refused.returncode == 6
+        assert "ca_bundle" in refused.stderr
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_help_is_there_for_every_command(project: Project) -> None:
+    listing = project.run("--help").stdout
+    for name in ("validate", "plan", "show", "apply", "sync", "resume", "status", "sandbox", "schema"):
+        assert name in listing
+        done = project.run(name, "--help")
+        assert done.returncode == 0
+        assert "Usage: syncengine" in done.stdout
+
+
+def test_a_usage_error_is_a_spec_error_with_the_way_to_help(project: Project) -> None:
+    done = project.run("plan", "--nonsense")
+    assert done.returncode == 3
+    assert has_five_parts(done.stderr)
+    assert project.run("plam").returncode == 3
