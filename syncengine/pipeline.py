@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import orjson
+
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution import run as running
@@ -22,6 +24,7 @@ from syncengine.planning import checks, gather, guards
 from syncengine.planning.asking import Asking
 from syncengine.planning.batches import Batches
 from syncengine.planning.compose import Composer, count
+from syncengine.planning.lines import batch_from_json
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
@@ -138,11 +141,19 @@ def _check(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> list
     return checks.unidentifiable(ws, instance, steps)
 
 
+def _spill_batches(ws: Workspace, batches: Batches) -> int:
+    """Make all batches before the first line is written: what they touch as ends stands in the lines before them."""
+    ws.db.execute("CREATE TABLE batch(number INTEGER PRIMARY KEY, line BLOB)")
+    for batch in batches.all():
+        ws.db.execute("INSERT INTO batch VALUES(?,?)", (batch.number, orjson.dumps(batch_to_json(batch))))
+    return batches.number
+
+
 def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], limit: int, path: Path) -> PlanFile:
     steps = reading.steps
-    batches = list(Batches(ws, steps, limit).all())
+    batches = _spill_batches(ws, Batches(ws, steps, limit))
     errors = [bound for bounds in reading.bounds.values() if (bound := bounds.get("max_errors"))]
-    manifest = Manifest(waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=len(batches))
+    manifest = Manifest(waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=batches)
     manifest.max_errors = min((bound.number for bound in errors if bound.number is not None), default=None)
     manifest.max_errors_percent = min((bound.percent for bound in errors if bound.percent is not None), default=None)
     for step in steps:
@@ -166,8 +177,8 @@ def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], lim
         for change in composer.changes():
             count(manifest.counts, change, steps)
             writer.change(sealed(change, steps[change.step], seal) if change.kind != "end" else change)
-        for batch in batches:
-            writer.batch(batch)
+        for (line,) in ws.rows("SELECT line FROM batch ORDER BY number"):
+            writer.batch(batch_from_json(orjson.loads(line)))
         for name, counts in manifest.counts.items():
             found = guards.counted(counts, reading.bad_rows.get(name, 0), checks.foreign_ends(ws, steps, name))
             bounds = {**guards.DEFAULTS, **reading.bounds.get(name, {})}

@@ -12,6 +12,7 @@ import click
 from syncengine import __version__
 from syncengine.cli import connect, places
 from syncengine.cli.complaints import complain
+from syncengine.cli.inputs import CHANGED, check_inputs
 from syncengine.cli.plan import parse_waivers
 from syncengine.cli.progress import follow, progress
 from syncengine.errors import (
@@ -44,7 +45,7 @@ from syncengine.transport.clock import Clock
 )
 @places.env_file_option
 @click.option("--plan-hash", metavar="H", help="Refuse any plan but the one with this hash.")
-@click.option("--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, for runs by hand.")
+@click.option("--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard; or changed-inputs.")
 @click.option("--no-stale-check", is_flag=True, help="Do not ask the target again before sending.")
 @places.permits_option
 @places.format_option
@@ -70,6 +71,7 @@ def command(
     syncengine apply today.plan --yes --plan-hash H only if it is the plan that was reviewed
     """
     plan = open_plan(plan_path)
+    check_version(plan)
     if plan_hash is not None and not (len(plan_hash) >= 12 and plan.seal.plan_hash.startswith(plan_hash)):
         raise StaleError(
             Problem(
@@ -88,7 +90,19 @@ def command(
         if not sys.stdin.isatty():
             raise SpecError(Problem("not-confirmed", "nobody is there to ask", "syncengine apply", fix="add --yes"))
         click.confirm("Do this?", abort=True)
-    return applied(places.project(), plan, env_name, env_file, permits, form, stale_check=not no_stale_check)
+    project = places.project()
+    env = connect.environment(project, env_name or plan.header.environment, env_file)
+    absent = check_inputs(project, plan, env.vars, allowed=CHANGED in allow)
+    if absent and form == "human":
+        click.echo(f"Not here, so not compared with the plan: {', '.join(absent[:5])}", err=True)
+    return applied(project, plan, env_name, env_file, permits, form, stale_check=not no_stale_check)
+
+
+def check_version(plan: PlanFile) -> None:
+    """Refuse a plan of another major version; raises StaleError."""
+    made, now = plan.header.product, __version__
+    if made.split(".")[0] != now.split(".")[0]:
+        raise StaleError(Problem("another-version", f"the plan was made by {made}, this is {now}", str(plan.path)))
 
 
 def check_guards(plan: PlanFile, allow: Sequence[str]) -> None:

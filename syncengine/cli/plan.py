@@ -11,6 +11,7 @@ import click
 
 from syncengine import __version__
 from syncengine.cli import connect, places
+from syncengine.cli.inputs import CHANGED
 from syncengine.cli.progress import progress
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, UnsafeError
 from syncengine.pipeline import Planning, make_plan
@@ -143,6 +144,8 @@ def parse_waivers(allow: Sequence[str]) -> dict[str, int]:
     """`STEP.GUARD=N` as a mapping; raises SpecError for what is no waiver."""
     waivers: dict[str, int] = {}
     for text in allow:
+        if text == CHANGED:
+            continue
         name, _, number = text.partition("=")
         guard = name.rpartition(".")[2]
         if guard not in WAIVABLE or not number.isdigit() or "." not in name:

@@ -14,8 +14,9 @@ import orjson
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.planning.workspace import FOUND, PLANNED, REFERENCE, Workspace
-from syncengine.transport.instance import ClassInfo, Instance, find_rows
+from syncengine.transport.instance import ClassInfo, Instance
 from syncengine.transport.reader import Reader
+from syncengine.transport.servicenow import find_rows
 
 
 def resolve(ws: Workspace, instance: Instance, reader: Reader) -> None:

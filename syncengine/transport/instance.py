@@ -6,13 +6,13 @@ Classes come from the CMDB Meta API; dependency rules from cmdb_metadata_hosting
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from syncengine.errors import Problem, RemoteError
 from syncengine.transport.reader import Reader
-from syncengine.transport.servicenow import query_value, table_path, table_rows
+from syncengine.transport.servicenow import table_rows
 
 ROOT = "cmdb_ci"
 
@@ -161,17 +161,3 @@ def _class_from(name: str, body: Any) -> ClassInfo:
         tuple(entries),
     )
 
-
-def find_rows(
-    reader: Reader, table: str, where: Sequence[tuple[str, str]], fields: Sequence[str]
-) -> list[dict[str, str]]:
-    """At most two rows that hold exactly these values; letter case counts, although the instance ignores it."""
-    query = "^".join(f"{name}={query_value(value)}" for name, value in where)
-    params = {
-        "sysparm_query": f"{query}^ORDERBYsys_id",
-        "sysparm_fields": ",".join(fields),
-        "sysparm_limit": "10",
-        "sysparm_exclude_reference_link": "true",
-    }
-    rows = reader.get(table_path(table), params).body["result"]
-    return [row for row in rows if all(row.get(name) == value for name, value in where)][:2]

@@ -154,6 +154,26 @@ def test_a_plan_for_another_system_is_refused(project: Project) -> None:
     assert "another-system" in done.stderr
 
 
+@pytest.mark.covers("PROC-29", "SRC-38")
+def test_inputs_that_are_here_and_differ_are_refused_and_absent_ones_are_said(project: Project) -> None:
+    project.run("plan", "-o", "p1")
+    apps = project.folder / "specs" / "apps.csv"
+    before = apps.read_text()
+    apps.write_text(before + "late\n")
+    done = project.run("apply", "p1", "--yes")
+    assert done.returncode == 8
+    assert "apps.csv" in done.stderr
+    apps.write_text(before)
+    spec = project.folder / "specs" / "estate.yaml"
+    kept = spec.read_text()
+    spec.write_text(kept + "# a remark\n")
+    assert project.run("apply", "p1", "--yes").returncode == 8
+    spec.unlink()
+    done = project.run("apply", "p1", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "specs/estate.yaml" in done.stderr
+
+
 @pytest.mark.covers("SEC-51")
 def test_apply_takes_only_the_plan_whose_hash_was_reviewed(project: Project) -> None:
     printed = _hash(project.run("plan", "-o", "p1").stdout)
