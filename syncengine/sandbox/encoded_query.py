@@ -22,6 +22,12 @@ _CLAUSE = re.compile(
 _ALIASES = {"NOTLIKE": "NOT LIKE", "DOESNOTCONTAIN": "NOT LIKE", "CONTAINS": "LIKE", "*": "LIKE", "%": "ENDSWITH"}
 
 
+_RL = re.compile(
+    r"RLQUERY(?P<table>\w+)\.(?P<field>\w+),(?P<op>>=|<=|!=|=|>|<)(?P<number>\d+)(?:,m2m)?(?:\^(?P<query>.*?))?\^ENDRLQUERY"
+)
+_JOIN = re.compile(r"JOIN\w+\.(?P<own>\w+)=(?P<table>\w+)\.(?P<field>\w+)(?:!(?P<query>[^^]*))?")
+
+
 class Clause(NamedTuple):
     """One comparison."""
 
@@ -30,12 +36,25 @@ class Clause(NamedTuple):
     value: str
 
 
+class Related(NamedTuple):
+    """A condition on other tables' rows: `JOIN` (at least one) or `RLQUERY` (so many)."""
+
+    own: str
+    table: str
+    field: str
+    op: str
+    number: int
+    query: str
+
+
 class Query(NamedTuple):
     """Alternatives (`^NQ`) of conjunctions (`^`) of alternatives (`^OR`), and the order of the result."""
 
     alternatives: tuple[tuple[tuple[Clause, ...], ...], ...]
     order: tuple[tuple[str, bool], ...]
     """(column, descending)."""
+    related: tuple[Related, ...]
+    """Conditions that hold for the whole query (observed: clients build them; only lists evaluate them)."""
     invalid: tuple[str, ...]
     """Parts that could not be read; the service ignores them, or glide.invalid_query.returns_no_rows is true."""
 
@@ -45,6 +64,9 @@ def parse(text: str) -> Query:
     order: list[tuple[str, bool]] = []
     invalid: list[str] = []
     alternatives: list[tuple[tuple[Clause, ...], ...]] = []
+    related: list[Related] = []
+    text = _RL.sub(lambda m: _counted(m, related), text)
+    text = _JOIN.sub(lambda m: _joined(m, related), text)
     for part in re.split(r"\^NQ", text):
         groups: list[list[Clause]] = []
         for piece in part.split("^"):
@@ -63,7 +85,19 @@ def parse(text: str) -> Query:
             else:
                 groups.append([clause])
         alternatives.append(tuple(tuple(group) for group in groups))
-    return Query(tuple(alternatives), tuple(order), tuple(invalid))
+    return Query(tuple(alternatives), tuple(order), tuple(related), tuple(invalid))
+
+
+def _counted(match: re.Match[str], related: list[Related]) -> str:
+    related.append(
+        Related("sys_id", match["table"], match["field"], match["op"], int(match["number"]), match["query"] or "")
+    )
+    return ""
+
+
+def _joined(match: re.Match[str], related: list[Related]) -> str:
+    related.append(Related(match["own"], match["table"], match["field"], ">", 0, match["query"] or ""))
+    return ""
 
 
 def _clause(text: str) -> Clause | None:

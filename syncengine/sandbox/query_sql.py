@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from syncengine.sandbox.encoded_query import Clause, Query
+from syncengine.sandbox.encoded_query import Clause, Query, Related, parse
 from syncengine.sandbox.tables import NUMERIC, Table, Tables
 
 
@@ -22,11 +22,19 @@ class Where(NamedTuple):
 class Compiler:
     """Compiles queries for one table; rows stand in `record r`."""
 
-    def __init__(self, tables: Tables, table: Table, strict: bool = False) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        table: Table,
+        strict: bool = False,
+        alias: str = "r",
+        parameters: list[str | int | float] | None = None,
+    ) -> None:
         self._tables = tables
         self._table = table
         self._strict = strict
-        self._parameters: list[str | int | float] = []
+        self._alias = alias
+        self._parameters: list[str | int | float] = [] if parameters is None else parameters
         self._unknown: list[str] = []
 
     def compile(self, query: Query) -> Where:
@@ -38,7 +46,21 @@ class Compiler:
             alternatives = [self._groups(groups) for groups in query.alternatives]
             if all(alternatives):
                 sql = "(" + " OR ".join(alternatives) + ")"
+            sql += "".join(f" AND {condition}" for related in query.related if (condition := self._related(related)))
         return Where(sql, self._parameters, self._order(query.order), tuple(self._unknown))
+
+    def _related(self, related: Related) -> str:
+        table = self._tables.get(related.table)
+        own = self.expression(related.own)
+        inner = Compiler(self._tables, table, self._strict, f"{self._alias}x", self._parameters) if table else None
+        field = inner.expression(related.field) if inner else None
+        if table is None or inner is None or own is None or field is None:
+            self._unknown.append(related.table)
+            return "0" if self._strict else ""
+        where = inner.compile(parse(related.query)).sql
+        count = f"SELECT count(*) FROM record {self._alias}x WHERE {self._alias}x.root='{table.root}'"
+        op = "<>" if related.op == "!=" else related.op
+        return f"({count} AND {field[0]} = {own[0]} AND {where}) {op} {related.number:d}"
 
     def _groups(self, groups: Sequence[Sequence[Clause]]) -> str:
         parts = []
@@ -64,7 +86,7 @@ class Compiler:
     def expression(self, path: str) -> tuple[str, bool] | None:
         """A column, dot-walked or not, as SQL, and whether it is a number."""
         steps = path.split(".")
-        found = self._walk("r", self._table, steps, 1)
+        found = self._walk(self._alias, self._table, steps, 1)
         if found is None:
             return None
         sql, numeric = found
@@ -77,10 +99,10 @@ class Compiler:
                 return None
             return _column(alias, steps[0]), column is not None and column.type in NUMERIC
         target = self._tables.get(column.reference) if column and column.reference else None
-        rest = self._walk(f"r{depth}", target, steps[1:], depth + 1) if target else None
+        rest = self._walk(f"{self._alias}{depth}", target, steps[1:], depth + 1) if target else None
         if target is None or rest is None:
             return None
-        inner = f"r{depth}"
+        inner = f"{self._alias}{depth}"
         return (
             f"(SELECT {rest[0]} FROM record {inner} WHERE {inner}.root='{target.root}' "
             f"AND {inner}.sys_id={_column(alias, steps[0])})"
@@ -139,14 +161,14 @@ class Compiler:
             op = {"GT": ">", "LT": "<", "GT_OR_EQUALS": ">=", "LT_OR_EQUALS": "<="}[clause.op[:-6]]
             return f"({sql} <> '' AND {self._compare(sql, numeric, op, other[0])})"
         if clause.field == "sys_id":
-            return f"r.sys_id {clause.op} {self._p(value)}"
+            return f"{self._alias}.sys_id {clause.op} {self._p(value)}"
         return f"({sql} <> '' AND {self._compare(sql, numeric, clause.op, self._p(value))})"
 
     def _equal(self, field: str, sql: str, value: str) -> str:
         if field == "sys_id":
-            return f"r.sys_id = {self._p(value)}"
+            return f"{self._alias}.sys_id = {self._p(value)}"
         if field == "name" and value:
-            return f"r.name = {self._p(value)}"
+            return f"{self._alias}.name = {self._p(value)}"
         return f"{sql} = {self._p(value)} COLLATE NOCASE"
 
     def _compare(self, sql: str, numeric: bool, op: str, other: str) -> str:

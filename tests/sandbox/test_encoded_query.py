@@ -128,3 +128,28 @@ def test_a_strict_instance_returns_nothing_for_what_it_cannot_read(engine: Engin
     assert world.store.db.execute(f"SELECT count(*) FROM record r WHERE {where.sql}", where.parameters).fetchone() == (
         0,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("RLQUERYcmdb_rel_ci.parent,>0,m2m^ENDRLQUERY", ["a"]),
+        ("RLQUERYcmdb_rel_ci.parent,=0^ENDRLQUERY^ORDERBYname", ["b", "c"]),
+        ("RLQUERYcmdb_rel_ci.child,>=2^ENDRLQUERY", []),
+        ("RLQUERYcmdb_rel_ci.child,>0^port=80^ENDRLQUERY^nameSTARTSWITHb", ["b"]),
+        ("JOINcmdb_ci_server.location=cmn_location.sys_id!name=Paris", ["c"]),
+    ],
+)
+def test_joins_and_related_lists_filter(engine: Engine, text: str, names: list[str]) -> None:
+    """As public clients build them."""
+    engine.seed(
+        records={
+            "cmn_location": [{"sys_id": "1" * 32, "name": "Paris"}],
+            "cmdb_ci_server": [{"sys_id": c * 32, "name": c} for c in "ab"] + [{"name": "c", "location": "1" * 32}],
+            "cmdb_rel_ci": [{"parent": "a" * 32, "child": "b" * 32, "type": "t", "port": "80"}],
+        }
+    )
+    world = engine.world
+    where = Compiler(world.tables, world.tables["cmdb_ci_server"]).compile(parse(text))
+    sql = f"SELECT name FROM record r WHERE r.class='cmdb_ci_server' AND {where.sql} ORDER BY {where.order or 'r.rid'}"
+    assert [row[0] for row in world.store.db.execute(sql, where.parameters)] == names
