@@ -105,6 +105,7 @@ class RecordBody:
             self._pair()
             return
         out("key = ''")
+        distinct = self._distinct()
         if recipe.key:
             self._key()
         out("values = {}")
@@ -133,7 +134,18 @@ class RecordBody:
         if recipe.native_key is not None:
             body.at("native_key", recipe.position)
             native = f"({body.text(recipe.native_key)} or '')"
-        out(f"emit(n, Record({fields}, row[1], {seen}, {native}))")
+        out(f"emit(n, Record({fields}, row[1], {seen}, {native}), {distinct})")
+
+    def _distinct(self) -> str:
+        """The values that make a record different from others; rows without one are dropped."""
+        body, out = self.body, self.body.out
+        names = [body.text(column) for column in self.recipe.distinct]
+        if not names:
+            return "None"
+        out(f"if {' or '.join(f'not {name}' for name in names)}:")
+        out("    filtered += 1")
+        out("    continue")
+        return f"({', '.join(names)},)"
 
     def _key(self) -> None:
         body, out = self.body, self.body.out
@@ -217,7 +229,7 @@ class RecordBody:
                 )
             out.indent -= 1
             ends.append(code)
-        out(f"emit(n, Pair({recipe.step!r}, {recipe.relation_type!r}, {ends[0]}, {ends[1]}, row[1]))")
+        out(f"emit(n, Pair({recipe.step!r}, {recipe.relation_type!r}, {ends[0]}, {ends[1]}, row[1]), None)")
 
     def _compile_build(self, names: str) -> Callable[..., int]:
         body = self.body

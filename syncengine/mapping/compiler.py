@@ -53,6 +53,7 @@ class Setting:
     timezone: str | None
     if_empty: IfEmpty
     lists: bool
+    decimal: str
     vars: Mapping[str, str]
     run_date: str
     tables: Tables
@@ -320,7 +321,7 @@ class Body:
             out(f"{name} = {self.const(mapped(value.map, value.unmapped), 'M')}({name})")
         if value.type is not None:
             zone = value.timezone or self.setting.timezone
-            out(f"{name} = {self.const(typed(value.type, self.setting.style, value.format, zone), 'Y')}({name})")
+            out(f"{name} = {self.const(typed(value.type, self.setting, value.format, zone), 'Y')}({name})")
         if value.join is not None:
             out(f"if {name}.__class__ is list: {name} = F_join({name}, {value.join!r}) or None")
         if value.default is not None:

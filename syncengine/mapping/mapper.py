@@ -69,6 +69,7 @@ class Mapper:
             recipe.timezone,
             recipe.if_empty,
             recipe.lists,
+            recipe.rules.decimal,
             {**recipe.vars, **(vars or {})},
             run_date,
             tables or Tables(),
@@ -106,10 +107,10 @@ class Mapper:
         counts.filtered += body.extract(rows, inputs.append, fault)
         cells = body.cells(inputs) if body.cells is not None else ()
         parts = [part.run(inputs) for part in body.parts]
-        done: list[tuple[int, Record | Pair]] = []
+        done: list[tuple[int, Record | Pair, object]] = []
 
-        def emit(number: int, record: Record | Pair) -> None:
-            done.append((number, record))
+        def emit(number: int, record: Record | Pair, distinct: object) -> None:
+            done.append((number, record, distinct))
 
         def bad(number: int, key: str, wrong: Wrong, at: int) -> None:
             row = inputs[number][0]
@@ -118,13 +119,13 @@ class Mapper:
         counts.filtered += body.build(inputs, cells, parts, emit, bad)
         unique = self._unique
         if not found:
-            for _, record in done:
-                one = unique(record)
+            for _, record, distinct in done:
+                one = unique(record, distinct)
                 if one is not None:
                     yield one
             return
-        for number, record in done:
-            one = unique(record)
+        for number, record, distinct in done:
+            one = unique(record, distinct)
             if one is not None:
                 found.append((order[id(inputs[number][0])], one))
         found.sort(key=lambda pair: pair[0])
@@ -147,7 +148,7 @@ class Mapper:
                 kept.append(row)
         return kept
 
-    def _unique(self, record: Record | Pair) -> Made | None:
+    def _unique(self, record: Record | Pair, distinct: object) -> Made | None:
         counts = self.counts
         if isinstance(record, Pair):
             ends = (record.parent, record.child)
@@ -156,9 +157,10 @@ class Mapper:
                 return None
             counts.records += 1
             return record
-        if record.key:
-            mark = hash((record.class_name, tuple(record.values.items()), record.refs, record.links))
-            before = self._seen.add(record.key, record.place.row, mark)
+        key = distinct or record.key
+        if key:
+            mark = hash((record.key, record.class_name, tuple(record.values.items()), record.refs, record.links))
+            before = self._seen.add(key, record.place.row, mark)
             if before is not None:
                 return self._again(record, *before)
         counts.records += 1

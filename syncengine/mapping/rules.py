@@ -99,7 +99,8 @@ class _Check:
         if body.pending:
             source += f"            ({', '.join(name for name, _ in body.pending)},) = cells[n]\n"
         source += "".join(f"            {line}\n" for line in body.out.lines)
-        source += f"            add(bool({code.source}))\n        except Wrong as wrong:\n            add(wrong)\n"
+        source += f"            answer = {code.source}\n            add(answer is None or bool(answer))\n"
+        source += "        except Wrong as wrong:\n            add(wrong)\n"
         self._extract: Callable[..., None] = body.compiled(source, "extract", "check")
         self._test: Callable[..., None] = body.compiled(source, "test", "check")
 

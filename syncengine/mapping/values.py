@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from syncengine.mapping.model import Style, TypeName, Unmapped, ValueMap
@@ -128,7 +128,16 @@ def zone(name: str) -> tzinfo | None:
         return None
 
 
-def typed(name: TypeName, style: Style, form: str | None, zone_name: str | None) -> Callable[[Any], Any]:
+class Target(Protocol):
+    """What a conversion must know of where values come from and go to."""
+
+    @property
+    def style(self) -> Style: ...
+    @property
+    def decimal(self) -> str: ...
+
+
+def typed(name: TypeName, target: Target, form: str | None, zone_name: str | None) -> Callable[[Any], Any]:
     """The conversion to a type, as the target wants it written."""
     match name:
         case "text":
@@ -136,15 +145,16 @@ def typed(name: TypeName, style: Style, form: str | None, zone_name: str | None)
         case "integer":
             return remembered(_integer)
         case "decimal":
-            return remembered(_decimal)
+            sign = target.decimal
+            return remembered(lambda value: _decimal(value.replace(sign, ".") if sign != "." else value))
         case "boolean":
-            yes, no = ("1", "0") if style == "4me" else ("true", "false")
+            yes, no = ("1", "0") if target.style == "4me" else ("true", "false")
             return remembered(lambda value: _boolean(value, yes, no))
         case "date":
             return remembered(lambda value: _date(value, form))
         case "datetime":
             local = zone(zone_name) if zone_name else None
-            return remembered(lambda value: _datetime(value, style, form, local))
+            return remembered(lambda value: _datetime(value, target.style, form, local))
 
 
 def _integer(value: str) -> str:
