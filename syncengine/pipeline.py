@@ -24,7 +24,7 @@ from syncengine.planning import checks, gather, guards
 from syncengine.planning.asking import Asking
 from syncengine.planning.batches import Batches
 from syncengine.planning.compose import Composer, count
-from syncengine.planning.lines import batch_from_json
+from syncengine.planning.lines import batch_from_json, batch_to_json
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
