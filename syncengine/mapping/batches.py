@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
 
 from syncengine.mapping import operators, templates, words
 from syncengine.mapping.operators import Wrong
@@ -14,6 +15,8 @@ from syncengine.mapping.templates import Parsed
 
 MAX_STEPS = 20_000
 """How many rounds all loops of one row may take together."""
+
+_FAULTS = (ArithmeticError, TypeError, ValueError, RecursionError, LookupError)
 
 _NOTHING = "\0"
 """Stands in a text for a part that has no value; sources never hold it."""
@@ -46,6 +49,7 @@ class Cells:
         self._clean = clean
         self._cells: list[tuple[Parsed, Rewriter]] = []
         self._budget = _Budget()
+        self._found: list[tuple[Any, ...]] = []
         self._compiled: Any = None
         self._single: dict[int, Any] = {}
 
@@ -71,31 +75,28 @@ class Cells:
         return found
 
     def _render(self, compiled: Any, rows: Sequence[tuple[Any, ...]], found: list[tuple[Any, ...]]) -> bool:
-        before = len(found)
+        self._found = []
         try:
-            compiled.render(rows=rows, emit=lambda cells: found.append(tuple(map(_done, cells))))
-        except Wrong:
-            del found[before:]
-            return False
-        except (ArithmeticError, TypeError, ValueError, RecursionError, LookupError):
-            del found[before:]
+            compiled.render(rows=rows)
+            found.extend(tuple(map(_done, cells)) for cells in self._found)
+        except (Wrong, *_FAULTS):
             return False
         return True
 
     def _alone(self, number: int, row: tuple[Any, ...]) -> Any:
         if number not in self._single:
             self._single[number] = self._compile([number])
-        found: list[tuple[Any, ...]] = []
+        self._found = []
         try:
-            self._single[number].render(rows=[row], emit=lambda cells: found.append(tuple(map(_done, cells))))
+            self._single[number].render(rows=[row])
+            return _done(self._found[0][0])
         except Wrong as wrong:
             return wrong
-        except (ArithmeticError, TypeError, ValueError, RecursionError, LookupError):
+        except _FAULTS:
             return Wrong("template-failed", "The template cannot be worked out for this row")
-        return found[0][0]
 
     def _compile(self, numbers: Sequence[int]) -> Any:
-        body: list[nodes.Node] = [nodes.ExprStmt(call("begin"))]
+        body: list[nodes.Node] = [nodes.ExprStmt(call("begin", nodes.Name("rows", "load")))]
         names: list[nodes.Expr] = []
         for number in numbers:
             parsed, rewriter = self._cells[number]
@@ -111,21 +112,35 @@ class Cells:
         body.append(nodes.ExprStmt(call("emit", nodes.Tuple(names, "load"))))
         target_names = nodes.Tuple([nodes.Name(name, "store") for name in self._names], "store")
         loop = nodes.For(target_names, nodes.Name("rows", "load"), body, [], None, False)
-        env = templates.environment()
+        env = templates.environment().overlay()
+        env.filters = self._filters()
         tree = nodes.Template([loop], lineno=1)
         tree.set_environment(env)
+        _AsFilters().visit(tree)
         for node in tree.find_all(nodes.Node):
             if getattr(node, "lineno", None) is None:
                 node.lineno = 1
-        return env.template_class.from_code(env, env.compile(tree), self._globals())
+        return env.template_class.from_code(env, env.compile(tree), {})
 
-    def _globals(self) -> dict[str, Any]:
-        def begin() -> None:
+    def _filters(self) -> dict[str, Any]:
+        def begin(_: object) -> None:
             self._budget.left = MAX_STEPS
 
+        def emit(cells: tuple[Any, ...]) -> None:
+            self._found.append(cells)
+
         known = operations(self._clean)
-        known.update(begin=begin, elements=self._budget.elements, out=_out)
+        known.update(begin=begin, elements=self._budget.elements, out=_out, emit=emit)
         return known
+
+
+class _AsFilters(NodeTransformer):
+    """Calls become filters: Jinja2 calls a filter straight, and everything else through its context."""
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 (the visitor's own form)
+        self.generic_visit(node)
+        first, *rest = node.args
+        return nodes.Filter(first, cast(nodes.Name, node.node).name, rest, [], None, None, lineno=1)
 
 
 def _done(value: Any) -> Any:

@@ -49,6 +49,8 @@ class RecordBody:
         self.input_names = names
         self.extract = self._compile_extract()
         self.build = self._compile_build(names)
+        self.fused = None if body.pending or self.parts else self._fuse()
+        """Both at once, where nothing has to happen between them."""
         skip = 1 + len(levels)
         cells = body.cells
         self.cells: Callable[[Sequence[tuple[Any, ...]]], list[tuple[Any, ...]]] | None = (
@@ -87,6 +89,17 @@ class RecordBody:
         put("    return filtered")
         self.extract_source = "\n".join(out) + "\n"
 
+    def _fuse(self) -> Callable[..., int]:
+        """The lines of `extract` up to where a row is complete, then the lines of `build`."""
+        lines = self.extract_source.split("\n")
+        at = next(number for number, line in enumerate(lines) if line.lstrip().startswith("add(("))
+        pad = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+        inner = [pad + line for line in ("key = ''", "at = -1", "try:")]
+        inner += [pad[8:] + line for line in self.body.out.lines]
+        inner += [pad + "except Wrong as wrong:", pad + "    bad(row, key, wrong, at)"]
+        source = "\n".join(["def fused(rows, emit, bad, fault):", *lines[1:at], *inner, *lines[at + 1 :]])
+        return self.body.compiled(source, "fused", f"{self.recipe.step} fused")
+
     def _compile_extract(self) -> Callable[..., int]:
         return self.body.compiled(self.extract_source, "extract", f"{self.recipe.step} extract")
 
@@ -109,10 +122,10 @@ class RecordBody:
         if recipe.key:
             self._key()
         out("values = {}")
-        out("refs = []" if any(_is_ref(rule.value) for rule in recipe.fields) else "refs = ()")
+        if any(_is_ref(rule.value) for rule in recipe.fields):
+            out("refs = []")
         name = self._class()
         body.fields(recipe.fields)
-        out("links = ()")
         if recipe.links:
             out("links = []")
             for rule in recipe.links:
@@ -129,12 +142,26 @@ class RecordBody:
             out(f"if part{number}.__class__ is tuple: raise part{number}[0]")
         lookup = " + ".join(f"part{n}" for n in range(count)) or "()"
         related = " + ".join(f"part{n}" for n in range(count, len(self.parts))) or "()"
-        fields = f"{recipe.step!r}, key, {name}, values, tuple(refs), tuple({lookup}), tuple({related}), tuple(links)"
         native = "''"
         if recipe.native_key is not None:
             body.at("native_key", recipe.position)
             native = f"({body.text(recipe.native_key)} or '')"
-        out(f"emit(n, Record({fields}, row[1], {seen}, {native}), {distinct})")
+        made = {
+            "step": repr(recipe.step),
+            "key": "key",
+            "class_name": name,
+            "values": "values",
+            "refs": "tuple(refs)" if any(_is_ref(rule.value) for rule in recipe.fields) else "()",
+            "lookup": f"tuple({lookup})" if recipe.lookup else "()",
+            "related": f"tuple({related})" if recipe.related else "()",
+            "links": "tuple(links)" if recipe.links else "()",
+            "place": "row[1]",
+            "seen_at": seen,
+            "native_key": native,
+        }
+        # A record is built as the tuple that it is: its own constructor takes twice as long.
+        parts = [made[one] if one in made else body.const(Record._field_defaults[one]) for one in Record._fields]
+        out(f"emit((row, new(Record, ({', '.join(parts)})), {distinct}))")
 
     def _distinct(self) -> str:
         """The values that make a record different from others; rows without one are dropped."""
@@ -229,11 +256,11 @@ class RecordBody:
                 )
             out.indent -= 1
             ends.append(code)
-        out(f"emit(n, Pair({recipe.step!r}, {recipe.relation_type!r}, {ends[0]}, {ends[1]}, row[1]), None)")
+        out(f"emit((row, Pair({recipe.step!r}, {recipe.relation_type!r}, {ends[0]}, {ends[1]}, row[1]), None))")
 
     def _compile_build(self, names: str) -> Callable[..., int]:
         body = self.body
-        body.names.update(Record=Record, Pair=Pair, Link=Link)
+        body.names.update(Record=Record, Pair=Pair, Link=Link, new=tuple.__new__)
         head = ["def build(inputs, cells, parts, emit, bad):", "    filtered = 0"]
         if body.pending:
             cells = ", ".join(name for name, _ in body.pending)
@@ -243,7 +270,7 @@ class RecordBody:
         head += ["        key = ''", "        at = -1", "        try:"]
         tail = [
             "        except Wrong as wrong:",
-            "            bad(n, key, wrong, at)",
+            "            bad(row, key, wrong, at)",
             "    return filtered",
         ]
         self.build_source = "\n".join([*head, *body.out.lines, *tail]) + "\n"

@@ -14,11 +14,12 @@ _SHARDS = 64
 class _Shard:
     """Open addressing; hash, row and content side by side."""
 
-    __slots__ = ("contents", "count", "hashes", "rows", "size")
+    __slots__ = ("contents", "count", "hashes", "limit", "rows", "size")
 
     def __init__(self, size: int = 64) -> None:
         self.size = size
         self.count = 0
+        self.limit = size * 4 // 5
         self.hashes = array("Q", bytes(8 * size))
         self.rows = array("I", bytes(4 * size))
         self.contents = array("I", bytes(4 * size))
@@ -26,6 +27,7 @@ class _Shard:
     def grow(self) -> None:
         old = (self.hashes, self.rows, self.contents)
         self.size = self.size * 3 // 2 + 1
+        self.limit = self.size * 4 // 5
         self.hashes = array("Q", bytes(8 * self.size))
         self.rows = array("I", bytes(4 * self.size))
         self.contents = array("I", bytes(4 * self.size))
@@ -48,11 +50,9 @@ class SeenKeys:
     def add(self, key: object, row: int, content: int) -> tuple[int, bool] | None:
         """None for a new key; else the row that had it first, and whether the content is the same."""
         value = hash(key) & 0xFFFFFFFFFFFFFFFF or 1
-        shard = self._shards[value & (_SHARDS - 1)]
-        if shard.count * 5 >= shard.size * 4:
-            shard.grow()
+        shard = self._shards[value & 63]
         hashes = shard.hashes
-        size = shard.size
+        size = len(hashes)
         at = (value >> 6) % size
         while found := hashes[at]:
             if found == value:
@@ -60,6 +60,9 @@ class SeenKeys:
             at += 1
             if at == size:
                 at = 0
+        if shard.count > shard.limit:
+            shard.grow()
+            return self.add(key, row, content)
         hashes[at] = value
         shard.rows[at] = row & 0xFFFFFFFF
         shard.contents[at] = content & 0xFFFFFFFF

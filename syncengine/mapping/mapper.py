@@ -88,56 +88,73 @@ class Mapper:
             yield from self._batch(batch)
 
     def _batch(self, batch: list[Row | BadRow]) -> Iterator[Made]:
-        found: list[tuple[int, Made]] = []
         body, counts = self._body, self.counts
-        order = {id(row): n for n, row in enumerate(batch)}
+        found: list[tuple[Row | BadRow, Made]] = []
         rows = [row for row in batch if isinstance(row, Row)]
         if len(rows) < len(batch):
             for row in batch:
                 if isinstance(row, BadRow):
                     counts.bad += 1
-                    found.append((order[id(row)], row._replace(step=self.recipe.step, level=self._level)))
+                    found.append((row, row._replace(step=self.recipe.step, level=self._level)))
         if self._checker.active:
-            rows = self._checked(rows, found, order)
-        inputs: list[tuple[Any, ...]] = []
+            rows = self._checked(rows, found)
+
+        def bad(row: Row, key: str, wrong: Wrong, at: int) -> None:
+            found.append((row, self._bad(row.place, key, wrong, at)))
 
         def fault(row: Row, wrong: Wrong) -> None:
-            found.append((order[id(row)], self._bad(row.place, "", wrong, -1)))
+            bad(row, "", wrong, -1)
 
-        counts.filtered += body.extract(rows, inputs.append, fault)
-        cells = body.cells(inputs) if body.cells is not None else ()
-        parts = [part.run(inputs) for part in body.parts]
-        done: list[tuple[int, Record | Pair, object]] = []
-
-        def emit(number: int, record: Record | Pair, distinct: object) -> None:
-            done.append((number, record, distinct))
-
-        def bad(number: int, key: str, wrong: Wrong, at: int) -> None:
-            row = inputs[number][0]
-            found.append((order[id(row)], self._bad(row.place, key, wrong, at)))
-
-        counts.filtered += body.build(inputs, cells, parts, emit, bad)
-        unique = self._unique
-        if not found:
-            for _, record, distinct in done:
-                one = unique(record, distinct)
-                if one is not None:
-                    yield one
+        done: list[tuple[Row, Record | Pair, object]] = []
+        if body.fused is not None:
+            counts.filtered += body.fused(rows, done.append, bad, fault)
+        else:
+            inputs: list[tuple[Any, ...]] = []
+            counts.filtered += body.extract(rows, inputs.append, fault)
+            cells = body.cells(inputs) if body.cells is not None else ()
+            parts = [part.run(inputs) for part in body.parts]
+            counts.filtered += body.build(inputs, cells, parts, done.append, bad)
+        again = self._repeated(done)
+        if not found and not again:
+            counts.records += len(done)
+            for _, record, _ in done:
+                yield record
             return
-        for number, record, distinct in done:
-            one = unique(record, distinct)
+        for number, (row, record, _) in enumerate(done):
+            one = again.get(number, record)
+            if one is record:
+                counts.records += 1
             if one is not None:
-                found.append((order[id(inputs[number][0])], one))
-        found.sort(key=lambda pair: pair[0])
-        for _, one in found:
-            yield one
+                found.append((row, one))
+        order = {id(row): number for number, row in enumerate(batch)}
+        found.sort(key=lambda pair: order[id(pair[0])])
+        for _, made_one in found:
+            yield made_one
 
-    def _checked(self, rows: list[Row], found: list[tuple[int, Made]], order: dict[int, int]) -> list[Row]:
+    def _repeated(self, done: list[tuple[Row, Record | Pair, object]]) -> dict[int, BadRow | None]:
+        """The numbers of records that were there before, with what is to become of them; None drops one."""
+        again: dict[int, BadRow | None] = {}
+        add = self._seen.add
+        for number, (row, record, distinct) in enumerate(done):
+            if isinstance(record, Pair):
+                if add((record.parent, record.child), row.place.row, 0) is not None:
+                    self.counts.collapsed += 1
+                    again[number] = None
+                continue
+            key = distinct or record.key
+            if not key:
+                continue
+            before = add(key, row[1][1], hash((record.key, record.class_name, *record.values.values(), record.refs)))
+            if before is not None:
+                again[number] = self._again(record, *before)
+        return again
+
+    def _checked(self, rows: list[Row], found: list[tuple[Row | BadRow, Made]]) -> list[Row]:
         kept: list[Row] = []
         for row, faults in self._checker.run(rows):
             stopped = False
             for level, problem in faults:
-                found.append((order[id(row)], BadRow(self.recipe.step, "", problem, row.place, level)))
+                found.append((row, BadRow(self.recipe.step, "", problem, row.place, level)))
                 if level == "warn":
                     self.counts.warned += 1
                 else:
@@ -147,24 +164,6 @@ class Mapper:
             else:
                 kept.append(row)
         return kept
-
-    def _unique(self, record: Record | Pair, distinct: object) -> Made | None:
-        counts = self.counts
-        if isinstance(record, Pair):
-            ends = (record.parent, record.child)
-            if self._seen.add(ends, record.place.row, 0) is not None:
-                counts.collapsed += 1
-                return None
-            counts.records += 1
-            return record
-        key = distinct or record.key
-        if key:
-            mark = hash((record.key, record.class_name, tuple(record.values.items()), record.refs, record.links))
-            before = self._seen.add(key, record.place.row, mark)
-            if before is not None:
-                return self._again(record, *before)
-        counts.records += 1
-        return record
 
     def _again(self, record: Record, first: int, same: bool) -> BadRow | None:
         if same:
