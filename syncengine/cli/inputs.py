@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from syncengine.errors import Problem, SourceError, SpecError, StaleError
 from syncengine.planning.plan import Input
@@ -23,34 +22,34 @@ def check_inputs(project: Project, plan: PlanFile, variables: Mapping[str, str],
     absent: list[str] = []
     differs: list[Problem] = []
     specs = [one for one in plan.header.inputs if one.kind == "spec"]
-    for said in specs:
-        spec = _spec(project, said)
-        if spec is None:
-            absent.append(said.path)
-        elif isinstance(spec, Problem) or spec.digest != said.sha256:
+    here = [one for one in specs if (project.root / one.path).is_file()]
+    absent += [one.path for one in specs if one not in here]
+    loaded = _load(project, here)
+    for said in here:
+        spec = loaded.get(said.name)
+        if spec is None or spec.digest != said.sha256:
             differs.append(_differs(said))
-        else:
-            for source in plan.header.inputs:
-                if source.kind == "source" and source.name.rpartition(".")[0] == said.name:
-                    found = _digest(spec, source.name.rpartition(".")[2], variables)
-                    if found is None:
-                        absent.append(source.path)
-                    elif found != source.sha256:
-                        differs.append(_differs(source))
+            continue
+        for source in plan.header.inputs:
+            if source.kind == "source" and source.name.rpartition(".")[0] == said.name:
+                found = _digest(spec, source.name.rpartition(".")[2], variables)
+                if found is None:
+                    absent.append(source.path)
+                elif found != source.sha256:
+                    differs.append(_differs(source))
     if differs and not allowed:
         raise StaleError(differs)
     return absent
 
 
-def _spec(project: Project, said: Input) -> Spec | Problem | None:
-    path = project.root / said.path
-    if not path.is_file():
-        return None
+def _load(project: Project, said: Sequence[Input]) -> dict[str, Spec]:
+    """The specs by name; together, since one may refer to another. None when they are not right any more."""
+    if not said:
+        return {}
     try:
-        (spec,) = load_specs(project, [Path(path)])
-    except SpecError as error:
-        return error.problems[0]
-    return spec
+        return {spec.name: spec for spec in load_specs(project, [project.root / one.path for one in said])}
+    except SpecError:
+        return {}
 
 
 def _digest(spec: Spec, name: str, variables: Mapping[str, str]) -> str | None:
