@@ -29,8 +29,9 @@ _SYSTEM_COLUMNS: dict[str, str] = {
 _DEFAULTS = {("cmdb_ci", "install_status"): "1", ("cmdb_ci", "operational_status"): "1"}
 
 
+@cache
 def data(name: str) -> Any:
-    """One file of the shipped data."""
+    """One file of the shipped data; read once, never changed."""
     return yaml.load((resources.files("syncengine.sandbox") / "data" / f"{name}.yaml").read_text("utf-8"), _LOADER)  # noqa: S506
 
 

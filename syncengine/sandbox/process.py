@@ -155,6 +155,8 @@ def attach(
                     found.seed(path.read_text("utf-8"))
                 if faults:
                     found.faults(*faults)
+                if tls and found.ca is None:
+                    raise SandboxError(f"the sandbox at {found.url} runs without TLS; end it first")
         yield found
     finally:
         os.close(handle)

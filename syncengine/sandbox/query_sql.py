@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from syncengine.sandbox.encoded_query import Clause, Query, Related, parse
+from syncengine.sandbox.store import RELATIONS, SOURCES
 from syncengine.sandbox.tables import NUMERIC, Table, Tables
+
+# columns that have an index row of their own
+_INDEXED = {
+    (RELATIONS, "parent"): ("relation", "parent"),
+    (RELATIONS, "child"): ("relation", "child"),
+    (SOURCES, "target_sys_id"): ("source", "target"),
+}
 
 
 class Where(NamedTuple):
@@ -15,6 +23,8 @@ class Where(NamedTuple):
     sql: str
     parameters: list[str | int | float]
     order: str
+    narrow: bool
+    """Few rows are expected, found by an index of their own; sorting them beats reading the whole table in order."""
     unknown: tuple[str, ...]
     """Fields that the table does not have; such clauses are left out, or let nothing through."""
 
@@ -47,7 +57,15 @@ class Compiler:
             if all(alternatives):
                 sql = "(" + " OR ".join(alternatives) + ")"
             sql += "".join(f" AND {condition}" for related in query.related if (condition := self._related(related)))
-        return Where(sql, self._parameters, self._order(query.order), tuple(self._unknown))
+        narrow = len(query.alternatives) == 1 and any(
+            len(group) == 1 and self._narrow(group[0]) for group in query.alternatives[0]
+        )
+        return Where(sql, self._parameters, self._order(query.order), narrow, tuple(self._unknown))
+
+    def _narrow(self, clause: Clause) -> bool:
+        if clause.op == "=" and clause.field == "name" and clause.value:
+            return self._table.name != SOURCES
+        return clause.op in ("=", "IN") and (self._table.name, clause.field) in _INDEXED
 
     def _related(self, related: Related) -> str:
         table = self._tables.get(related.table)
@@ -115,6 +133,10 @@ class Compiler:
             return "0" if self._strict else ""
         sql, numeric = found
         value = clause.value
+        if (self._table.name, clause.field) in _INDEXED and clause.op in ("=", "IN") and self._alias == "r":
+            index, column = _INDEXED[self._table.name, clause.field]
+            marks = ",".join(self._p(v) for v in (value.split(",") if clause.op == "IN" else [value]))
+            return f"r.rid IN (SELECT rid FROM {index} WHERE {column} IN ({marks}))"
         match clause.op:
             case "=":
                 return self._equal(clause.field, sql, value)

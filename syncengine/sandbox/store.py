@@ -70,6 +70,8 @@ class Store:
         # NORMAL survives the end of the process at any point; only a power cut may lose the last transactions
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.db.execute("PRAGMA cache_size=-65536")
+        # a payload of 500 items touches pages all over the file: copying them back after each would cost more than it
+        self.db.execute("PRAGMA wal_autocheckpoint=20000")
         self.db.executescript(_SCHEMA)
         self.kinds_of: KindsOf = lambda _table: ()
         self.changed: set[str] = set()

@@ -122,6 +122,12 @@ def test_https_has_its_own_ca(tmp_path: Path) -> None:
         assert (tmp_path / "server.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_tls_is_not_promised_where_the_running_one_has_none(tmp_path: Path) -> None:
+    """A command that wants HTTPS does not get HTTP in silence."""
+    with attach(tmp_path), pytest.raises(SandboxError, match="without TLS"), attach(tmp_path, tls=True):
+        pass
+
+
 def test_serve_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
     """Commands attach to it and do not end it; a second one is refused."""
     arguments = ["serve", "--data", str(tmp_path), "--user", "ada", "--fault", "api=ire, at=1, do=status(500)"]
