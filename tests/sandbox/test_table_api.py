@@ -147,6 +147,16 @@ def test_relations_of_a_deleted_record_go_with_it(http: Http) -> None:
     assert http.get("/table/cmdb_rel_ci").json()["result"] == []
 
 
+def test_a_deleted_record_is_made_anew_under_its_key(http: Http) -> None:
+    """Its source row went with it, so one key never leads to two records."""
+    first = http.engine("/enhanced", server("a")).json()["result"]["items"][0]["sysId"]
+    http.session.delete(f"{http.running.url}/api/now/table/cmdb_ci/{first}", timeout=10)
+    again = http.engine("/enhanced", server("a")).json()["result"]["items"][0]
+    assert again["operation"] == "INSERT"
+    rows = http.get("/table/sys_object_source", sysparm_fields="target_sys_id").json()["result"]
+    assert rows == [{"target_sys_id": again["sysId"]}]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [

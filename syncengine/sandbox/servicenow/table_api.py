@@ -206,14 +206,17 @@ def patch(call: Call, name: str, sys_id: str) -> Response:
 
 
 def delete(call: Call, name: str, sys_id: str) -> Response:
-    """Remove a record; relations of a removed CI go with it (inferred: the reference columns cascade)."""
+    """Remove a record; relations and source rows of a removed CI go with it (inferred: the references cascade)."""
     world = call.world
     table = table_of(call, name)
     record = find(call, table, sys_id)
     with world.store.transaction():
         gone = [record]
         if table.root == "cmdb":
-            rows = world.store.db.execute("SELECT rid FROM relation WHERE parent=?1 OR child=?1", (sys_id,)).fetchall()
+            rows = world.store.db.execute(
+                "SELECT rid FROM relation WHERE parent=?1 OR child=?1 UNION SELECT rid FROM source WHERE target=?1",
+                (sys_id,),
+            ).fetchall()
             gone += world.store.by_rid(row[0] for row in rows).values()
         for one in gone:
             world.store.delete(one)
