@@ -106,6 +106,8 @@ class World:
         self.reconciliation = self._active("cmdb_reconciliation_definition")
         self.rate_limits = [r for r in store.all("sys_rate_limit_rules") if r.values.get("active") != "false"]
         self.staleness = self._active("cmdb_datasource_staleness")
+        # who wrote which attribute, by record
+        self.written_by = self._kind("cmdb_datasource_last_update", ("cmdb_ci",), False)
         self._index()
 
     def _active(self, table: str) -> list[dict[str, str]]:
@@ -122,7 +124,7 @@ class World:
 
     def _index(self) -> None:
         """Give new kinds of search keys their rows, and take those of old kinds away."""
-        kinds = self.rules.kinds()
+        kinds = self.rules.kinds() | {self.written_by}
         by_table: dict[str, list[Kind]] = {}
         for kind in kinds:
             by_table.setdefault(kind.table, []).append(kind)

@@ -176,7 +176,8 @@ class Commit:
         written = [pair for item in items for pair in rules.remember(item)]
         if not written:
             return
-        known = {(r.values.get("cmdb_ci"), r.values.get("attribute")): r for r in self._world.store.all(LAST_UPDATE)}
+        rows = self._world.store.search(self._world.written_by, {sys_id for sys_id, _ in written})
+        known = {(r.values["cmdb_ci"], r.values["attribute"]): r for found in rows.values() for r in found}
         for sys_id, name in written:
             row = known.get((sys_id, name))
             values = {"cmdb_ci": sys_id, "attribute": name, "discovery_source": self._source, "last_update": self._now}

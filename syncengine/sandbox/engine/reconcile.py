@@ -96,11 +96,10 @@ class Reconciliation:
 
     def _last(self, sys_ids: Sequence[str]) -> dict[tuple[str, str], tuple[str, str]]:
         """Who wrote each attribute last, and when."""
-        wanted = set(sys_ids)
         return {
             (r.values["cmdb_ci"], r.values["attribute"]): (r.values["discovery_source"], r.values["last_update"])
-            for r in self._world.store.all(LAST_UPDATE)
-            if r.values.get("cmdb_ci") in wanted
+            for rows in self._world.store.search(self._world.written_by, set(sys_ids)).values()
+            for r in rows
         }
 
     def remember(self, item: Item) -> list[tuple[str, str]]:
