@@ -10,10 +10,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 import click
 
+from syncengine.cli.complaints import lines, visible
 from syncengine.errors import NOTHING_SENT, Exit, Place, Position, Problem, SpecError
 from syncengine.spec import Checked, check_specs, find_project
-
-MAX_SHOWN = 50
 
 
 @click.command(name="validate", short_help="Check specs offline")
@@ -32,13 +31,9 @@ def command(paths: tuple[Path, ...], *, form: str) -> None:
     warnings = [one for one in checked.problems if one.severity == "warning"]
     if form == "human":
         if errors:
-            shown = [*errors[:MAX_SHOWN], *warnings[: MAX_SHOWN - len(errors[:MAX_SHOWN])]]
-            more = len(checked.problems) - len(shown)
-            if more > 0:
-                shown.append(Problem("more", f"and {more} more", "", severity="warning"))
-            raise SpecError(shown)
-        for one in warnings[:MAX_SHOWN]:
-            click.echo(human(one), err=True)
+            raise SpecError(checked.problems)
+        for line in lines(warnings):
+            click.echo(line, err=True)
         steps = sum(len(spec.steps) for spec in checked.specs)
         click.echo(f"{_count(len(checked.specs), 'spec')} with {_count(steps, 'step')}: right.")
         return
@@ -50,25 +45,6 @@ def command(paths: tuple[Path, ...], *, form: str) -> None:
 
 def _count(number: int, word: str) -> str:
     return f"{number} {word}" + ("" if number == 1 else "s")
-
-
-def clean(text: str) -> str:
-    """Text of a file, safe on a terminal and in a log: one line, nothing invisible."""
-    return "".join(
-        one if one.isprintable() else f"\\x{ord(one):02x}" if ord(one) < 256 else f"\\u{ord(one):04x}" for one in text
-    )
-
-
-def human(problem: Problem) -> str:
-    """A problem as people read it."""
-    lines = [f"{problem.severity}[{problem.code}]: {clean(problem.message)}"]
-    if problem.place:
-        lines.append(f"  at {clean(str(problem.place))}")
-    if problem.found:
-        lines.append(f"  found: {clean(problem.found[:80])}")
-    for number, line in enumerate(problem.fix.splitlines()):
-        lines.append(f"  fix: {clean(line)}" if not number else f"       {clean(line)}")
-    return "\n".join(lines)
 
 
 def as_json(checked: Checked) -> str:
@@ -132,20 +108,20 @@ def as_junit(checked: Checked) -> str:
     for one in checked.problems:
         by_file.setdefault(str(_json_place(one.place)["file"]), []).append(one)
     failed = sum(any(one.severity == "error" for one in found) for found in by_file.values())
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>']
-    lines.append(f'<testsuite name="syncengine validate" tests="{len(by_file)}" failures="{failed}">')
+    made = ['<?xml version="1.0" encoding="UTF-8"?>']
+    made.append(f'<testsuite name="syncengine validate" tests="{len(by_file)}" failures="{failed}">')
     for name, found in by_file.items():
-        lines.append(f'  <testcase classname="validate" name={quoteattr(clean(name))}>')
-        lines.extend(_failures(found))
-        lines.append("  </testcase>")
-    lines.append("</testsuite>")
-    return "\n".join(lines) + "\n"
+        made.append(f'  <testcase classname="validate" name={quoteattr(visible(name))}>')
+        made.extend(_failures(found))
+        made.append("  </testcase>")
+    made.append("</testsuite>")
+    return "\n".join(made) + "\n"
 
 
 def _failures(found: Sequence[Problem]) -> list[str]:
     return [
-        f"    <failure type={quoteattr(one.code)} message={quoteattr(clean(one.message))}>"
-        f"{escape(clean(str(one.place)))} {escape(clean(one.fix))}</failure>"
+        f"    <failure type={quoteattr(one.code)} message={quoteattr(visible(one.message))}>"
+        f"{escape(visible(str(one.place)))} {escape(visible(one.fix))}</failure>"
         for one in found
         if one.severity == "error"
     ]

@@ -311,6 +311,7 @@ class TestCase:
     exactly: bool = False
     vars: Mapping[str, str] = field(default_factory=dict)
     now: str | None = None
+    find: Mapping[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

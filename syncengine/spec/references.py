@@ -157,7 +157,8 @@ def reference(fields: Fields, report: Report, if_missing: str = "error") -> Reco
         )
     note = reader(report)
     parts = fields.need(KEY)
-    step, spec = fields.need(STEP), fields.get(SPEC)
+    step, written = fields.need(STEP), fields.get(SPEC)
+    spec = note.other_spec(written) if written else None
     note.steps.append(
         StepNote(spec, step, len(parts), fields.position(STEP), fields.position(KEY), note.role, note.step)
     )

@@ -8,7 +8,19 @@ from typing import Any
 from syncengine.spec.model import TestCase
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
-from syncengine.spec.shapes import Flag, Key, MapOf, Report, Schema, Shape, Text, Wrong, object_schema, read_keys
+from syncengine.spec.shapes import (
+    Flag,
+    Key,
+    MapOf,
+    Report,
+    Schema,
+    Shape,
+    Text,
+    Wrong,
+    object_schema,
+    read_keys,
+    unknown_key,
+)
 from syncengine.spec.wording import near
 
 
@@ -45,7 +57,27 @@ def plain(node: Node) -> Any:
     return node.text
 
 
+class RecordsShape(RowsShape):
+    """What is expected of a step: only what is written is compared."""
+
+    known = ("class", "key", "fields", "lookup", "related", "relations", "parent", "child")
+
+    def read(self, node: Node, report: Report) -> tuple[Mapping[str, object], ...]:
+        for item in node.items if isinstance(node, ListNode) else ():
+            for key, _ in item.pairs if isinstance(item, MapNode) else ():
+                if key.text not in self.known:
+                    unknown_key(key, self.known, report, "an expected record")
+                    raise Wrong
+        return super().read(node, report)
+
+    def schema(self, named: dict[str, Schema]) -> Schema:
+        del named
+        one = {"type": "object", "properties": dict.fromkeys(self.known, True), "additionalProperties": False}
+        return {"type": "array", "items": one}
+
+
 _ROWS = RowsShape()
+_RECORDS = RecordsShape()
 _GIVEN = Key(
     "given",
     MapOf(_ROWS, "source"),
@@ -54,13 +86,22 @@ _GIVEN = Key(
     example="given: {source: [{name: SRV-1}]}",
 )
 _EXPECT = Key(
-    "expect", MapOf(_ROWS, "step"), "Records by step, in order; [] is none.", example="expect: {servers: [{key: S1}]}"
+    "expect",
+    MapOf(_RECORDS, "step"),
+    "Records by step, in order; [] is none.",
+    example="expect: {servers: [{key: S1}]}",
+)
+_FIND = Key(
+    "find",
+    MapOf(_ROWS, "table"),
+    "Records of the instance, by table, for find_in.",
+    example="find: {cmn_location: [{name: Paris, sys_id: abc}]}",
 )
 _ERROR = Key("expect_error", Text("a text"), "The row fails with a message that holds this.")
 _EXACTLY = Key("exactly", Flag(), "true: fields that are not written must not be there.", default=False)
 _VARS = Key("vars", MapOf(Text("a text", empty=True), "variable"), "Values for {{ vars.NAME }}.")
 _NOW = Key("now", Text("a date", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", must="YYYY-MM-DD"), "The day of the run: run.date.")
-_KEYS = (_GIVEN, _EXPECT, _ERROR, _EXACTLY, _VARS, _NOW)
+_KEYS = (_GIVEN, _FIND, _EXPECT, _ERROR, _EXACTLY, _VARS, _NOW)
 
 
 def TESTS_SHAPE(named: dict[str, Schema]) -> Schema:  # noqa: N802
@@ -119,4 +160,5 @@ def _case(key: Scalar, node: Node, sources: tuple[str, ...], steps: tuple[str, .
         bool(fields.get(_EXACTLY)),
         fields.get(_VARS) or {},
         fields.get(_NOW),
+        fields.get(_FIND) or {},
     )

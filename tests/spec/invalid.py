@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syncengine.cli.validate import clean
+from syncengine.cli.complaints import visible
 from syncengine.errors import Position, Problem, SpecError
 from syncengine.spec import Project, check_specs
 
@@ -29,8 +29,8 @@ def said(name: str) -> str:
     lines = []
     for one in problems(name):
         place = f"{one.place.line}:{one.place.column}" if isinstance(one.place, Position) else str(one.place)
-        lines.append(f"{place} {one.severity}[{one.code}]: {clean(one.message)}")
-        lines += [f"    fix: {clean(line)}" for line in one.fix.splitlines()]
+        lines.append(f"{place} {one.severity}[{one.code}]: {visible(one.message)}")
+        lines += [f"    fix: {visible(line)}" for line in one.fix.splitlines()]
     return "\n".join(lines) + "\n"
 
 
