@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from syncengine.cli.places import is_terminal
 from syncengine.execution.events import BatchSettled, Event, RunFinished, RunStarted, Settling
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 PATIENCE = 2.0
 """Seconds before anything is shown."""
@@ -18,7 +22,7 @@ EVERY = 15.0
 
 
 class Progress:
-    """Counts work; says how far it is."""
+    """Counts work; says how far it is. The bar is rich's, which is imported only when one is drawn."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -26,7 +30,7 @@ class Progress:
         self.done: dict[str, int] = {}
         self._started = self._said = time.monotonic()
         self._terminal = is_terminal()
-        self._bar: object | None = None
+        self._bar: RichProgress | None = None
 
     def add(self, name: str, number: int) -> None:
         """Note some more work of a kind."""
@@ -35,27 +39,32 @@ class Progress:
         if now - self._started < PATIENCE:
             return
         if self._terminal:
-            if now - self._said >= 0.1:
-                self._said = now
-                click.echo(f"\r{self._line()[:78]:<78}", nl=False, err=True)
+            bar = self._bar or self._draw()
+            most = max(self.done.values()) if self.total else None
+            bar.update(bar.task_ids[0], completed=most, total=self.total, said=self._said_done())
         elif now - self._said >= EVERY:
             self._said = now
-            click.echo(self._line(), err=True)
+            click.echo(f"{self.what}: {self._said_done()} ({now - self._started:.0f} s)", err=True)
 
-    def _line(self) -> str:
-        said = ", ".join(f"{number:,} {name}" for name, number in self.done.items())
-        seconds = time.monotonic() - self._started
-        share = ""
-        if self.total:
-            most = max(self.done.values(), default=0)
-            filled = min(20, 20 * most // self.total)
-            share = f" [{'#' * filled}{'.' * (20 - filled)}] {min(100, 100 * most // self.total)} %"
-        return f"{self.what}{share} {said} ({seconds:.0f} s)"
+    def _said_done(self) -> str:
+        return ", ".join(f"{number:,} {name}" for name, number in self.done.items())
+
+    def _draw(self) -> RichProgress:
+        from rich.console import Console  # 60 ms that only a long run on a terminal pays
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[said]}"))
+        times = (TimeElapsedColumn(), TimeRemainingColumn()) if self.total else (TimeElapsedColumn(),)
+        self._bar = Progress(*columns, *times, console=Console(stderr=True), transient=True)
+        self._bar.add_task(self.what, total=self.total, said="")
+        self._bar.start()
+        return self._bar
 
     def end(self) -> None:
         """Leave the line to what comes next."""
-        if self._terminal and self._said != self._started:
-            click.echo(f"\r{'':78}\r", nl=False, err=True)
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 @contextmanager

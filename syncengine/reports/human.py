@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.changes import Change, End
 from syncengine.errors import Place
 from syncengine.execution.rejects import advice
-from syncengine.execution.summary import RESULTS, Summary
+from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
-from syncengine.planning.plan import GuardResult, StepCounts
+from syncengine.planning.plan import GuardResult
 from syncengine.planning.plan_file import PlanFile
 from syncengine.reports import Report
 
@@ -74,9 +74,19 @@ class HumanReport(Report):
         yield f"Environment {header.environment} ({where})"
         yield f"Plan        {plan.seal.plan_hash[:16]}  {len(header.inputs)} inputs, {manifest.batches} batches"
         yield ""
-        width = max((len(name) for name in manifest.counts), default=0)
-        for name, counts in manifest.counts.items():
-            yield f"  {name:<{width}}  {_counted(counts)}"
+        used = [action for action in GLYPHS if manifest.total(action)]
+        heads = ["rows", "ours", *(f"{GLYPHS[action]} {action}" for action in used)]
+        rows = {
+            name: [counts.rows, counts.owned, *(counts.actions.get(action, 0) for action in used)]
+            for name, counts in manifest.counts.items()
+        }
+        yield from _table(heads, rows)
+        adopted = sum(counts.adopted for counts in manifest.counts.values())
+        if adopted:
+            yield f"  {adopted:,} of the touched are sent once so that they become ours"
+        unexplained = sum(counts.unexplained for counts in manifest.counts.values())
+        if unexplained:
+            yield f"  {unexplained:,} updates that no readable field explains"
         for note in manifest.notes:
             yield f"  warning[{note.code}]: {note.message}" + (f" — {note.fix}" if note.fix else "")
         for guard in manifest.guards:
@@ -86,15 +96,14 @@ class HumanReport(Report):
 
     def of_run(self, summary: Summary) -> Iterator[str]:
         """What became of every operation, by step; then the sentence that says it in short."""
-        width = max((len(name) for name in summary.steps), default=0)
-        for name, step in summary.steps.items():
-            parts = [
-                f"{result.replace('_', ' ')} {sum(actions.values()):,}"
-                + (f" ({', '.join(f'{action} {n:,}' for action, n in actions.items())})" if result == "applied" else "")
-                for result in RESULTS
-                if (actions := step.results.get(result))
-            ]
-            yield f"  {name:<{width}}  {'; '.join(parts) or 'nothing to do'}"
+        applied = [action for action in GLYPHS if any(_of(step, "applied", action) for step in summary.steps.values())]
+        others = [result for result in RESULTS[1:] if summary.total(result)]
+        heads = [*(f"{GLYPHS[action]} {action}" for action in applied), *(name.replace("_", " ") for name in others)]
+        rows = {
+            name: [*(_of(step, "applied", action) for action in applied), *(step.total(result) for result in others)]
+            for name, step in summary.steps.items()
+        }
+        yield from _table(heads, rows)
         for note, number in summary.notes.items():
             yield f"  note: {note} ({number:,})"
         if summary.steps:
@@ -155,13 +164,27 @@ def _named(end: End | None) -> str:
     return shown(end.key or end.sys_id) if end is not None else "?"
 
 
-def _counted(counts: StepCounts) -> str:
-    parts = [f"{GLYPHS[action]} {action} {number:,}" for action, number in counts.actions.items() if number]
-    if counts.adopted:
-        parts.append(f"{counts.adopted:,} of the touched become ours")
-    if counts.unexplained:
-        parts.append(f"{counts.unexplained:,} updates unexplained")
-    return f"{counts.rows:,} rows, {counts.owned:,} ours: " + (", ".join(parts) or "nothing")
+def _of(step: StepSummary, result: str, action: str) -> int:
+    return step.results.get(result, {}).get(action, 0)
+
+
+def _table(heads: Sequence[str], rows: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Numbers by step, steps under their spec, columns only as wide as they must be."""
+    names = {name: name.rpartition(".") for name in rows}
+    width = max((len(step) for _, _, step in names.values()), default=0) + 2
+    sizes = [[len(f"{row[at]:,}") for row in rows.values()] for at in range(len(heads))]
+    widths = [max(len(head), *size) if size else len(head) for head, size in zip(heads, sizes, strict=True)]
+    spec = ""
+    for name, row in rows.items():
+        above, _, step = names[name]
+        if above != spec:
+            titles = "" if spec else "  ".join(f"{head:>{size}}" for head, size in zip(heads, widths, strict=True))
+            spec = above
+            yield f"  {spec:<{width}}  {titles}".rstrip()
+        cells = "  ".join(
+            f"{number:>{size},}" if number else " " * size for number, size in zip(row, widths, strict=True)
+        )
+        yield f"    {step:<{width - 2}}  {cells}".rstrip()
 
 
 def _guard(guard: GuardResult) -> str:
