@@ -25,7 +25,9 @@ def measured(part: str, size: int | None) -> list[Row]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure syncengine.")
-    parser.add_argument("only", nargs="*", metavar="PART", help="startup, sizes, network, records (default: all)")
+    parser.add_argument(
+        "only", nargs="*", metavar="PART", help="startup, sizes, network, others, records (default: all)"
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 200_000], help="CIs of the data centres")
     parser.add_argument(
         "--rows",
@@ -39,6 +41,7 @@ def main() -> None:
         "startup": (None,),
         "sizes": options.sizes,
         "network": options.rows,
+        "others": [rows for rows in options.rows if rows >= 100_000],
         "records": (None,),
     }
     unknown = set(options.only) - set(parts)

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.measure import MAIN, ROOT, Row, Took, run
@@ -67,13 +68,29 @@ def ours(folder: Path) -> tuple[Took, Took]:
     return plan, run((*MAIN, "apply", "first.plan", "--yes", "--no-stale-check"), folder, secret).must()
 
 
+def measured_once(command: Sequence[str | Path], folder: Path, url: str, rows: int) -> Took:
+    """Run a client; the server must have taken every row once."""
+    before = count(url)
+    took = run(command, folder).must()
+    if count(url) - before != rows:
+        raise SystemExit(f"{command} sent {count(url) - before} of {rows} rows\n{took.said}")
+    return took
+
+
+def count(url: str) -> int:
+    """How many items the server has taken."""
+    with urllib.request.urlopen(f"{url}/count") as answer:
+        return int(answer.read())
+
+
 def measured(rows: int) -> list[Row]:
     """The lines for a number of rows; 0 rows: how near the apply comes to a slow server's limit."""
     if not rows:
         return [limit()]
     with project(rows, LATENCY) as (folder, url):
-        loop = run((sys.executable, PEERS / "plain_loop.py", url, "servers.csv"), folder).must()
-        asking = run((sys.executable, PEERS / "plain_loop.py", url, "servers.csv", "--query"), folder).must()
+        script = (sys.executable, PEERS / "plain_loop.py", url, "servers.csv")
+        loop = measured_once(script, folder, url, rows)
+        asking = measured_once((*script, "--query"), folder, url, rows)
         plan, apply = ours(folder)
     both = plan.wall + apply.wall
     head = f"{rows:,} rows, {LATENCY:.0f} ms"

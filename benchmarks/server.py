@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -60,13 +60,20 @@ TABLES: dict[str, list[dict[str, str]]] = {
 }
 
 
+@dataclass
+class Taken:
+    """How many items were committed; `GET /count` says it."""
+
+    items: int = 0
+
+
 class Exchange(asyncio.Protocol):
     """One connection: requests come in, answers leave `latency` later."""
 
-    def __init__(self, latency: float, class_name: bytes, ids: itertools.count[int]) -> None:
+    def __init__(self, latency: float, class_name: bytes, taken: Taken) -> None:
         self.latency = latency
         self.class_name = class_name
-        self.ids = ids
+        self.taken = taken
         self.data = bytearray()
         self.transport: asyncio.Transport
 
@@ -97,11 +104,14 @@ class Exchange(asyncio.Protocol):
         if method == b"POST":
             is_commit = "query" not in path.rpartition("/")[2].lower()
             items = body.count(b'"className"')
+            first = self.taken.items + 1
+            if is_commit:
+                self.taken.items += items
             made = [
                 ITEM
                 % (
                     self.class_name,
-                    b'"sysId":"%032x","identifierEntrySysId":"%032x",' % (next(self.ids), 7) if is_commit else b"",
+                    b'"sysId":"%032x","identifierEntrySysId":"%032x",' % (first + n, 7) if is_commit else b"",
                     n,
                 )
                 for n in range(items)
@@ -129,6 +139,8 @@ class Exchange(asyncio.Protocol):
                     }
                 }
             )
+        elif path == "/count":
+            said = b"%d" % self.taken.items
         else:
             rows = TABLES.get(path.rpartition("/")[2], [])
             count, said = len(rows), orjson.dumps({"result": rows})
@@ -142,8 +154,8 @@ class Exchange(asyncio.Protocol):
 async def serve(latency: float, class_name: str) -> None:
     """Serve on a free port of 127.0.0.1 until standard input ends."""
     loop = asyncio.get_running_loop()
-    ids = itertools.count(1)
-    server = await loop.create_server(lambda: Exchange(latency, class_name.encode(), ids), "127.0.0.1", 0)
+    taken = Taken()
+    server = await loop.create_server(lambda: Exchange(latency, class_name.encode(), taken), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
