@@ -17,13 +17,16 @@ from syncengine.cli.complaints import complain, crashed
 from syncengine.errors import NOTHING_SENT, Exit, Problem, SpecError, SyncError
 
 COMMANDS = {
+    "init": "Start a project, or a first spec from a file's header.",
     "validate": "Check specs offline.",
+    "test": "Run the tests that specs bring along.",
     "plan": "Ask the target what would change, and write that down.",
     "show": "Show a plan or a run.",
     "apply": "Do exactly what a plan says.",
     "sync": "Plan and apply in one go, for cron.",
     "resume": "Go on with a run that was interrupted.",
     "status": "List the runs of this project.",
+    "graph": "Draw the steps and what they need of each other.",
     "sandbox": "Serve, seed and reset the embedded ServiceNow.",
     "schema": "Write the JSON Schema of the YAML files.",
 }
