@@ -53,12 +53,12 @@ class CommandLine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *arguments: str) -> Ran:
+    def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Ran:
         """Run it as a user does, in a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "syncengine", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
