@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from syncengine.changes import Change, Link, Pair, Part, Record, StepInfo, StepRef
@@ -22,7 +23,7 @@ from syncengine.sandbox.process import Running
 from syncengine.spec.model import Environment, Project
 from syncengine.transport.answer import Ending
 from syncengine.transport.auth import BasicAuth
-from syncengine.transport.client import Client
+from syncengine.transport.client import Client, Limits
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
 from syncengine.transport.servicenow import ServiceNow
@@ -64,10 +65,6 @@ def serial(number: int) -> Part:
     return Part("cmdb_serial_number", {"serial_number": f"SN{number}", "serial_number_type": "system", "valid": "true"})
 
 
-class NoWait(Clock):
-    """A clock whose sleeper returns at once."""
-
-
 class Bench:
     """Holds a connection to a sandbox and a state directory."""
 
@@ -78,10 +75,11 @@ class Bench:
         self.state = State(place / "state")
         self._clients: list[Client] = []
 
-    def connect(self, *, permits: int = 4, settle: float = 0.2, pin: bool = True) -> Connected:
-        """A connection of its own, as a new process would have."""
+    def connect(self, *, permits: int = 4, settle: float = 0.2, pin: bool = True, seconds: float = 300) -> Connected:
+        """A connection of its own, as a new process would have; `seconds` is the deadline of a request."""
         running = self.sandbox
-        client = Client(running.url, BasicAuth(running.user, lambda: running.password), ServiceNow(), permits=permits)
+        auth, limits = BasicAuth(running.user, lambda: running.password), Limits(total=seconds)
+        client = Client(running.url, auth, ServiceNow(), permits=permits, limits=limits)
         self._clients.append(client)
         identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
         return Connected("servicenow", identity, Writer(client), permits, settle, pin, True)
@@ -93,6 +91,9 @@ class Bench:
         bounds: dict[str, dict[str, Bound]] | None = None,
         waivers: dict[str, int] | None = None,
         pin: bool = True,
+        stops: Collection[str] = (),
+        touched: Collection[str] = (),
+        quiet: tuple[str, ...] = (),
     ) -> PlanFile:
         """Plan records; steps are made as they are met, in the order of the steps' names in the records."""
         rows: dict[str, list[Record | Pair]] = {}
@@ -104,7 +105,8 @@ class Bench:
                 kind = "relation" if isinstance(listed[0], Pair) else "cmdb"
                 ws.steps[name] = number
                 ws.step_names.append(name)
-                reading.steps.append(StepInfo(name, kind, "servicenow", SOURCE, name, 0, {}, "s.yaml:2:3"))  # type: ignore[arg-type]
+                info = StepInfo(name, kind, "servicenow", SOURCE, name, 0, {}, "s.yaml:2:3", quiet=quiet)  # type: ignore[arg-type]
+                reading.steps.append(replace(info, stops=name in stops, touch=name in touched))
                 reading.planned.add(name)
                 reading.counted[name] = (len(listed), 0)
             reading.bounds = bounds or {}
@@ -124,10 +126,19 @@ class Bench:
             )
             return plan_records(ws, reading, of, self.place / f"plan{next(self._numbers)}")
 
-    def apply(self, plan: PlanFile, *, permits: int = 4, settle: float = 0.2, stale_check: bool = True) -> Summary:
+    def apply(
+        self,
+        plan: PlanFile,
+        *,
+        permits: int = 4,
+        settle: float = 0.2,
+        stale_check: bool = True,
+        seconds: float = 300,
+        pin: bool = True,
+    ) -> Summary:
         """Apply a plan as a run of its own."""
         run = f"run{next(self._numbers)}"
-        connected = self.connect(permits=permits, settle=settle)
+        connected = self.connect(permits=permits, settle=settle, seconds=seconds, pin=pin)
         with locked(self.state, plan, run):
             kept = begin(self.state, plan, run, f"{next(self._numbers):04}", "0.1.0")
             return self._finish(kept, run, connected, stale_check)

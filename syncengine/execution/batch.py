@@ -16,6 +16,7 @@ from syncengine.transport.reader import Writer
 
 ATTEMPTS = 3
 """How often a batch is sent in all, each time after it was seen that the last time left nothing."""
+SETTLED = ("settled by looking",)
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class BatchRunner:
         settle: float,
         *,
         stale_check: bool,
+        resuming: bool,
         settling: Callable[[int, str, float], None],
     ) -> None:
         self.target = target
@@ -52,6 +54,7 @@ class BatchRunner:
         self.clock = clock
         self.seconds = settle
         self.stale_check = stale_check
+        self.resuming = resuming
         self.settling = settling
 
     def run(self, number: int, parcel: Parcel, blocked: list[Outcome], *, ambiguous: bool) -> Done:
@@ -99,6 +102,9 @@ class BatchRunner:
         )
         done.requests += 1
         seen = {answer.op: answer for answer in self.target.preview(asked, self.writer)}
+        applied = self._already(parcel, seen) if self.resuming else []
+        self._decide(done, applied)
+        keep(parcel, {outcome.op: outcome for outcome in applied})
         stale = [
             Outcome(change.op, "stale", code="stale", message=why)
             for change in (*parcel.items, *parcel.relations)
@@ -106,6 +112,14 @@ class BatchRunner:
         ]
         self._decide(done, stale)
         self._decide(done, without(parcel, {outcome.op for outcome in stale}, "is stale"))
+
+    def _already(self, parcel: Parcel, seen: dict[int, Seen]) -> list[Outcome]:
+        """What a run that goes on finds done: a journal older than the truth knows nothing of its last batches."""
+        return [
+            Outcome(change.op, "applied", seen[change.op].sys_id, seen[change.op].operation, warnings=SETTLED)
+            for change in (*parcel.items, *parcel.relations)
+            if is_done(change, seen)
+        ]
 
     def _moved(self, change: Change, seen: Seen) -> str:
         return moved(change, seen, self.target.steps[change.step].sensitive)
@@ -180,8 +194,7 @@ class BatchRunner:
             if answer is None:
                 continue
             if is_done(change, first):
-                warnings = ("settled by looking",)
-                applied.append(Outcome(change.op, "applied", answer.sys_id, answer.operation, warnings=warnings))
+                applied.append(Outcome(change.op, "applied", answer.sys_id, answer.operation, warnings=SETTLED))
             elif differs := self._moved(change, answer):
                 foreign.append(Outcome(change.op, "stale", code="stale", message=differs))
         self._decide(done, applied + foreign)

@@ -123,6 +123,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
                 doing.clock,
                 doing.settle,
                 stale_check=doing.stale_check,
+                resuming=bool(known),
                 settling=lambda batch, why, seconds: told.append(Settling(batch, why, seconds)),
             )
             local = LocalRunner(

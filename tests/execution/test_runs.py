@@ -210,3 +210,74 @@ def test_the_journal_says_what_was_written_to_it(bench: Bench) -> None:
     assert sorted(one.op for one in outcomes) == sorted(change.op for change in plan.changes())
     assert all(one.result == "applied" for one in outcomes)
     assert actions(plan) == {"create": 2, "relate": 1}
+
+
+@pytest.mark.covers("NET-08", "NET-09", "NET-10", "NET-13")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "api=ire, at=2, do=hang",
+        "api=ire, at=2, do=commit_then_hang",
+        "api=ire, at=2, do=commit_late(0.8)",
+    ],
+)
+def test_a_write_that_is_never_answered_is_settled_after_its_time(bench: Bench, fault: str) -> None:
+    made = [server(n) for n in range(1200)]
+    plan = bench.plan(*made)
+    bench.sandbox.faults(fault)
+    summary = bench.apply(plan, seconds=2.5, settle=1.5, permits=2)
+    assert bench.sandbox.met()
+    bench.sandbox.clear_faults()
+    assert summary.exit == Exit.OK, summary.problem
+    assert only_once(bench)
+    assert bench.inserts()["cmdb_ci_linux_server"] == 1200
+    assert bench.plan(*made).manifest.changes == 0
+
+
+@pytest.mark.covers("NET-24")
+def test_a_request_that_is_too_large_is_halved_until_it_is_taken(bench: Bench) -> None:
+    made: list[Record | Pair] = [*(server(n) for n in range(40)), *(disk(n, "sda") for n in range(40))]
+    plan = bench.plan(*made)
+    bench.sandbox.faults("api=ire, from=1, times=3, do=status(413)")
+    summary = bench.apply(plan)
+    assert summary.exit == Exit.OK, summary.problem
+    assert sums_up(summary, 120)
+    assert bench.plan(*made).manifest.changes == 0
+
+
+@pytest.mark.covers("IRE-06")
+def test_a_step_that_stops_on_an_error_goes_no_further_and_the_others_do(bench: Bench) -> None:
+    made = [*(server(n) for n in range(1500)), *(app(n) for n in range(3))]
+    plan = bench.plan(*made, stops=("s.servers",))
+    bench.sandbox.faults("api=ire, at=1, do=item_errors(0.01), seed=2")
+    summary = bench.apply(plan, permits=1)
+    servers = summary.steps["s.servers"]
+    assert servers.total("rejected") > 0
+    assert servers.total("not_sent") >= 500
+    assert sums_up(summary, 1503)
+
+
+@pytest.mark.covers("IMP-15")
+def test_a_run_stops_when_the_target_refuses_too_much(bench: Bench) -> None:
+    plan = bench.plan(*(server(n) for n in range(2000)))
+    bench.sandbox.faults("api=ire, every=1, do=item_errors(1.0)")
+    summary = bench.apply(plan, permits=1)
+    assert summary.exit == Exit.UNSAFE
+    assert summary.total("not_sent") >= 1000
+    assert sums_up(summary, 2000)
+
+
+@pytest.mark.covers("PROC-20", "PROC-25")
+@pytest.mark.parametrize("cut", range(7))
+def test_a_journal_cut_after_any_entry_is_resumed_to_the_same_state(bench: Bench, cut: int) -> None:
+    made: list[Record | Pair] = [*(server(n) for n in range(1100)), *(app(n) for n in range(5)), uses(1, 1)]
+    plan = bench.plan(*made)
+    summary = bench.apply(plan, permits=1)
+    before = bench.inserts()
+    damage(bench, f"DELETE FROM entry WHERE seq>{cut}")
+    damage(bench, f"UPDATE run SET entries={cut}, exit=NULL")
+    again = bench.resume(summary.run, plan)
+    assert again.exit == (Exit.OK if cut else Exit.STALE)
+    assert only_once(bench)
+    assert bench.inserts() == before
+    assert bench.plan(*made).manifest.changes == 0

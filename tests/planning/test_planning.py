@@ -244,3 +244,28 @@ def test_plans_are_equal_under_another_hash_seed(tmp_path: Path) -> None:
         )
         hashes.add(done.stdout.strip())
     assert len(hashes) == 1
+
+
+def test_a_difference_in_a_quiet_field_is_no_change(bench: Bench) -> None:
+    bench.sync(server(1, os="a", short_description="seen at 1"))
+    plan = bench.plan(server(1, os="a", short_description="seen at 2"), quiet=("short_description",))
+    assert plan.manifest.changes == 0
+    both = bench.plan(server(1, os="b", short_description="seen at 2"), quiet=("short_description",))
+    (change,) = of_action(both, "update")
+    assert change.before == {"os": "a"}
+    assert change.values["short_description"] == "seen at 2"
+
+
+def test_a_step_that_touches_sends_what_stays_as_it_is_without_calling_it_a_change(bench: Bench) -> None:
+    bench.sync(server(1))
+    plan = bench.plan(server(1), touched=("s.servers",))
+    assert actions(plan) == {"touched": 1}
+    assert plan.manifest.changes == 0
+    assert bench.apply(plan).total("applied") == 1
+
+
+def test_without_pins_a_dependent_is_found_again_by_the_engines_own_rules(bench: Bench) -> None:
+    bench.sync(server(1), disk(1, "sda", short_description="small"))
+    plan = bench.plan(server(1), disk(1, "sda", short_description="big"))
+    assert bench.apply(plan, pin=False).exit == 0
+    assert bench.plan(server(1), disk(1, "sda", short_description="big")).manifest.changes == 0
