@@ -44,6 +44,11 @@ def wall() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moment() -> str:
+    """The time of day to the millisecond: tells plans apart that were made in one second."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def today() -> str:
     """The date that templates see as `run.date`."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d")

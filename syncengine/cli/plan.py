@@ -94,7 +94,7 @@ def planned(
             connected,
             __version__,
             places.today(),
-            places.wall(),
+            places.moment(),
             waivers,
             os.environ.get(KEY_NAME),
             shown.add,

@@ -38,12 +38,17 @@ class Seal:
     """What the trailer says, checked."""
 
     made_at: str
-    file_id: str
-    """SHA-256 of the frame: the identity of this file."""
+    content: str
+    """SHA-256 of the frame."""
     plan_hash: str
     """SHA-256 of the uncompressed lines: the identity of what is planned."""
     frame: int
     """Bytes of the frame."""
+
+    @property
+    def file_id(self) -> str:
+        """The identity of this file: equal plans that were made at different times are different files."""
+        return hashlib.sha256(_trailer(self)).hexdigest()
 
 
 class PlanWriter:
@@ -108,7 +113,7 @@ def _trailer(seal: Seal) -> bytes:
         "syncengine-plan": FORMAT,
         "made_at": seal.made_at,
         "frame": seal.frame,
-        "sha256": seal.file_id,
+        "sha256": seal.content,
         "plan_hash": seal.plan_hash,
     }
     return orjson.dumps({**said, "seal": hashlib.sha256(orjson.dumps(said)).hexdigest()})
@@ -159,7 +164,7 @@ def read_seal(path: Path) -> Seal:
         raise StaleError(
             Problem("plan-unreadable", f"cannot read the plan: {error.strerror}", place=str(path))
         ) from error
-    if digest.hexdigest() != seal.file_id:
+    if digest.hexdigest() != seal.content:
         raise refuse(path, "its content was changed")
     return seal
 
