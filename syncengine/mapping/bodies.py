@@ -231,8 +231,6 @@ class RecordBody:
         code = body.value(rule.other).source
         shown = str(rule.position)
         out(f"if {code} is not None: links.append(Link({rule.type!r}, {rule.role!r}, {code}, {shown!r}))")
-        if rule.when is None or rule.other.if_missing != "omit":
-            _missing_end(body, rule.role, rule.other.if_missing if rule.when is not None else "omit")
         out.indent = depth
 
     def _pair(self) -> None:
@@ -275,13 +273,6 @@ class RecordBody:
         ]
         self.build_source = "\n".join([*head, *body.out.lines, *tail]) + "\n"
         return body.compiled(self.build_source, "build", f"{self.recipe.step} build")
-
-
-def _missing_end(body: Body, role: str, if_missing: str) -> None:
-    if if_missing == "skip_row":
-        body.out(f"else: raise Skip('no-{role}', 'The row names no {role}')")
-    elif if_missing == "error":
-        body.out(f"else: raise Wrong('no-{role}', 'The row names no {role}', '', 'Say  if_missing: omit.')")
 
 
 def _is_ref(value: object) -> bool:

@@ -20,6 +20,8 @@ from syncengine.mapping.batches import Cells, operations
 from syncengine.mapping.expressions import Code, Printer
 from syncengine.mapping.lookups import Tables
 from syncengine.mapping.model import (
+    RESERVED_SAID,
+    RESERVED_WORDS,
     Cases,
     Clear,
     Column,
@@ -100,6 +102,7 @@ class Body:
             Wrong=operators.Wrong,
             Skip=Skip,
             EMPTY={},
+            RESERVED=RESERVED_WORDS,
         )
         self.clean = clean
         self.printer = Printer()
@@ -390,6 +393,9 @@ class Body:
         if not code.simple:
             name = self.new()
             self.out(f"{name} = {code.source}")
+        if self.setting.style == "servicenow" and not (isinstance(value, Column) and "NULL" in self.setting.no_value):
+            fault = f"Wrong('reserved-word', {RESERVED_SAID!r}, {name}, 'To clear the field:  {{clear: true}}')"
+            self.out(f"if {name} in RESERVED: raise {fault}")
         if code.sort == "any":
             if self.setting.lists:
                 self.out(f"if {name}.__class__ is list: {name} = F_join({name}, '\\n') or None")

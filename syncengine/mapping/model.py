@@ -19,6 +19,11 @@ Level = Literal["fail", "skip", "warn"]
 Style = Literal["servicenow", "4me"]
 
 
+RESERVED_WORDS = ("NULL", "<EMPTY_STRING>")
+"""Texts that the platform does not take as text."""
+RESERVED_SAID = "ServiceNow takes this word for an order to clear the field"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the row, or a path in JSON: `os.name`, `ips[0]`."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 from syncengine.mapping.model import (
+    RESERVED_SAID,
+    RESERVED_WORDS,
+    Const,
     FieldRule,
+    Shaped,
+    Value,
 )
 from syncengine.spec.atoms import FIELD, reader
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar
@@ -63,6 +68,7 @@ class FieldsShape(Shape[tuple[FieldRule, ...]]):
         try:
             if isinstance(node, MapNode):
                 value, compare, sensitive = LONG.read(node, report)
+                self._reserved(value, report)
                 return FieldRule(name, value, node.position, sensitive, compare)
             if isinstance(node, ListNode):
                 raise report.stop(
@@ -74,6 +80,15 @@ class FieldsShape(Shape[tuple[FieldRule, ...]]):
             return FieldRule(name, VALUE.read(node, report), node.position)
         finally:
             note.field = ""
+
+    def _reserved(self, value: Value, report: Report) -> None:
+        """Refuses literal texts that the platform would take for an order."""
+        origin = value.origin if isinstance(value, Shaped) else value
+        words = [origin.text] if isinstance(origin, Const) else []
+        if isinstance(value, Shaped):
+            words += [value.default or "", *(value.map.entries.values() if value.map else ())]
+        if any(one in RESERVED_WORDS for one in words):
+            report.add("reserved-word", RESERVED_SAID, origin.position, "To clear the field:  {clear: true}")
 
     def schema(self, named: dict[str, Schema]) -> Schema:
         name: Schema = {"pattern": rf"^(?!sys_(?!class_path$)){FIELD}$"}

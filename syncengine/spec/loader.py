@@ -15,7 +15,7 @@ from syncengine.spec.model import Environment, Project, Spec
 from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
 from syncengine.spec.reader import StepNote
 from syncengine.spec.shapes import Report, Wrong
-from syncengine.spec.specs import Read, name_of, read_spec
+from syncengine.spec.specs import Read, read_spec
 from syncengine.spec.wording import near
 
 PROJECT_FILE = "syncengine.yaml"
@@ -323,18 +323,8 @@ def _environment_vars(project: Project) -> frozenset[str]:
 
 
 def _check_vars(read: Read, project: Project, environments: frozenset[str]) -> None:
-    own = read.spec.vars if read.spec is not None else _own_vars(read)
-    known = {*own, *project.vars, *environments}
+    known = {*read.vars, *project.vars, *environments}
     for name, position in read.note.vars:
         if name not in known:
             fix = near(name, tuple(known)) or f"vars: {{{name}: ...}}"
             read.note.add("unknown-variable", f'There is no variable "{name[:60]}" in vars', position, fix, name)
-
-
-def _own_vars(read: Read) -> tuple[str, ...]:
-    node, _ = _mapping(read.path, read.shown)
-    inner = node.get("vars")
-    return tuple(key.text for key, _ in inner.pairs) if isinstance(inner, MapNode) else ()
-
-
-__all__ = ["Checked", "check_specs", "find_project", "load_environment", "load_specs", "name_of"]

@@ -123,6 +123,7 @@ class Read:
     spec: Spec | None = None
     sources: dict[str, Source] = field(default_factory=dict)
     step_names: dict[str, Position] = field(default_factory=dict)
+    vars: dict[str, str] = field(default_factory=dict)
 
 
 def name_of(shown: str) -> str:
@@ -156,7 +157,7 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
     read.sources = _sources(fields, note, project)
     written = fields.get(DEFAULTS)
     data_source = fields.get(DATA_SOURCE) or project.data_source
-    values = {**project.vars, **(fields.get(VARS) or {})}
+    values = read.vars = {**project.vars, **(fields.get(VARS) or {})}
     context = StepContext(
         {name: one.rules for name, one in read.sources.items()} | _broken(fields, read.sources),
         data_source if not (fields.has(DATA_SOURCE) and fields.get(DATA_SOURCE) is None) else "?",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -274,3 +275,34 @@ def test_fifty_specs_are_read_together(tmp_path: Path) -> None:
     found = load_specs(Project(tmp_path), [tmp_path])
     assert time.process_time() - before < 5
     assert [one.name for one in found] == sorted(f"team{n % 5}/s{n:02}" for n in range(50))
+
+
+@pytest.mark.covers("SPEC-45", "SPEC-53", "SPEC-56")
+def test_what_a_spec_cannot_be_without_or_go_beyond(tmp_path: Path) -> None:
+    """Shared files name no further files; a CI step has a key; the digest is of the bytes that were read."""
+    shared = "syncengine: 1\nkind: shared\nuse: again.yaml\nmaps: {status: {live: 1}}\n"
+    folder(tmp_path, {"shared/again.yaml": shared, "rows.csv": "k,a\n1,2\n"})
+    assert codes(tmp_path, (GOOD + "use: [shared/again.yaml, shared/again.yaml]\n").encode()) == [
+        "duplicate-name",
+        "unknown-key",
+    ]
+    assert codes(tmp_path, GOOD.replace("key: k, ", "").encode()) == ["missing-key"]
+    assert codes(tmp_path, GOOD.encode()) == []
+    (one,) = load_specs(Project(tmp_path), [tmp_path / "s.yaml"])
+    (tmp_path / "s.yaml").write_text(GOOD + "# more\n")
+    (other,) = load_specs(Project(tmp_path), [tmp_path / "s.yaml"])
+    assert one.digest == hashlib.sha256(GOOD.encode()).hexdigest() != other.digest
+
+
+@pytest.mark.covers("SRC-04")
+def test_a_column_that_is_not_there_is_found_before_the_plan(tmp_path: Path) -> None:
+    """Missing or renamed: with what was probably meant; a further column is no fault."""
+    folder(tmp_path, {"rows.csv": "k,A1,extra\n1,2,3\n"})
+    (tmp_path / "s.yaml").write_text(GOOD)
+    (problem,) = check_specs(Project(tmp_path), [tmp_path / "s.yaml"]).problems
+    assert problem.code == "unknown-column"
+    folder(tmp_path, {"rows.csv": "k,a,extra\n1,2,3\n"})
+    assert check_specs(Project(tmp_path), [tmp_path / "s.yaml"]).problems == []
+    (tmp_path / "rows.csv").unlink()
+    (problem,) = check_specs(Project(tmp_path), [tmp_path / "s.yaml"]).problems
+    assert (problem.code, problem.severity) == ("file-not-found", "warning")

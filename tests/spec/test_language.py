@@ -37,7 +37,6 @@ from tests.spec.helpers import HEAD, fields, mapped, spec, values
         ("f: {const: yes}", "x", "yes"),
         ("f: {const: 0o17}", "x", "0o17"),
         ("f: {const: 190:20:30}", "x", "190:20:30"),
-        ('f: {const: "NULL"}', "x", "NULL"),
         ("f: {clear: true}", "x", ""),
         ("f: {from: a, default: z}", "", "z"),
         ("f: {from: a, default: z}", "x", "x"),
@@ -95,6 +94,7 @@ def test_a_value(tmp_path: Path, line: str, cell: str, expected: str | None) -> 
         ("f: {from: a, type: datetime}", "0001-01-01T00:00:00+14:00", "not-a-datetime", "fail"),
         ("f: {from: a, type: datetime}", "25:61:61", "not-a-datetime", "fail"),
         ("k: {from: a, split: ;}", "p;q", "nested-value", "fail"),
+        ("k: \"{{ a | replace('x', 'NULL') }}\"", "x", "reserved-word", "fail"),
     ],
 )
 @pytest.mark.covers("SRC-32", "SRC-33")

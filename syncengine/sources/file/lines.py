@@ -9,7 +9,7 @@ from json import JSONDecodeError
 from syncengine.changes import BadRow, Row
 from syncengine.errors import Place, Problem
 from syncengine.sources.file.bytes import MAX_FIELD, Reading, stop
-from syncengine.sources.file.values import Refused, line_value
+from syncengine.sources.file.values import Refused, exact
 
 
 def rows(raw: io.BufferedReader[Reading], shown: str, first: int) -> Iterator[Row | BadRow]:
@@ -31,7 +31,7 @@ def rows(raw: io.BufferedReader[Reading], shown: str, first: int) -> Iterator[Ro
         number += 1
         place = Place(shown, number, line)
         try:
-            value = line_value(data)
+            value = exact(data.decode("utf-8"))
         except Refused as refused:
             yield _bad(refused.code, refused.message, place, data)
         except JSONDecodeError as error:

@@ -89,7 +89,6 @@ class _Context:
 scan: Callable[[str, int], tuple[Any, int]] = make_scanner(cast(Any, _Context()))
 """`scan(text, at)` gives a value and where it ends; raises StopIteration, JSONDecodeError or Refused."""
 
-_EXACT = re.compile(rb"[:\[,]\s*-?(?:[0-9]+[.eE]|[0-9]{18}|0[\s,\]}])")
 _ESCAPED = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 
 
@@ -103,27 +102,6 @@ def refuse_escapes(text: str, value: Any) -> None:
             orjson.dumps(value, default=str)
         except (TypeError, ValueError):
             raise Refused("surrogate", "A text contains half a character (a lone surrogate)") from None
-
-
-def line_value(line: bytes) -> Any:
-    """The value of one JSON line: the fast parser where it loses nothing, the exact one elsewhere."""
-    if b" :" not in line and b"\t:" not in line and b"\\" not in line and not _EXACT.search(line):
-        value = orjson.loads(line)
-        if _keys(value) == line.count(b'":'):
-            return value
-    return exact(line.decode("utf-8"))
-
-
-def _keys(value: Any) -> int:
-    if value.__class__ is dict:
-        total = len(value)
-        for one in value.values():
-            if one.__class__ is dict or one.__class__ is list:
-                total += _keys(one)
-        return total
-    if value.__class__ is list:
-        return sum(_keys(one) for one in value if one.__class__ is dict or one.__class__ is list)
-    return 0
 
 
 def exact(text: str) -> Any:
