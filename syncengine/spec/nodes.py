@@ -194,6 +194,7 @@ class _Composer:
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.open: set[str] = set()
         self.size = 0
+        self.lines = text.count("\n") + 1
 
     def _events(self) -> Iterator[yaml.Event]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -291,7 +292,7 @@ class _Composer:
         return node
 
     def _content(self, event: Any, depth: int) -> Node:
-        position = Position(self.shown, event.start_mark.line + 1, event.start_mark.column + 1)
+        position = self._position(event)
         if isinstance(event, yaml.ScalarEvent):
             return Scalar(event.value, not event.style, position, event.style in {"|", ">"})
         if isinstance(event, yaml.SequenceStartEvent):
@@ -314,6 +315,12 @@ class _Composer:
                     raise self._stop("key-not-text", f"Keys are text; quote it: {quoted}", inner, fix=f"{quoted}: ...")
                 own.append((key, value))
         return MapNode(self._unique(own, merged), position)
+
+    def _position(self, event: Any) -> Position:
+        """Where an event begins; the parser puts an empty value at the end one line too far."""
+        if event.start_mark.line >= self.lines:
+            return Position(self.shown, self.lines, len(self.text.rpartition("\n")[2]) + 1)
+        return Position(self.shown, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _bad_key(self, key: Node, event: Any) -> _Stop:
         line = self.text.split("\n")[event.start_mark.line]
