@@ -160,4 +160,3 @@ def _class_from(name: str, body: Any) -> ClassInfo:
         None if independent is None else str(independent).lower() == "true",
         tuple(entries),
     )
-
