@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -49,6 +50,12 @@ class Connected:
     settle: float
     pin: bool
     source_info: bool
+    dialect: str = "enhanced"
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """How its targets are to talk to it."""
+        return {"pin": self.pin, "source_info": self.source_info, "dialect": self.dialect}
 
     @property
     def reader(self) -> Reader:
@@ -92,7 +99,7 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     gather.check_classes(ws, instance, reading.steps)
     gather.resolve(ws, instance, of.connected.reader)
     gather.missing_ends(ws)
-    target = CmdbTarget(reading.steps, pin=of.connected.pin, source_info=of.connected.source_info)
+    target = CmdbTarget(reading.steps, **of.connected.manner)
     _own(ws, target, of, reading.steps)
     _ask(ws, target, of, reading.steps)
     notes = _check(ws, instance, reading.steps)
@@ -207,7 +214,7 @@ def apply_plan(
     """Do what is left of a plan; events as they happen, RunFinished last. The caller holds the lock of the run."""
     steps = plan.header.steps
     kind = find(steps[0].kind) if steps else CmdbTarget
-    target = kind(steps, pin=connected.pin, source_info=connected.source_info)
+    target = kind(steps, **connected.manner)
     how = running.Doing(target, connected.writer, clock, connected.permits, connected.settle, stale_check=stale_check)
     how = replace(how, sealer=sealer(plan_key, steps))
     yield from running.execute(state, plan, run, how, wall)

@@ -99,6 +99,7 @@ def _open(project: Project, connection: Connection, permits: int | None, clock: 
         connection.settle,
         connection.pin,
         connection.source_info,
+        connection.dialect,
     )
 
 

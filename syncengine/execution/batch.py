@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from syncengine.changes import Change, Outcome, Parcel, Seen
 from syncengine.errors import RemoteError, SyncError
 from syncengine.execution.journal import Journal
-from syncengine.execution.parcels import fill_ends, halves, keep, without
 from syncengine.files import reach
+from syncengine.parcels import fill_ends, halves, keep, without
 from syncengine.targets import Answered, Refused, Target
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
@@ -127,7 +127,8 @@ class BatchRunner:
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 
     def _send(self, done: Done, parcel: Parcel) -> None:
-        for _attempt in range(ATTEMPTS):
+        attempts = 0
+        while attempts < ATTEMPTS:
             if not parcel.items and not parcel.relations:
                 return
             ops = [change.op for change in (*parcel.items, *parcel.relations)]
@@ -141,20 +142,28 @@ class BatchRunner:
                 done.notes.extend(answer.notes)
                 self._decide(done, list(answer.outcomes))
                 return
+            if isinstance(answer, Refused) and answer.named:
+                # All or nothing: without what is named here the rest may be taken.
+                self._decide(done, list(answer.named))
+                named = {outcome.op for outcome in answer.named}
+                self._decide(done, without(parcel, named, "was refused"))
+                continue
             if isinstance(answer, Refused):
                 self._refused(done, parcel, answer)
                 return
+            attempts += 1
             self._settle(done, parcel, answer.why)
         self._unknown(done, parcel, f"it was sent {ATTEMPTS} times and never answered")
 
     def _refused(self, done: Done, parcel: Parcel, answer: Refused) -> None:
-        """The server did not take the request: too large is halved, a closed door ends the run."""
+        """The server did not take the request: too much of it is halved, a closed door ends the run."""
         ops = (*parcel.items, *parcel.relations)
-        if answer.status == 413 and len(ops) > 1:
+        if (answer.status == 413 or answer.for_a_part) and len(ops) > 1:
             first, second = halves(parcel)
+            earlier = {change.op for change in first.items if not change.sys_id}
             self._send(done, first)
             made = {outcome.op: outcome for outcome in done.outcomes if outcome.result == "applied"}
-            self._decide(done, fill_ends(second, made))
+            self._decide(done, fill_ends(second, made, earlier))
             self._send(done, second)
             return
         if answer.status == 413:

@@ -62,6 +62,12 @@ SETTINGS: dict[str, Setting] = {
     "answer.collateral_errors": Setting(
         True, (True, False), "What an all-or-nothing call says about the good items beside a bad one."
     ),
+    "answer.plain_names": Setting(
+        True, (True, False), "Whether an all-or-nothing call says which of several items was bad, or only that one was."
+    ),
+    "calls.enhanced_pair": Setting(
+        True, (True, False), "The oldest documented releases list the two plain calls only (Jakarta)."
+    ),
     "table.unordered": Setting(
         "sys_id", ("sys_id", "shuffled"), "No order is promised; shuffled finds clients that rely on one."
     ),

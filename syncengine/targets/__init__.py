@@ -43,6 +43,10 @@ class Refused:
     stop: SyncError | None = None
     """Set where nothing more can be sent there."""
     status: int = 0
+    named: tuple[Outcome, ...] = ()
+    """What the target named as the reason; it may take the rest without it."""
+    for_a_part: bool = False
+    """Something in it was refused and took the rest along, and nobody says what: halves may tell."""
 
 
 class Target(ABC):
@@ -52,10 +56,13 @@ class Target(ABC):
     batch_limit: int
     """The most records one request carries."""
 
-    def __init__(self, steps: Sequence[StepInfo], *, pin: bool = True, source_info: bool = True) -> None:
+    def __init__(
+        self, steps: Sequence[StepInfo], *, pin: bool = True, source_info: bool = True, dialect: str = "enhanced"
+    ) -> None:
         self.steps = steps
         self.pin = pin
         self.source_info = source_info
+        self.dialect = dialect
 
     @abstractmethod
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:

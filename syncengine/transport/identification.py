@@ -20,6 +20,10 @@ MISPRINTS = {"UPDATE_WITH_UPDRADE": "UPDATE_WITH_UPGRADE"}
 """Spellings found on the vendor's pages: accepted, never sent."""
 
 
+CONSEQUENCES = frozenset({"ABANDONED", "unknown-operation"})
+"""What an item is said to be that did nothing wrong, beside one that did."""
+
+
 class Misfit(ValueError):
     """The answer does not fit the request."""
 

@@ -6,8 +6,8 @@ Classes come from the CMDB Meta API; dependency rules from cmdb_metadata_hosting
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from syncengine.errors import Problem, RemoteError
@@ -37,6 +37,8 @@ class ClassInfo:
     is_independent: bool | None
     """None: the class has no identification rule, not even an inherited one."""
     entries: tuple[Entry, ...]
+    parts: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Tables of lookup and related rows: the column that names the CI, and those that tell its rows apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,11 @@ def _class_from(name: str, body: Any) -> ClassInfo:
         is_lookup = bool(entry.get("referenced_field"))
         table = str(entry.get("table") or rules.get("applies_to") or name)
         entries.append(Entry(table, tuple(one.strip() for one in attributes if one.strip()), is_lookup))
+    parts: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for entry in (*(rules.get("identifiers") or ()), *(rules.get("related_rules") or ())):
+        if entry.get("referenced_field") and entry.get("table"):
+            attributes = str(entry.get("attributes") or "").split(",")
+            parts.setdefault(str(entry["table"]), (str(entry["referenced_field"]), tuple(map(str.strip, attributes))))
     columns = frozenset(str(attribute["element"]) for attribute in result.get("attributes") or ())
     return ClassInfo(
         name,
@@ -159,4 +166,5 @@ def _class_from(name: str, body: Any) -> ClassInfo:
         columns,
         None if independent is None else str(independent).lower() == "true",
         tuple(entries),
+        parts,
     )

@@ -256,6 +256,11 @@ def _all_or_nothing(world: World, items: Sequence[Item], relations_: Sequence[Re
     """Documented: one item with an error rejects the payload. What the others say is a setting."""
     if not any(item.errors for item in items) and not any(relation.errors for relation in relations_):
         return
+    if not world.settings["answer.plain_names"] and len(items) + len(relations_) > 1:
+        for item in items:
+            item.errors = [Fault("ABANDONED", "Too many other errors")]
+        for relation in relations_:
+            relation.errors = [Fault("ABANDONED", "Too many other errors")]
     for item in items:
         if not item.errors and world.settings["answer.collateral_errors"]:
             item.errors.append(Fault("ABANDONED", "Too many other errors"))

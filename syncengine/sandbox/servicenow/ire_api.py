@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from syncengine.sandbox.engine.calls import identify_reconcile
 from syncengine.sandbox.engine.payload import BadRequest
-from syncengine.sandbox.servicenow.errors import ApiError, json_response
+from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_resource
 from syncengine.sandbox.servicenow.requests import Call
 
 CALLS = {"": (False, True), "enhanced": (True, True), "query": (False, False), "queryEnhanced": (True, False)}
@@ -20,6 +20,8 @@ def post(call: Call, name: str) -> Response:
     """One call of the engine."""
     call.need_role("itil", "asset")
     enhanced, commit = CALLS[name]
+    if enhanced and not call.world.settings["calls.enhanced_pair"]:
+        raise no_resource()
     body = call.json()
     try:
         told = identify_reconcile(
