@@ -208,18 +208,13 @@ class RecordBody:
         return name
 
     def _cases(self, rule: ClassCases, name: str) -> None:
-        body = self.body
-        depth = body.out.indent
+        out = self.body.out
         for condition, class_name in rule.cases:
-            if condition is None:
-                body.out(f"{name} = {class_name!r}")
-                break
-            test = body.condition(condition)
-            body.out(f"if {test}: {name} = {class_name!r}")
-            body.out(f"if {name} is None:")
-            body.out.indent += 1
-        body.out("pass")
-        body.out.indent = depth
+            out(f"if {name} is None:")
+            out.indent += 1
+            test = "True" if condition is None else self.body.condition(condition)
+            out(f"if {test}: {name} = {class_name!r}")
+            out.indent -= 1
 
     def _link(self, rule: LinkRule) -> None:
         body, out = self.body, self.body.out

@@ -246,37 +246,31 @@ class Body:
         return name
 
     def _first(self, value: First) -> Code:
+        # One after the other instead of one inside the other: Python allows a hundred levels of indentation.
         name = self.new()
         self.out(f"{name} = None")
-        depth = self.out.indent
         for one in value.values:
-            code = self.value(one)
-            self.out(f"{name} = {code.source}")
             self.out(f"if {name} is None or {name} == '':")
             self.out.indent += 1
-        self.out(f"{name} = None")
-        self.out.indent = depth
+            code = self.value(one)
+            self.out(f"{name} = {code.source}")
+            self.out.indent -= 1
         return Code(name, "any")
 
     def _cases(self, value: Cases) -> Code:
-        name = self.new()
+        name, open_ = self.new(), self.new("open")
         self.out(f"{name} = None")
-        depth = self.out.indent
+        self.out(f"{open_} = True")
         for condition, one in value.cases:
-            if condition is not None:
-                test = self.condition(condition)
-                self.out(f"if {test}:")
-                self.out.indent += 1
-                code = self.value(one)
-                self.out(f"{name} = {code.source}")
-                self.out.indent -= 1
-                self.out("else:")
-                self.out.indent += 1
-                self.out("pass")
-            else:
-                code = self.value(one)
-                self.out(f"{name} = {code.source}")
-        self.out.indent = depth
+            self.out(f"if {open_}:")
+            self.out.indent += 1
+            test = "True" if condition is None else self.condition(condition)
+            self.out(f"if {test}:")
+            self.out.indent += 1
+            code = self.value(one)
+            self.out(f"{name} = {code.source}")
+            self.out(f"{open_} = False")
+            self.out.indent -= 2
         return Code(name, "any")
 
     def _record(self, value: RecordRef) -> Code:

@@ -23,7 +23,7 @@ from syncengine.mapping import operators, words
 from syncengine.mapping.model import Template
 
 MAX_TEMPLATE = 8 * 1024
-MAX_TEMPLATE_DEPTH = 60
+MAX_TEMPLATE_DEPTH = 50
 RESERVED = frozenset({"row", "parent", "item", "position", "vars", "run", "loop"})
 
 _STATEMENTS = (nodes.If, nodes.For, nodes.Assign, nodes.Output, nodes.TemplateData)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncengine.errors import Place, Position, Problem, SpecError
+from syncengine.spec.circles import circle
 from syncengine.spec.columns import Headers
 from syncengine.spec.environments import read_environment
 from syncengine.spec.files import file_kind, read_project, read_shared
@@ -123,6 +124,7 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
             found.files.append(shown)
     _unique_names(reads, found.problems)
     _Names(project, reads).check()
+    found.problems.extend(_circles(reads))
     known = _environment_vars(project) if any(read.note.vars for read in reads) else frozenset()
     for read in reads:
         _check_vars(read, project, known)
@@ -132,6 +134,17 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
             found.specs.append(read.spec)
     found.problems = sorted(dict.fromkeys(found.problems), key=_order)
     return found
+
+
+def _circles(reads: Sequence[Read]) -> list[Problem]:
+    edges = {
+        step.full_name: [(one.step, one.position) for one in step.references if one.role is None and one.step]
+        for read in reads
+        if read.spec is not None
+        for step in read.spec.steps.values()
+    }
+    found = circle(edges)
+    return [] if found is None else [found]
 
 
 def _order(problem: Problem) -> tuple[str, int, int, str]:
