@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +70,8 @@ class CommandLine:
 
     def plan(self, specs: str, file: str, code: int) -> Operations:
         """Plan into a file, with --detailed-exitcode; returns what the plan would do."""
-        self.run("plan", specs, "--env", "sandbox", "-o", file, "--detailed-exitcode").ends(code)
-        shown = [json.loads(line) for line in self.run("show", file, "--format", "json").ends(0).out.splitlines()]
+        command = ("plan", specs, "--env", "sandbox", "-o", file, "--detailed-exitcode", "--format", "json")
+        shown = [json.loads(line) for line in self.run(*command).ends(code).out.splitlines()]
         lines = [line["operation"] for line in shown if line["kind"] == "operation"]
         counts = {name: step["actions"] for name, step in shown[-1]["counts"].items()}
         return Operations([line for line in lines if line["kind"] != "end"], counts)
@@ -88,9 +89,34 @@ class CommandLine:
         path.write_text(after, "utf-8")
 
 
+def copied(folder: Path) -> CommandLine:
+    """The examples and specs, in a folder of their own."""
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "specs", folder / "specs")
+    return CommandLine(folder)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> CommandLine:
     """The examples and specs, in a folder of their own."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "specs", tmp_path / "specs")
+    return copied(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data centre applied, once for all tests, and its sandbox at rest."""
+    made = copied(tmp_path_factory.mktemp("applied"))
+    made.plan("examples/datacentre", "first.plan", 2)
+    made.apply("first.plan")
+    until = time.monotonic() + 30
+    while (made.folder / ".syncengine" / "sandbox" / "run.json").exists():
+        assert time.monotonic() < until, "the sandbox of the last command did not end"
+        time.sleep(0.05)
+    return made.folder
+
+
+@pytest.fixture
+def applied(_applied: Path, tmp_path: Path) -> CommandLine:
+    """The data centre, planned and applied once, in a folder of its own."""
+    shutil.copytree(_applied, tmp_path, dirs_exist_ok=True)
     return CommandLine(tmp_path)

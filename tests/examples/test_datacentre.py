@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 from tests.examples.conftest import ROOT, CommandLine
 
 SPECS = "examples/datacentre"
@@ -24,14 +22,6 @@ COUNTED = (
 def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
     """The rows of a CSV file of the example."""
     return list(csv.DictReader(io.StringIO((folder / DATA / f"{name}.csv").read_text("utf-8"))))
-
-
-@pytest.fixture
-def applied(project: CommandLine) -> CommandLine:
-    """The example, planned and applied once."""
-    project.plan(SPECS, "first.plan", 2)
-    project.apply("first.plan")
-    return project
 
 
 def test_the_whole_example_is_planned_applied_and_then_as_wanted(project: CommandLine) -> None:

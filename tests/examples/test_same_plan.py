@@ -12,21 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from tests.examples.conftest import ROOT, CommandLine
 
 SPECS = "examples/datacentre"
 SERVERS = f"{SPECS}/data/servers.csv"
 CHANGED = 3
-
-
-@pytest.fixture
-def applied(project: CommandLine) -> CommandLine:
-    """The data centre, planned and applied once."""
-    project.plan(SPECS, "first.plan", 2)
-    project.apply("first.plan")
-    return project
 
 
 def more_memory(text: str) -> str:
