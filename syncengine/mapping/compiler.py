@@ -237,7 +237,7 @@ class Body:
     def text(self, value: Value) -> str:
         """A name that holds the value as text, or None."""
         code = self.value(value)
-        if code.sort != "any" and (code.simple or code.sort == "text"):
+        if code.sort != "any" and code.simple:
             return code.source
         name = self.new()
         self.out(f"{name} = {code.source}")
