@@ -171,6 +171,29 @@ def seed(*, file: Path, force: bool, data: Path | None) -> None:
 
 
 @command.command()
+@click.argument("name")
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
+def certificate(*, name: str, data: Path | None) -> None:
+    """Make a client certificate for a login without password; needs the sandbox to serve HTTPS.
+
+    NAME is its common name. A seed says whose login it is:
+
+    \b
+      certificates: {NAME: reader}
+    """
+    # heavy to import, and only this command needs it
+    from syncengine.sandbox import tls
+
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise SpecError(Problem("sandbox-certificate", "a name has letters, digits, - and _ only", name[:80]))
+    directory = data_directory(data).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    made, key = tls.client(directory, name)
+    click.echo(f"certificate: {made}")
+    click.echo(f"key: {key}")
+
+
+@command.command()
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(*, data: Path | None, yes: bool) -> None:

@@ -19,6 +19,19 @@ class User(NamedTuple):
 
     name: str
     roles: frozenset[str]
+    scopes: tuple[str, ...] | None = None
+    """What his OAuth client may call (`table:GET`, `identifyreconcile`), if it is securely scoped."""
+
+
+class Client(NamedTuple):
+    """An OAuth client."""
+
+    secret: str
+    """Salted hash."""
+    user: str
+    scopes: tuple[str, ...] | None
+    jwt_key: str
+    """PEM or shared secret with which it signs JWT bearer assertions."""
 
 
 class Accounts:
@@ -59,16 +72,48 @@ class Accounts:
             return None
         return User(name, frozenset(account["roles"]))
 
-    def set_client(self, client: str, secret: str, user: str) -> None:
+    def set_client(
+        self, client: str, secret: str, user: str, scopes: Iterable[str] | None = None, jwt_key: str = ""
+    ) -> None:
         """Add an OAuth client; with client credentials it acts as that user."""
-        self._store.set_meta(f"client:{client}", orjson.dumps({"secret": _hash(client, secret), "user": user}).decode())
+        kept = {
+            "secret": _hash(client, secret),
+            "user": user,
+            "scopes": None if scopes is None else sorted(scopes),
+            "jwt_key": jwt_key,
+        }
+        self._store.set_meta(f"client:{client}", orjson.dumps(kept).decode())
 
-    def client(self, client: str, secret: str) -> str | None:
-        """The user of an OAuth client, if its secret is right."""
+    def client(self, client: str) -> Client | None:
+        """An OAuth client by its id."""
         known = orjson.loads(self._store.meta(f"client:{client}") or "null")
-        if known is None or not hmac.compare_digest(known["secret"], _hash(client, secret)):
+        if known is None:
             return None
-        return str(known["user"])
+        scopes = known.get("scopes")
+        return Client(
+            known["secret"], known["user"], None if scopes is None else tuple(scopes), known.get("jwt_key", "")
+        )
+
+    def right_secret(self, client: Client, name: str, secret: str) -> bool:
+        """Whether a secret is that of the client."""
+        return hmac.compare_digest(client.secret, _hash(name, secret))
+
+    def set_certificate(self, name: str, user: str) -> None:
+        """Map client certificates of this common name, or with this SHA-256 fingerprint, to a user."""
+        self._store.set_meta(f"certificate:{name.replace(':', '').lower()}", user)
+
+    def certificate(self, der: bytes) -> User | None:
+        """The user of a client certificate."""
+        # heavy to import, and only logins by certificate need it
+        from cryptography import x509
+        from cryptography.x509.oid import NameOID
+
+        names = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        for known in (hashlib.sha256(der).hexdigest(), *(str(name.value).lower() for name in names)):
+            user = self._store.meta(f"certificate:{known}")
+            if user:
+                return self.get(user)
+        return None
 
     def set_api_key(self, key: str, user: str) -> None:
         """Add an API key of a user."""

@@ -11,15 +11,18 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from syncengine.sandbox import routes
-from syncengine.sandbox.accounts import Accounts, User
+from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.control import Control
 from syncengine.sandbox.faults import Answer, Exchange, Faults
-from syncengine.sandbox.faults.exchange import TransportOf
+from syncengine.sandbox.faults.exchange import TransportOf, answer_of
+from syncengine.sandbox.faults.wire import page
 from syncengine.sandbox.ledger import Caller, caller
+from syncengine.sandbox.login import below_api, check_api, log_in
 from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_resource, unauthenticated
 from syncengine.sandbox.servicenow.limits import Limits
 from syncengine.sandbox.servicenow.oauth import OAuth
 from syncengine.sandbox.servicenow.requests import Call
+from syncengine.sandbox.traffic import Traffic
 from syncengine.sandbox.world import World
 
 log = logging.getLogger("syncengine.sandbox")
@@ -27,6 +30,10 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 OAUTH = "/oauth_token.do"
+
+
+class TooLong(Exception):
+    """The URL is longer than the gateway takes."""
 
 
 class Inbound(NamedTuple):
@@ -38,6 +45,8 @@ class Inbound(NamedTuple):
     headers: dict[str, str]
     body: bytes
     scheme: str
+    certificate: bytes = b""
+    """The client's, as DER; nothing without one."""
 
 
 class App:
@@ -46,9 +55,10 @@ class App:
     def __init__(self, world: World, token: str, transport_of: TransportOf | None = None) -> None:
         self.world = world
         self.accounts = Accounts(world.store)
-        self.faults = Faults(world.clock)
-        self.oauth = OAuth(self.accounts, world.clock)
+        self.oauth = OAuth(world, self.accounts)
+        self.faults = Faults(world.clock, self.oauth.expire)
         self.limits = Limits(world)
+        self.traffic = Traffic(world)
         self.control = Control(world, self.accounts, self.faults, token)
         self._transport_of = transport_of
 
@@ -77,13 +87,35 @@ class App:
             method = override  # documented
         found = routes.find(method, path)
         api = "oauth" if path == OAUTH else found.route.api if found else "other"
-        inbound = Inbound(method, path, scope["query_string"].decode(), headers, body, scope["scheme"])
+        inbound = Inbound(
+            method, path, scope["query_string"].decode(), headers, body, scope["scheme"], self._certificate(scope)
+        )
+        cookies = self.traffic.new_session(headers)
 
-        def answer() -> Answer:
-            response = self.respond(inbound)
-            return Answer(response.status_code, list(response.raw_headers), bytes(response.body))
+        def answer(given: bytes) -> Answer:
+            found = answer_of(self.respond(inbound._replace(body=given)))
+            return Answer(found.status, [*found.headers, *cookies], found.body)
 
-        await self.faults.serve(Exchange(api, path, body, scope, receive, send, answer, self._transport_of, headers))
+        await self.faults.serve(
+            Exchange(
+                api,
+                path,
+                body,
+                scope,
+                receive,
+                send,
+                answer,
+                self._transport_of,
+                partial(self.traffic.transaction, api, headers),
+                self.traffic.quota(api),
+                partial(self.traffic.cancelled, api),
+            )
+        )
+
+    def _certificate(self, scope: Scope) -> bytes:
+        transport = self._transport_of(scope) if self._transport_of and scope["scheme"] == "https" else None
+        layer = transport.get_extra_info("ssl_object") if transport is not None else None
+        return (layer.getpeercert(binary_form=True) or b"") if layer is not None else b""
 
     async def _read(self, receive: Receive) -> bytes | None:
         chunks = []
@@ -100,6 +132,8 @@ class App:
         request_id = uuid4().hex
         try:
             response = self._work(inbound, request_id, batched)
+        except TooLong:
+            response = _too_long(str(self.world.settings["table.long_url"]))
         except ApiError as fault:
             response = fault.response()
         except Exception as fault:
@@ -113,9 +147,13 @@ class App:
     def _work(self, inbound: Inbound, request_id: str, batched: bool) -> Response:
         self._check_size(inbound)
         if inbound.path == OAUTH and inbound.method == "POST":
+            if self.faults.revoked:
+                raise unauthenticated()
             return self.oauth.token(inbound.body)
-        user = self._login(inbound)
-        self.limits.check(inbound.path, user.name)
+        if self.faults.revoked:
+            raise unauthenticated()
+        user = log_in(self.accounts, self.oauth, inbound.headers, inbound.certificate)
+        told = self.limits.check(below_api(inbound.path), user.name, user.roles)
         found = routes.find(inbound.method, inbound.path)
         if found is None:
             allowed = routes.methods(inbound.path)
@@ -133,25 +171,29 @@ class App:
             user.name,
             user.roles,
             found.version,
-            None if batched else partial(self._inside, inbound.scheme),
+            None if batched else partial(self._inside, inbound),
         )
+        check_api(self.world, user, inbound.method, inbound.path)
         call.read_parameters()
         mark = caller.set(Caller(found.route.api, request_id, user.name))
         try:
-            return found.route.handler(call, **found.arguments)
+            response = found.route.handler(call, **found.arguments)
+            response.headers.update(told)
+            return response
         finally:
             caller.reset(mark)
             self.world.refresh()
 
     def _inside(
-        self, scheme: str, method: str, path: str, query: str, headers: dict[str, str], body: bytes
+        self, outer: Inbound, method: str, path: str, query: str, headers: dict[str, str], body: bytes
     ) -> Response:
-        return self.respond(Inbound(method, path, query, headers, body, scheme), batched=True)
+        inner = Inbound(method, path, query, headers, body, outer.scheme, outer.certificate)
+        return self.respond(inner, batched=True)
 
     def _check_size(self, inbound: Inbound) -> None:
         settings = self.world.settings
         if len(inbound.path) + len(inbound.query) > settings.number("table.max_url"):
-            raise ApiError(414, "URI Too Long")
+            raise TooLong
         size, limit = len(inbound.body), settings.number("limits.body_bytes")
         if size > limit:
             raise ApiError(
@@ -160,18 +202,12 @@ class App:
                 f"Rejected large REST payload with content-length = {size} bytes. Max allowed: {limit} bytes.",
             )
 
-    def _login(self, inbound: Inbound) -> User:
-        header = inbound.headers.get("authorization", "")
-        user = (
-            self.accounts.basic(header)
-            or self.oauth.bearer(header)
-            or self.accounts.api_key(inbound.headers.get("x-sn-apikey", ""))
-        )
-        if user is None:
-            raise unauthenticated()
-        return user
+
+def _too_long(way: str) -> Response:
+    if way == "414":
+        return ApiError(414, "URI Too Long").response()
+    return Response(page("URI Too Long"), 414 if way == "414_html" else 200, media_type="text/html")
 
 
 async def _send(send: Send, response: Response) -> None:
-    answer = Answer(response.status_code, list(response.raw_headers), bytes(response.body))
-    await answer.send(send)
+    await answer_of(response).send(send)

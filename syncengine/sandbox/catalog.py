@@ -40,6 +40,9 @@ def fixed_id(*parts: str) -> str:
     return md5("|".join(parts).encode(), usedforsecurity=False).hexdigest()
 
 
+HARDWARE_FOURTH_ENTRY = fixed_id("cmdb_identifier_entry", "cmdb_ci_hardware", "3")
+
+
 def rows() -> Iterator[Row]:
     """Every shipped record as (table, values); values hold the sys_id."""
     yield from _tables()

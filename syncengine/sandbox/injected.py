@@ -1,4 +1,4 @@
-"""Errors that a fault rule wants the engine to find, so that what is told and what is written still agree."""
+"""What a fault rule wants from the APIs themselves, so that what is told and what is written still agree."""
 
 from __future__ import annotations
 
@@ -9,3 +9,6 @@ Injector = Callable[[], str]
 """Asked once per item: an error code, or nothing."""
 
 injector: ContextVar[Injector | None] = ContextVar("injector", default=None)
+
+seconds_each: ContextVar[float] = ContextVar("seconds_each", default=0.0)
+"""How long each request of a batch takes, by the sandbox's clock; nobody waits."""

@@ -25,6 +25,8 @@ class Where(NamedTuple):
     order: str
     narrow: bool
     """Few rows are expected, found by an index of their own; sorting them beats reading the whole table in order."""
+    total: bool
+    """The order leaves no two rows equal: sys_id is among its columns."""
     unknown: tuple[str, ...]
     """Fields that the table does not have; such clauses are left out, or let nothing through."""
 
@@ -60,7 +62,8 @@ class Compiler:
         narrow = len(query.alternatives) == 1 and any(
             len(group) == 1 and self._narrow(group[0]) for group in query.alternatives[0]
         )
-        return Where(sql, self._parameters, self._order(query.order), narrow, tuple(self._unknown))
+        total = any(name == "sys_id" for name, _ in query.order)
+        return Where(sql, self._parameters, self._order(query.order), narrow, total, tuple(self._unknown))
 
     def _narrow(self, clause: Clause) -> bool:
         if clause.op == "=" and clause.field == "name" and clause.value:

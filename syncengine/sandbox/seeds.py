@@ -10,8 +10,10 @@ rules: [{name: Team, applies_to: cmdb_ci_team, independent: true, entries: [{ord
 hosting: [{parent: cmdb_ci_disk, type: "Contains::Contained by", child: cmdb_ci_computer, reverse: true}]
 containment: [{parent: cmdb_ci_rack, type: "Contains::Contained by", child: cmdb_ci_server}]
 users: {reader: {password: secret, roles: [itil]}}
-clients: {sync: {secret: s3cret, user: reader}}
+clients: {sync: {secret: s3cret, user: reader, scopes: ["table:GET"], jwt_key: "-----BEGIN PUBLIC KEY-----…"}}
 api_keys: {k3y: reader}
+certificates: {reader-laptop: reader}
+access: [{table: cmdb_ci_server, columns: [u_cost], operation: read, roles: [finance], condition: "u_region=EMEA"}]
 records:
   cmn_location: [{name: Paris, sys_id: 0123…}]
 """
@@ -31,7 +33,7 @@ from syncengine.sandbox.store import Record
 from syncengine.sandbox.world import World
 
 Rows = Iterator[catalog.Row]
-_OTHERS = {"users", "clients", "api_keys", "settings", "records"}
+_OTHERS = {"users", "clients", "api_keys", "certificates", "settings", "records"}
 
 
 class SeedError(ValueError):
@@ -73,9 +75,13 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
         for name, user in document.get("users", {}).items():
             accounts.set(name, str(user["password"]), user.get("roles", ()))
         for name, client in document.get("clients", {}).items():
-            accounts.set_client(name, str(client["secret"]), client["user"])
+            accounts.set_client(
+                name, str(client["secret"]), client["user"], client.get("scopes"), str(client.get("jwt_key", ""))
+            )
         for key, user_name in document.get("api_keys", {}).items():
             accounts.set_api_key(str(key), user_name)
+        for name, user_name in document.get("certificates", {}).items():
+            accounts.set_certificate(str(name), user_name)
         for name, value in document.get("settings", {}).items():
             try:
                 world.settings.set(name, value)
@@ -177,6 +183,32 @@ def _containment(world: World, section: Any) -> Rows:
     yield from catalog.dependency_rows((), section, _types(world))
 
 
+def _access(world: World, section: Any) -> Rows:
+    for rule in section:
+        api, table = rule.get("api", ""), rule.get("table", "")
+        if not api and table not in world.tables:
+            raise SeedError(f"access: there is no table {table!r}")
+        operations = _listed(rule.get("operation", "read"))
+        names = [api] if api else [f"{table}.{column}" for column in rule.get("columns", ())] or [table]
+        for name in names:
+            for operation in ["execute"] if api else operations:
+                values = {
+                    "name": name,
+                    "type": "REST_Endpoint" if api else "record",
+                    "operation": operation,
+                    "methods": ",".join(_listed(rule.get("methods", ()))),
+                    "roles": ",".join(_listed(rule.get("roles", ()))),
+                    "condition": rule.get("condition", ""),
+                    "active": "true",
+                }
+                parts = (name, operation, values["roles"], values["condition"], values["methods"])
+                yield "sys_security_acl", {"sys_id": catalog.fixed_id("sys_security_acl", *parts), **values}
+
+
+def _listed(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else [str(one) for one in given]
+
+
 def _types(world: World) -> dict[str, str]:
     return {name: ids[0] for name, ids in world.rules.type_names.items()}
 
@@ -190,6 +222,7 @@ _SECTIONS: dict[str, Callable[[World, Any], Rows]] = {
     "rules": _rules,
     "hosting": _hosting,
     "containment": _containment,
+    "access": _access,
 }
 
 

@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,9 @@ def run(options: Options, ready: Ready | None = None) -> None:
         timeout_graceful_shutdown=2,
         ssl_certfile=certificates.certificate if certificates else None,
         ssl_keyfile=certificates.key if certificates else None,
+        # a client may show a certificate; only those of the sandbox's own client authority get through
+        ssl_ca_certs=str(certificates.clients) if certificates else None,
+        ssl_cert_reqs=ssl.CERT_OPTIONAL if certificates else ssl.CERT_NONE,
     )
     try:
         asyncio.run(_serve(uvicorn.Server(config), sock, information, options, ready))

@@ -72,7 +72,83 @@ SETTINGS: dict[str, Setting] = {
         "sys_id", ("sys_id", "shuffled"), "No order is promised; shuffled finds clients that rely on one."
     ),
     "table.max_url": Setting(8000, (), "Long URLs are refused; the limit differs by gateway."),
+    "table.long_url": Setting(
+        "414", ("414", "414_html", "html200"), "What a URL that is too long is answered with (all three reported)."
+    ),
     "limits.body_bytes": Setting(10_485_760, (), "glide.rest.max_content_length, documented default."),
+    "limits.requests_per_hour": Setting(
+        1_000_000,
+        (),
+        "Requests per user and hour where no rule of sys_rate_limit_rules is lower; which ship is not public. 0: none.",
+    ),
+    "limits.headers": Setting(
+        "refusals",
+        ("refusals", "always", "never"),
+        "The rate-limit headers are documented for the refusal; which other answers have them differs.",
+    ),
+    "limits.flush_seconds": Setting(
+        0, (), "Counts reach a node every 30 s or so (observed), so a burst may exceed a limit; 0 counts exactly."
+    ),
+    "limits.semaphores": Setting(
+        4, (), "API transactions at a time on one node, as observed on an instance; 0: any number."
+    ),
+    "limits.queue": Setting(50, (), "API transactions that wait for a place, as observed; the next is answered 429."),
+    "session.cookies": Setting(
+        True, (True, False), "Answers set JSESSIONID; who sends it back has its requests run one after the other."
+    ),
+    "session.queue": Setting(
+        10, (), "Waiting requests of one session, beyond which a new one is dropped with 202 (observed)."
+    ),
+    "session.seconds": Setting(
+        30, (), "Age of a session's running request from which a new one is dropped (observed)."
+    ),
+    "quota.seconds": Setting(60, (), "Transaction quota of Table and Aggregate API (documented). 0: none."),
+    "quota.batch_seconds": Setting(30, (), "Transaction quota of the Batch API as a whole (documented). 0: none."),
+    "quota.other_seconds": Setting(
+        300, (), "Transaction quota of every other API: not documented; that of the UI is taken."
+    ),
+    "quota.answer": Setting(
+        "500",
+        ("500", "in_body", "cut"),
+        "A read over its quota: an error, an error beside the rows, or a list cut off (all observed).",
+    ),
+    "batch.request_bytes": Setting(5_242_880, (), "Largest request inside a batch (documented default)."),
+    "batch.answer_bytes": Setting(
+        10_485_760, (), "Answers of a batch together (documented default); the rest is unserviced."
+    ),
+    "access.applied": Setting(
+        "after_limit",
+        ("after_limit", "before_limit"),
+        "Rows are hidden after the limit was applied (documented), so pages are short.",
+    ),
+    "access.total_count": Setting(
+        "all", ("all", "visible"), "Not documented whether X-Total-Count counts rows that the user may not read."
+    ),
+    "access.hidden_table": Setting(
+        "empty", ("empty", "403"), "A list of a table without read access is empty, or refused (both observed)."
+    ),
+    "access.hidden_column": Setting(
+        "absent", ("absent", "empty"), "A column without read access is left out, or stands there empty."
+    ),
+    "oauth.unscoped_status": Setting(
+        401, (401, 403), "A securely scoped client without scope for the API: both statuses were reported."
+    ),
+    "oauth.jti": Setting(
+        "required",
+        ("required", "if_present", "ignored"),
+        "jti is checked (documented); whether it must be there is not.",
+    ),
+    "oauth.jwt_client": Setting(
+        "secret", ("secret", "secret_if_present"), "Whether a JWT bearer grant needs the client's secret as well."
+    ),
+    "rules.hardware_fourth_entry": Setting(
+        "mac_address,name",
+        ("mac_address,name", "ip_address,mac_address"),
+        "Every output that reaches it says MAC and name; older pages say IP and MAC.",
+    ),
+    "values.display": Setting(
+        "ignored", ("ignored", "honoured"), "display_values of an item are documented for the scripted API only."
+    ),
 }
 
 

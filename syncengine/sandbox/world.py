@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import orjson
 
 from syncengine.sandbox import catalog
+from syncengine.sandbox.access import Access
 from syncengine.sandbox.clock import Clock
+from syncengine.sandbox.encoded_query import matches, parse
 from syncengine.sandbox.keys import Kind
 from syncengine.sandbox.ledger import Ledger
 from syncengine.sandbox.rulebook import Rulebook
-from syncengine.sandbox.settings import Settings
+from syncengine.sandbox.settings import SETTINGS, Settings
 from syncengine.sandbox.store import Record, Store
-from syncengine.sandbox.tables import Tables
+from syncengine.sandbox.tables import Table, Tables
 
 DICTIONARY = ("sys_db_object", "sys_dictionary")
 RULES = (
@@ -34,6 +36,9 @@ LISTS = (
     "cmdb_reconciliation_definition",
     "cmdb_datasource_staleness",
     "sys_rate_limit_rules",
+    "sys_security_acl",
+    "sys_script",
+    "cmdb_ire_inclusion_rule",
 )
 DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS))
 
@@ -90,6 +95,7 @@ class World:
     def derive(self) -> None:
         """Read dictionary, rules, choices and properties from their records."""
         store = self.store
+        self._choose_variants()
         self.store.changed.clear()
         self.tables = Tables(store.all("sys_db_object"), store.all("sys_dictionary"))
         self.rules = Rulebook(self.tables, {name: list(store.all(name)) for name in RULES}, self._kind)
@@ -106,9 +112,22 @@ class World:
         self.reconciliation = self._active("cmdb_reconciliation_definition")
         self.rate_limits = [r for r in store.all("sys_rate_limit_rules") if r.values.get("active") != "false"]
         self.staleness = self._active("cmdb_datasource_staleness")
+        self.inclusion = self._active("cmdb_ire_inclusion_rule")
+        self.business_rules = list(store.all("sys_script"))
+        self.access = Access(self.tables, store.all("sys_security_acl"))
         # who wrote which attribute, by record
         self.written_by = self._kind("cmdb_datasource_last_update", ("cmdb_ci",), False)
         self._index()
+
+    def _choose_variants(self) -> None:
+        """Shipped records of which the sources give two variants follow their setting, unless somebody changed them."""
+        wanted = str(self.settings["rules.hardware_fourth_entry"])
+        record = self.store.get("cmdb_identifier_entry", catalog.HARDWARE_FOURTH_ENTRY)
+        known = SETTINGS["rules.hardware_fourth_entry"].choices
+        if record is not None and record.values.get("attributes") in known and record.values["attributes"] != wanted:
+            before = dict(record.values)
+            record.values["attributes"] = wanted
+            self.store.update_many([(record, record.table, before)])
 
     def _active(self, table: str) -> list[dict[str, str]]:
         return [r.values for r in self.store.all(table) if r.values.get("active") != "false"]
@@ -160,6 +179,21 @@ class World:
     def enabled(self, name: str) -> bool:
         """A system property that is true or false."""
         return self.properties.get(name, "").strip().lower() == "true"
+
+    def aborted(self, table: Table, action: str, values: Mapping[str, str]) -> str:
+        """What the service says when a business rule aborts a write (observed); nothing when none does."""
+        for rule in self.business_rules:
+            v = rule.values
+            if (
+                v.get("active") != "false"
+                and v.get("abort_action") == "true"
+                and v.get(f"action_{action}") == "true"
+                and v.get("collection", "") in table.path
+                and (not v.get("filter_condition") or matches(parse(v["filter_condition"]), values))
+            ):
+                name = f"{v.get('name', '')}^{rule.sys_id}"
+                return f"Operation against file '{table.name}' was aborted by Business Rule '{name}'"
+        return ""
 
     def sources(self) -> Iterable[str]:
         """The data sources that the engine accepts: choices of cmdb_ci.discovery_source (documented)."""

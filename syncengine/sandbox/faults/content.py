@@ -59,10 +59,7 @@ def _fail(item: dict[str, Any], code: str) -> None:
 def _code(document: Any, rule: Rule) -> Any:
     code = rule.argument(0, "LOCK_TIMEOUT")
     if code == "cancelled":
-        document["error"] = {
-            "message": "Transaction cancelled: maximum execution time exceeded",
-            "detail": "maximum execution time exceeded",
-        }
+        document["error"] = CANCELLED
         document["status"] = "failure"
         return document
     for item in _items(document):
@@ -127,6 +124,50 @@ def _nulls(document: Any, _rule: Rule) -> Any:
     return document
 
 
+def _empty_rows(document: Any, rule: Rule) -> Any:
+    result = document.get("result") if isinstance(document, dict) else None
+    if isinstance(result, list):
+        document["result"] = ["" if rule.random.random() < rule.number(0, 0.5) else row for row in result]
+    return document
+
+
+CANCELLED = {
+    "message": "Transaction cancelled: maximum execution time exceeded",
+    "detail": "Transaction cancelled: maximum execution time exceeded Check logs for error trace or enable "
+    "glide.rest.debug property to verify REST request processing",
+}
+
+
+def first(body: bytes, number: int) -> bytes | None:
+    """A request with its first rows only; None where nothing is left of it."""
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(document, dict) or number == 0:
+        return None if number == 0 else body
+    if isinstance(document.get("rest_requests"), list):
+        document["rest_requests"] = document["rest_requests"][:number]
+    elif isinstance(document.get("items"), list):
+        gone = {str(item.get("internal_id", "")) for item in document["items"][number:]} - {""}
+        document["items"] = document["items"][:number]
+        document["relations"] = [
+            relation
+            for relation in document.get("relations") or []
+            if {str(relation.get("parent_id")), str(relation.get("child_id"))}.isdisjoint(gone)
+            and all(int(relation.get(end, 0) or 0) < number for end in ("parent", "child"))
+        ]
+    return orjson.dumps(document)
+
+
+def cut_off(document: Any, number: int) -> bytes:
+    """The first rows of a list, then an error object, and no end (observed: quota passed while it was written)."""
+    result = document.get("result") if isinstance(document, dict) else None
+    rows = [orjson.dumps(row) for row in result[:number]] if isinstance(result, list) else []
+    error = orjson.dumps({"error": CANCELLED, "status": "failure"})
+    return b'{"result":[' + b",".join([*rows, error])
+
+
 CHANGES: dict[str, Change] = {
     "reorder": _shuffle,
     "op": _operation,
@@ -137,4 +178,5 @@ CHANGES: dict[str, Change] = {
     "extra_fields": _extra,
     "missing": _missing,
     "nulls": _nulls,
+    "empty_rows": _empty_rows,
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 MARKER = (b"x-sandbox", b"syncengine")
@@ -45,6 +47,11 @@ def made(
     return Answer(status, [*base, *(headers or [])], body)
 
 
+def answer_of(response: Response) -> Answer:
+    """What an API gave."""
+    return Answer(response.status_code, list(response.raw_headers), bytes(response.body))
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request on its way through."""
@@ -55,10 +62,15 @@ class Exchange:
     scope: Scope
     receive: Receive
     send: Send
-    answer: Callable[[], Answer]
-    """Does the work, whatever becomes of the answer."""
+    answer: Callable[[bytes], Answer]
+    """Does the work that a body asks for, whatever becomes of the answer."""
     transport_of: TransportOf | None
-    request_headers: dict[str, str]
+    place: Callable[[], AbstractAsyncContextManager[Answer | None]]
+    """The right to run a transaction; gives the answer that stands instead where there is none to be had."""
+    quota: float
+    """Seconds that the transaction may take by the sandbox's clock."""
+    cancelled: Callable[[Callable[[], Answer]], Answer]
+    """The answer of a transaction that took longer."""
 
     @property
     def transport(self) -> asyncio.Transport | None:

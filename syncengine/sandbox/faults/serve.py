@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from syncengine.sandbox.clock import Clock
 from syncengine.sandbox.faults import content, wire
-from syncengine.sandbox.faults.exchange import Answer, Exchange
+from syncengine.sandbox.faults.exchange import Answer, Exchange, made
 from syncengine.sandbox.faults.rules import Rule, RuleError, parse
-from syncengine.sandbox.injected import injector
+from syncengine.sandbox.injected import injector, seconds_each
+
+BEFORE = frozenset({
+    "status", "html200", "hibernate", "maintenance", "unauthorized", "drop202", "login302", "redirect", "rate_limit",
+    "reset", "close", "hang", "commit_late",
+})  # fmt: skip
+"""Actions that take the place of any work."""
 
 
 class Faults:
     """The rules in force."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, expire: Callable[[], None]) -> None:
         self._clock = clock
+        self._expire = expire
         self._late: set[asyncio.Task[None]] = set()
         self.rules: list[Rule] = []
         self.met: list[dict[str, str]] = []
         """Every fault that took place, in order."""
+        self.revoked = False
+        """No login is accepted any more."""
 
     def add(self, text: str) -> None:
         """Put a rule in force."""
@@ -29,6 +39,7 @@ class Faults:
     def clear(self) -> None:
         """Take all rules away; what they have done stays on record."""
         self.rules.clear()
+        self.revoked = False
 
     def describe(self) -> list[dict[str, Any]]:
         """The rules, and how often each was asked and met."""
@@ -43,18 +54,38 @@ class Faults:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request, through the rules that meet it."""
-        rules = [rule for rule in self.rules if rule.meets(exchange.api, exchange.body)]
+        now = self._clock.time()
+        rules = [rule for rule in self.rules if rule.meets(exchange.api, exchange.body, now)]
         for rule in rules:
             self.met.append({"action": rule.action, "api": exchange.api, "path": exchange.path, "rule": rule.text})
+        instead = next((rule for rule in rules if rule.action in BEFORE), None)
+        answer: Answer | None = None
+        # a place is given back before anything is sent: what happens on the wire is no part of the transaction
+        async with exchange.place() as refusal:
+            if refusal is None:
+                late = await self._spend(exchange, rules)
+                if instead is None:
+                    answer = self._work(exchange, rules, late)
+        if refusal is not None:
+            await refusal.send(exchange.send)
+        elif instead is not None:
+            await self._before(exchange, instead)
+        elif answer is not None:
+            await self._tell(exchange, rules, answer)
+
+    async def _spend(self, exchange: Exchange, rules: list[Rule]) -> bool:
+        """Let the transaction take its time; True when it passed its quota."""
+        spent = sum(rule.number(0, 0) for rule in rules if rule.action == "takes" and exchange.api != "batch")
         for rule in rules:
             if rule.action == "delay":
-                await asyncio.sleep(_delay(rule))
+                seconds = _delay(rule)
+                await self._clock.sleep(min(seconds, max(0.0, exchange.quota - spent)))
+                spent += seconds
+        return spent > exchange.quota
+
+    async def _tell(self, exchange: Exchange, rules: list[Rule], answer: Answer) -> None:
         for rule in rules:
-            if await self._before(exchange, rule):
-                return
-        answer = self._work(exchange, rules)
-        for rule in rules:
-            if rule.action.startswith("commit_then_"):
+            if rule.action.startswith("commit_then_") or rule.action == "commit_part":
                 await self._after(exchange, rule)
                 return
         for rule in rules:
@@ -68,22 +99,31 @@ class Faults:
         else:
             await wire.BROKEN[broken.action](exchange, broken, answer)
 
-    def _work(self, exchange: Exchange, rules: list[Rule]) -> Answer:
+    def _work(self, exchange: Exchange, rules: list[Rule], late: bool) -> Answer:
         chosen = next((rule for rule in rules if _by_engine(exchange, rule)), None)
-        if chosen is None:
-            return exchange.answer()
-        mark = injector.set(lambda: _error(chosen))
+        part = next((rule for rule in rules if rule.action == "commit_part"), None)
+        body = exchange.body if part is None else content.first(exchange.body, part.first)
+        if any(rule.action == "expire_token" for rule in rules):
+            self._expire()
+        self.revoked = self.revoked or any(rule.action == "revoke" for rule in rules)
+        if body is None:
+            return made(200, b"")  # nothing takes effect, and nobody will see this
+        each = sum(rule.number(0, 0) for rule in rules if rule.action == "takes")
+        marks = injector.set((lambda: _error(chosen)) if chosen is not None else None), seconds_each.set(each)
         try:
-            return exchange.answer()
+            if late:
+                return exchange.cancelled(lambda: exchange.answer(body))
+            return exchange.answer(body)
         finally:
-            injector.reset(mark)
+            injector.reset(marks[0])
+            seconds_each.reset(marks[1])
 
-    async def _before(self, exchange: Exchange, rule: Rule) -> bool:
-        """Actions that come before any work; True when the request is over."""
+    async def _before(self, exchange: Exchange, rule: Rule) -> None:
+        """Actions that come before any work."""
         answer = wire.instead(rule, self._clock.time())
         if answer is not None:
             await answer.send(exchange.send)
-            return True
+            return
         match rule.action:
             case "reset" | "close":
                 wire.abort(exchange, rule.action == "reset")
@@ -94,22 +134,19 @@ class Faults:
                 self._late.add(task)
                 task.add_done_callback(self._late.discard)
                 wire.abort(exchange, True)
-            case _:
-                return False
-        return True
 
     async def _later(self, exchange: Exchange, seconds: float) -> None:
         await self._clock.sleep(seconds)
-        exchange.answer()
+        exchange.answer(exchange.body)
 
     async def _after(self, exchange: Exchange, rule: Rule) -> None:
-        match rule.action:
-            case "commit_then_hang":
+        match rule.then or rule.action.removeprefix("commit_then_"):
+            case "hang":
                 await exchange.gone()
-            case "commit_then_status":
+            case "status":
                 await wire.refusal(rule, self._clock.time()).send(exchange.send)
-            case _:
-                wire.abort(exchange, rule.action == "commit_then_reset")
+            case ending:
+                wire.abort(exchange, ending == "reset")
 
 
 def _by_engine(exchange: Exchange, rule: Rule) -> bool:

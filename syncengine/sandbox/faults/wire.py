@@ -10,8 +10,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from syncengine.sandbox.faults.exchange import Answer, Exchange, Headers, made
-from syncengine.sandbox.faults.rules import Rule
+import orjson
+
+from syncengine.sandbox.faults.content import cut_off
+from syncengine.sandbox.faults.exchange import Answer, Exchange, Headers, answer_of, made
+from syncengine.sandbox.faults.rules import Rule, calls_a_window
+from syncengine.sandbox.servicenow.errors import ApiError, unauthenticated
 
 PAGE = b"<!DOCTYPE html><html><head><title>%s</title></head><body><h1>%s</h1></body></html>"
 Broken = Callable[[Exchange, Rule, Answer], Awaitable[None]]
@@ -65,11 +69,28 @@ def instead(rule: Rule, now: float) -> Answer | None:
             return made(503, page("Maintenance"), headers=[(b"retry-after", b"30")])
         case "drop202":
             return made(202, b"", "")
+        case "unauthorized":
+            return answer_of(unauthenticated().response())
+        case "rate_limit":
+            return _over_limit(rule, now)
         case "login302":
             return made(302, b"", "", [(b"location", b"/login_redirect.do")])
         case "redirect":
             return made(302, b"", "", [(b"location", rule.argument(0, "http://elsewhere.invalid/").encode())])
     return None
+
+
+def _over_limit(rule: Rule, now: float) -> Answer:
+    limit, seconds = calls_a_window(rule.argument(0))
+    reset = rule.window[0] + seconds
+    headers = {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Reset": str(int(reset)),
+        "X-RateLimit-Rule": "f" * 32,
+        "Retry-After": str(max(1, int(reset - now))),
+    }
+    detail = f"Rate limit of {limit} requests per {seconds:.0f} seconds for a fault rule exceeded"
+    return answer_of(ApiError(429, "Rate limit exceeded", detail, headers).response())
 
 
 def abort(exchange: Exchange, hard: bool) -> None:
@@ -180,6 +201,31 @@ async def _type(exchange: Exchange, rule: Rule, answer: Answer) -> None:
     await Answer(answer.status, headers, answer.body).send(exchange.send)
 
 
+async def _charset(exchange: Exchange, rule: Rule, answer: Answer) -> None:
+    name = rule.argument(0, "latin-1")
+    body = answer.body.decode("utf-8", "replace").encode(name, "replace")
+    said = "utf-8" if rule.argument(1) == "silent" else name
+    headers: Headers = [
+        *answer.without(b"content-type", b"content-length"),
+        (b"content-length", str(len(body)).encode()),
+        (b"content-type", f"application/json;charset={said}".encode()),
+    ]
+    await Answer(answer.status, headers, body).send(exchange.send)
+
+
+async def _link(exchange: Exchange, rule: Rule, answer: Answer) -> None:
+    link = f'<{rule.argument(0, "http://elsewhere.invalid/")}>;rel="next"'
+    await Answer(answer.status, [*answer.without(b"link"), (b"link", link.encode())], answer.body).send(exchange.send)
+
+
+async def _cut(exchange: Exchange, rule: Rule, answer: Answer) -> None:
+    try:
+        document = orjson.loads(answer.body)
+    except ValueError:
+        document = None
+    await _coded(exchange, answer, cut_off(document, int(rule.number(0, 1))))
+
+
 BROKEN: dict[str, Broken] = {
     "truncate": _truncate,
     "short_length": _short_length,
@@ -193,4 +239,7 @@ BROKEN: dict[str, Broken] = {
     "big_int": _big_int,
     "nan": _nan,
     "type": _type,
+    "charset": _charset,
+    "link": _link,
+    "cut": _cut,
 }

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
+from syncengine.sandbox.injected import seconds_each
 from syncengine.sandbox.servicenow.errors import ApiError, json_response
 from syncengine.sandbox.servicenow.requests import Call
 
@@ -22,12 +23,28 @@ def post(call: Call, inside: Inside) -> Response:
     requests = body.get("rest_requests") if isinstance(body, Mapping) else None
     if not isinstance(requests, list):
         raise ApiError(400, "Exception while reading request", "rest_requests is missing")
-    served = [_serve(call, request, inside) for request in requests if isinstance(request, Mapping)]
+    settings = call.world.settings
+    quota, largest = settings.number("quota.batch_seconds"), settings.number("batch.answer_bytes")
+    each = seconds_each.get()
+    spent, size = 0.0, 0
+    served: list[dict[str, Any]] = []
+    left: list[str] = []
+    for request in requests:
+        if not isinstance(request, Mapping):
+            continue
+        # documented: one quota for the whole; what it did not reach has to be sent again
+        if left or (quota and spent + each > quota) or size > largest:
+            left.append(str(request.get("id", "")))
+            continue
+        spent += each
+        one = _serve(call, request, inside)
+        size += len(one["body"])
+        served.append(one)
     return json_response(
         {
             "batch_request_id": str(body.get("batch_request_id", "")),
             "serviced_requests": served,
-            "unserviced_requests": [],
+            "unserviced_requests": left,
         }
     )
 
@@ -35,10 +52,17 @@ def post(call: Call, inside: Inside) -> Response:
 def _serve(call: Call, request: Mapping[str, Any], inside: Inside) -> dict[str, Any]:
     headers = {"accept": "application/json", "authorization": call.headers.get("authorization", "")}
     headers["host"] = call.headers.get("host", "")
+    if "x-sn-apikey" in call.headers:
+        headers["x-sn-apikey"] = call.headers["x-sn-apikey"]
     headers.update({str(h.get("name", "")).lower(): str(h.get("value", "")) for h in request.get("headers", ())})
     parts = urlsplit(str(request.get("url", "")))
     content = base64.b64decode(request.get("body") or "")
-    answer = inside(str(request.get("method", "GET")).upper(), parts.path, parts.query, headers, content)
+    limit = call.world.settings.number("batch.request_bytes")
+    if len(content) > limit:
+        # the text of this refusal was not found
+        answer = ApiError(413, "Request body too large", f"Max allowed: {limit} bytes.").response()
+    else:
+        answer = inside(str(request.get("method", "GET")).upper(), parts.path, parts.query, headers, content)
     served: dict[str, Any] = {
         "id": str(request.get("id", "")),
         "body": base64.b64encode(bytes(answer.body)).decode(),

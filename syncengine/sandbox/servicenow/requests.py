@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 import orjson
 from starlette.responses import Response
 
+from syncengine.sandbox.access import Sight
 from syncengine.sandbox.servicenow.errors import ApiError
 from syncengine.sandbox.world import World
 
@@ -40,6 +41,10 @@ class Call:
             if piece:
                 name, _, value = piece.partition("=")
                 self.parameters[unquote_plus(name)] = unquote_plus(value)
+
+    def sight(self, operation: str) -> Sight:
+        """What the user can see or change."""
+        return self.world.access.sight(self.roles, operation)
 
     def flag(self, name: str) -> bool:
         """A parameter that is true or absent."""

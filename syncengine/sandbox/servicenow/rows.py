@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from syncengine.sandbox.access import Sight
 from syncengine.sandbox.store import Record
 from syncengine.sandbox.tables import Column, Table
 from syncengine.sandbox.world import World
@@ -24,8 +25,9 @@ class View(NamedTuple):
 class Rows:
     """Shows records of one table."""
 
-    def __init__(self, world: World, table: Table, view: View) -> None:
+    def __init__(self, world: World, table: Table, view: View, sight: Sight) -> None:
         self._world = world
+        self._sight = sight
         self._table = table
         self._view = view
         self._names: dict[tuple[str, str], str] = {}
@@ -41,6 +43,10 @@ class Rows:
         return rows
 
     def _field(self, records: Sequence[Record], name: str) -> Iterable[Any]:
+        if not self._sight.open and not self._sight.column(self._table.name, name.partition(".")[0]):
+            # documented: what the user may not read is left out without an error
+            hidden = None if self._world.settings["access.hidden_column"] == "absent" else ""
+            return [hidden] * len(records)
         first, dot, rest = name.partition(".")
         if not dot:
             return self._plain(records, self._table, name)
@@ -55,6 +61,10 @@ class Rows:
         found = self._world.store.get_many(target.root, set(ids) - {""})
         there = [found.get(sys_id) for sys_id in ids]
         name, dot, more = rest.partition(".")
+        if not self._sight.open:
+            there = [record if record is not None and self._sight.row(record) else None for record in there]
+            if not self._sight.column(target.name, name):
+                there = [None] * len(there)
         if dot:
             return self._walk(there, target, name, more)
         return [self._empty() if value is None else value for value in self._plain(there, target, name)]

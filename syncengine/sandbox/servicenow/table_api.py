@@ -5,7 +5,6 @@ Documented unless said otherwise: paths, parameters, headers, statuses, what a m
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from uuid import uuid4
 import orjson
 from starlette.responses import Response
 
+from syncengine.sandbox.access import Sight
 from syncengine.sandbox.encoded_query import Query, parse
 from syncengine.sandbox.engine.payload import text
 from syncengine.sandbox.ledger import Entry, content_hash
@@ -66,8 +66,10 @@ class Scope:
             self.parameters += table.below
         self.sql = f"{scope} AND {self.where.sql}"
 
-    def count(self, call: Call) -> int:
-        """How many rows there are."""
+    def count(self, call: Call, sight: Sight | None = None) -> int:
+        """How many rows there are, or of those that may be seen."""
+        if sight is not None and not sight.open:
+            return len(sight.rows(self.page(call, -1, 0)))
         row = call.world.store.db.execute(f"SELECT count(*) FROM record r WHERE {self.sql}", self.parameters).fetchone()
         return int(row[0])
 
@@ -75,16 +77,16 @@ class Scope:
         """Some of the rows, in the order that was asked for."""
         # the plus keeps SQLite from walking the ids' index only because it is in the right order
         last = "+r.sys_id" if self.where.narrow else "r.sys_id"
+        if call.world.settings["table.unordered"] == "shuffled" and not self.where.total:
+            # no order is promised: pages of one list may repeat and miss rows (reported by users)
+            last = "random()"
         order = f"{self.where.order}, {last}" if self.where.order else last
         rows = call.world.store.db.execute(
             f"SELECT r.rid, r.root, r.class, r.sys_id, r.body FROM record r WHERE {self.sql} "
             f"ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}",
             self.parameters,
         ).fetchall()
-        records = [Record(row[0], row[1], row[2], row[3], orjson.loads(row[4])) for row in rows]
-        if not self.where.order and call.world.settings["table.unordered"] == "shuffled":
-            random.shuffle(records)
-        return records
+        return [Record(row[0], row[1], row[2], row[3], orjson.loads(row[4])) for row in rows]
 
 
 def query_of(call: Call, table: Table) -> Query:
@@ -101,10 +103,17 @@ def get_list(call: Call, name: str) -> Response:
     if limit <= 0:
         raise ApiError(400, "Invalid value given for sysparm_limit", "sysparm_limit value must be a positive integer")
     scope = Scope(call, table, query_of(call, table))
-    records = scope.page(call, limit, offset)
+    settings, sight = call.world.settings, call.sight("read")
+    if not sight.table(name) and settings["access.hidden_table"] == "403":
+        raise ApiError(403, "Insufficient rights to query records")
+    if settings["access.applied"] == "after_limit":
+        # documented: the limit comes first, so a page can be short although more rows follow
+        records = sight.rows(scope.page(call, limit, offset))
+    else:
+        records = sight.rows(scope.page(call, -1, 0))[offset : offset + limit]
     headers: dict[str, str] = {}
     if not call.flag("sysparm_no_count"):
-        total = scope.count(call)
+        total = scope.count(call, sight if settings["access.total_count"] == "visible" else None)
         headers["X-Total-Count"] = str(total)
         if not call.flag("sysparm_suppress_pagination_header"):
             link = _links(call, limit, offset, total)
@@ -112,7 +121,7 @@ def get_list(call: Call, name: str) -> Response:
                 headers["Link"] = link
     if not records and call.version == "v1":
         raise no_record()
-    return json_response({"result": Rows(call.world, table, view_of(call)).show(records)}, headers=headers)
+    return json_response({"result": Rows(call.world, table, view_of(call), sight).show(records)}, headers=headers)
 
 
 def _links(call: Call, limit: int, offset: int, total: int) -> str:
@@ -134,15 +143,19 @@ def _links(call: Call, limit: int, offset: int, total: int) -> str:
 
 
 def find(call: Call, table: Table, sys_id: str) -> Record:
-    """One record of the table or of one that extends it."""
+    """One record of the table or of one that extends it; one that may not be read does not exist."""
     record = call.world.store.get(table.root, sys_id)
-    if record is None or record.table not in table.below:
+    if record is None or record.table not in table.below or not call.sight("read").row(record):
         raise no_record()
     return record
 
 
+def _denied(what: str) -> ApiError:
+    return ApiError(403, "Operation Failed", f"ACL Exception {what} Failed due to security constraints")
+
+
 def _shown(call: Call, table: Table, record: Record) -> dict[str, Any]:
-    return Rows(call.world, table, view_of(call)).show([record])[0]
+    return Rows(call.world, table, view_of(call), call.sight("read")).show([record])[0]
 
 
 def get_one(call: Call, name: str, sys_id: str) -> Response:
@@ -156,7 +169,7 @@ def post(call: Call, name: str) -> Response:
     world = call.world
     table = table_of(call, name)
     now = world.clock.now()
-    sent = _sent(call, table)
+    sent = _sent(call, table, "create")
     values = {
         **table.defaults,
         **{column: value for column, value in sent.items() if value},
@@ -168,6 +181,9 @@ def post(call: Call, name: str) -> Response:
     }
     if "sys_class_name" in table.columns:
         values["sys_class_name"] = table.name
+    if not call.sight("create").row(Record(0, table.root, table.name, "", values)):
+        raise _denied("Insert")
+    _abort(call, table, "insert", values)
     with world.store.transaction():
         record = world.store.insert(table.root, table.name, uuid4().hex, values)
         kind, key = "insert", record.sys_id
@@ -188,7 +204,9 @@ def patch(call: Call, name: str, sys_id: str) -> Response:
     world = call.world
     table = table_of(call, name)
     record = find(call, table, sys_id)
-    sent = _sent(call, world.tables[record.table])
+    if not call.sight("write").row(record):
+        raise _denied("Update")
+    sent = _sent(call, world.tables[record.table], "write")
     before = dict(record.values)
     for column, value in sent.items():
         if value:
@@ -196,6 +214,7 @@ def patch(call: Call, name: str, sys_id: str) -> Response:
         else:
             record.values.pop(column, None)
     if record.values != before:
+        _abort(call, world.tables[record.table], "update", record.values)
         now = world.clock.now()
         record.values["sys_updated_on"], record.values["sys_updated_by"] = now, call.user
         record.values["sys_mod_count"] = str(int(before.get("sys_mod_count", "0") or 0) + 1)
@@ -210,6 +229,9 @@ def delete(call: Call, name: str, sys_id: str) -> Response:
     world = call.world
     table = table_of(call, name)
     record = find(call, table, sys_id)
+    if not call.sight("delete").row(record):
+        raise _denied("Delete")
+    _abort(call, world.tables[record.table], "delete", record.values)
     with world.store.transaction():
         gone = [record]
         if table.root == "cmdb":
@@ -224,7 +246,13 @@ def delete(call: Call, name: str, sys_id: str) -> Response:
     return Response(status_code=204)
 
 
-def _sent(call: Call, table: Table) -> dict[str, str]:
+def _abort(call: Call, table: Table, action: str, values: Mapping[str, str]) -> None:
+    refused = call.world.aborted(table, action, values)
+    if refused:
+        raise ApiError(403, "Operation Failed", f"{refused}. Business Rule Stack: {refused.split(chr(39))[3]}")
+
+
+def _sent(call: Call, table: Table, operation: str) -> dict[str, str]:
     body = call.json()
     if isinstance(body, Sequence) and not isinstance(body, str):
         body = body[0] if body else {}  # documented: only the first object of an array is used
@@ -233,7 +261,7 @@ def _sent(call: Call, table: Table) -> dict[str, str]:
     values = {}
     for name, given in body.items():
         column = table.columns.get(name)
-        if column is None or name.startswith("sys_"):
+        if column is None or name.startswith("sys_") or not call.sight(operation).column(table.name, name):
             continue
         value = text(given)
         if column.reference and value and call.flag("sysparm_input_display_value"):
