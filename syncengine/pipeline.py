@@ -166,6 +166,7 @@ def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], lim
     for step in steps:
         if step.name in reading.planned:
             rows, filtered = reading.counted[step.name]
+            filtered += ws.skipped.get(steps.index(step), 0)
             owned = ws.one("SELECT COUNT(*) FROM owned WHERE step=?", (steps.index(step),))
             manifest.counts[step.name] = StepCounts(rows=rows, filtered=filtered, owned=owned)
     seal = sealer(of.plan_key, steps)

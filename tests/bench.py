@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from syncengine.changes import Change, Link, Pair, Part, Record, StepInfo, StepRef
 from syncengine.errors import Place
@@ -94,6 +95,7 @@ class Bench:
         stops: Collection[str] = (),
         touched: Collection[str] = (),
         quiet: tuple[str, ...] = (),
+        waves: dict[str, int] | None = None,
     ) -> PlanFile:
         """Plan records; steps are made as they are met, in the order of the steps' names in the records."""
         rows: dict[str, list[Record | Pair]] = {}
@@ -102,10 +104,11 @@ class Bench:
         with workspace() as ws:
             reading = Reading()
             for number, (name, listed) in enumerate(rows.items()):
-                kind = "relation" if isinstance(listed[0], Pair) else "cmdb"
+                kind: Literal["relation", "cmdb"] = "relation" if isinstance(listed[0], Pair) else "cmdb"
                 ws.steps[name] = number
                 ws.step_names.append(name)
-                info = StepInfo(name, kind, "servicenow", SOURCE, name, 0, {}, "s.yaml:2:3", quiet=quiet)  # type: ignore[arg-type]
+                wave = (waves or {}).get(name, 0)
+                info = StepInfo(name, kind, "servicenow", SOURCE, name, wave, {}, "s.yaml:2:3", quiet=quiet)
                 reading.steps.append(replace(info, stops=name in stops, touch=name in touched))
                 reading.planned.add(name)
                 reading.counted[name] = (len(listed), 0)
@@ -113,6 +116,7 @@ class Bench:
             for number, listed in enumerate(rows.values()):
                 for start in range(0, len(listed), 500):
                     ws.add(number, listed[start : start + 500], "s.yaml:2:3")
+                ws.db.execute("UPDATE record SET wave=? WHERE step=?", (reading.steps[number].wave, number))
             of = Planning(
                 Project(self.place),
                 Environment("sandbox", None, {}),

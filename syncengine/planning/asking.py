@@ -16,6 +16,7 @@ from syncengine.planning.units import RECORD, Part, fill, pack, parts
 from syncengine.planning.workspace import Workspace
 from syncengine.targets import Target
 from syncengine.transport.reader import Reader
+from syncengine.transport.servicenow import rows_by_ids
 
 Given = TypeVar("Given")
 Got = TypeVar("Got")
@@ -68,6 +69,33 @@ class Asking:
         for parcel, seen in asked:
             self._store(seen)
             self.progress(len(parcel.items))
+        self._implied_updates(wave)
+
+    def _implied_updates(self, wave: int) -> None:
+        """Records that will refer to one this plan makes: nobody could be asked about an id that is not there."""
+        rows = self.ws.rows(
+            "SELECT n.op, n.field, a.sys_id, a.class FROM need n JOIN record r ON r.op=n.op JOIN answer a ON a.op=n.op"
+            " JOIN answer t ON t.op=n.target WHERE r.wave=? AND t.action='create' AND a.sys_id<>'' AND a.code=''"
+            " ORDER BY n.op",
+            (wave,),
+        )
+        wanted: dict[str, dict[str, tuple[int, list[str]]]] = {}
+        for op, field, sys_id, class_name in rows:
+            wanted.setdefault(class_name, {}).setdefault(sys_id, (op, []))[1].append(field)
+        for table, records in wanted.items():
+            fields = sorted({field for _, names in records.values() for field in names})
+            for row in rows_by_ids(self.reader, table, list(records), fields):
+                op, names = records[row["sys_id"]]
+                self._make_update(op, {name: str(row.get(name) or "") for name in names})
+
+    def _make_update(self, op: int, before: dict[str, str]) -> None:
+        known = self.ws.one("SELECT body FROM answer WHERE op=?", (op,))
+        present, *rest = orjson.loads(known) if known else [{}, "", [], [], [], []]
+        self.ws.db.execute(
+            "UPDATE answer SET body=?, basis='implied', reason='',"
+            " action=CASE action WHEN 'reclassify' THEN action ELSE 'update' END WHERE op=?",
+            (orjson.dumps([{**present, **before}, *rest]), op),
+        )
 
     def relations(self) -> None:
         """Ask for the relations between records that exist; the others follow from the records."""

@@ -26,6 +26,7 @@ def resolve(ws: Workspace, instance: Instance, reader: Reader) -> None:
     """
     ws.db.execute("CREATE UNIQUE INDEX record_key ON record(step, key)")
     _find(ws, reader)
+    _leave_out(ws)
     for side in ("p", "c"):
         name = "parent" if side == "p" else "child"
         ws.db.execute(
@@ -88,7 +89,7 @@ def _find(ws: Workspace, reader: Reader) -> None:
         said = f"{table} where " + ", ".join(f"{name} is {value!r}" for name, value in where)
         if len(rows) != 1:
             problem = f"no {said}" if not rows else f"{len(rows)} records: {said}"
-            ws.db.execute("UPDATE find SET problem=? WHERE id=?", (problem, number))
+            ws.db.execute("UPDATE find SET problem=?, several=? WHERE id=?", (problem, len(rows) > 1, number))
             continue
         row = rows[0]
         op = ws.next_op
@@ -106,6 +107,28 @@ def _find(ws: Workspace, reader: Reader) -> None:
             "INSERT INTO answer(op,action,basis,sys_id,class) VALUES(?,'unchanged','compared',?,?)",
             (op, row["sys_id"], class_name),
         )
+
+
+def _leave_out(ws: Workspace) -> None:
+    """What was not found and may be missing: the relation is dropped, or the whole row."""
+    omit = "SELECT id FROM find WHERE op IS NULL AND several=0 AND json_extract(said,'$[3]')='omit'"
+    skip = "SELECT id FROM find WHERE op IS NULL AND several=0 AND json_extract(said,'$[3]')='skip_row'"
+    ws.db.execute(f"DELETE FROM link WHERE p_find IN ({omit}) OR c_find IN ({omit})")
+    ws.db.execute(f"DELETE FROM need WHERE find IN ({omit})")
+    ws.db.execute(
+        "CREATE TEMP TABLE skipped AS"
+        f" SELECT COALESCE(record, op) AS op FROM link WHERE p_find IN ({skip}) OR c_find IN ({skip})"
+        f" UNION SELECT op FROM need WHERE find IN ({skip})"
+    )
+    counted = ws.rows(
+        "SELECT step, COUNT(*) FROM (SELECT step, op FROM record UNION ALL SELECT step, op FROM link)"
+        " WHERE op IN (SELECT op FROM temp.skipped) GROUP BY step"
+    )
+    ws.skipped = dict(counted)
+    for table in ("record", "link", "need"):
+        ws.db.execute(f"DELETE FROM {table} WHERE op IN (SELECT op FROM temp.skipped)")
+    ws.db.execute("DELETE FROM link WHERE record IN (SELECT op FROM temp.skipped)")
+    ws.db.execute("DROP TABLE temp.skipped")
 
 
 def _dependencies(ws: Workspace, instance: Instance) -> None:
@@ -228,3 +251,13 @@ def missing_ends(ws: Workspace) -> None:
             f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
             (PLANNED,),
         )
+    ws.db.execute(
+        "UPDATE need SET target=COALESCE((SELECT op FROM find f WHERE f.id=find),"
+        " (SELECT op FROM record r WHERE r.step=need.step AND r.key=need.key))"
+    )
+    ws.db.execute(
+        "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
+        " SELECT n.op,'rejected','engine','missing-endpoint',"
+        " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||' is not a record of this plan')"
+        " FROM need n LEFT JOIN find f ON f.id=n.find WHERE n.target IS NULL"
+    )

@@ -120,6 +120,20 @@ def _waves(specs: Sequence[Spec]) -> dict[str, int]:
         for spec in specs
         for step in spec.steps.values()
     }
+    selfish = [name for name, wanted in needs.items() if name in wanted]
+    if selfish:
+        raise SpecError(
+            [
+                Problem(
+                    "self-reference",
+                    f"a field of {name} refers to {name} itself; which record comes first cannot be known",
+                    positions[name],
+                    fix="say it as a relation, or look for the other record with find_in",
+                )
+                for name in selfish
+            ],
+            effect=NOTHING_WRITTEN,
+        )
     try:
         ordered = graph.waves(names, needs)
     except graph.Circle as circle:

@@ -33,7 +33,9 @@ CREATE TABLE link(
   line INTEGER, origin INTEGER,
   p_step INTEGER, p_key TEXT, p_find INTEGER, c_step INTEGER, c_key TEXT, c_find INTEGER,
   parent INTEGER, child INTEGER, p_class TEXT, c_class TEXT, in_unit INTEGER DEFAULT 0, unit INTEGER);
-CREATE TABLE find(id INTEGER PRIMARY KEY, said TEXT UNIQUE, op INTEGER, value TEXT, owner TEXT, problem TEXT);
+CREATE TABLE find(id INTEGER PRIMARY KEY, said TEXT UNIQUE, op INTEGER, value TEXT, owner TEXT, problem TEXT,
+  several INTEGER DEFAULT 0);
+CREATE TABLE need(op INTEGER, field TEXT, step INTEGER, key TEXT, find INTEGER, target INTEGER);
 CREATE TABLE answer(
   op INTEGER PRIMARY KEY, action TEXT, basis TEXT, sys_id TEXT, class TEXT, reason TEXT DEFAULT '',
   code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
@@ -58,6 +60,8 @@ class Workspace:
         self.texts: list[str] = []
         self._text_ids: dict[str, int] = {}
         self.next_op = 1
+        self.skipped: dict[int, int] = {}
+        """Records of each step that were left out because what they refer to is not on the instance."""
 
     def text(self, value: str) -> int:
         """Intern a text that many rows share (a file name, a position)."""
@@ -78,6 +82,7 @@ class Workspace:
         records: list[tuple[Any, ...]] = []
         links: list[tuple[Any, ...]] = []
         bad: list[tuple[Any, ...]] = []
+        needs: list[tuple[Any, ...]] = []
         spec_id = self.text(spec)
         for made in batch:
             op = self.next_op
@@ -86,7 +91,7 @@ class Workspace:
             file = self.text(place.file)
             if isinstance(made, Record):
                 where = (file, place.row, place.line, origin)
-                records.append((op, step, made.key, made.class_name, self._body(made), *where))
+                records.append((op, step, made.key, made.class_name, self._body(op, made, needs), *where))
                 links.extend(self._link(step, op, link, made.key, where) for link in made.links)
             elif isinstance(made, Pair):
                 ends = self._end(made.parent) + self._end(made.child)
@@ -104,14 +109,16 @@ class Workspace:
             links,
         )
         self.db.executemany("INSERT INTO bad VALUES(?,?,?,?,?,?,?,?)", bad)
+        self.db.executemany("INSERT INTO need(op,field,step,key,find) VALUES(?,?,?,?,?)", needs)
 
-    def _body(self, made: Record) -> bytes:
+    def _body(self, op: int, made: Record, needs: list[tuple[Any, ...]]) -> bytes:
         refs = [
             (name, self.steps.get(end.step, -1), end.key, None)
             if isinstance(end, StepRef)
             else (name, None, None, self.find(end))
             for name, end in made.refs
         ]
+        needs.extend((op, *ref) for ref in refs)
         parts = [[tuple(part) for part in items] for items in (made.lookup, made.related)]
         return orjson.dumps([made.values, refs, *parts, made.seen_at or "", made.native_key])
 

@@ -129,7 +129,8 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
     if change.action in ("update", "reclassify"):
         for name, before in change.before.items():
-            after = change.values.get(name, "")
+            end = change.refs.get(name)
+            after = end.key or end.sys_id if end is not None else change.values.get(name, "")
             if not show:
                 yield f"      {name}"
                 continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncengine.changes import Find, Link, Pair, Record, StepRef
+from syncengine.changes import Find, IfMissing, Link, Pair, Record, StepRef
 from syncengine.errors import Place, SpecError
 from syncengine.planning.guards import Bound
 from tests.bench import CONTAINS, DEPENDS, Bench, actions, app, disk, of_action, server, uses
@@ -269,3 +269,50 @@ def test_without_pins_a_dependent_is_found_again_by_the_engines_own_rules(bench:
     plan = bench.plan(server(1), disk(1, "sda", short_description="big"))
     assert bench.apply(plan, pin=False).exit == 0
     assert bench.plan(server(1), disk(1, "sda", short_description="big")).manifest.changes == 0
+
+
+def located(number: int, place: str, if_missing: IfMissing = "error") -> Record:
+    """A server in a place that is looked for on the instance."""
+    find = Find("cmn_location", (("name", place),), if_missing=if_missing)
+    return server(number)._replace(refs=(("location", find),))
+
+
+def test_a_field_takes_the_id_of_a_record_found_on_the_instance(bench: Bench) -> None:
+    bench.sandbox.seed({"records": {"cmn_location": [{"name": "Paris"}]}}, force=True)
+    plan = bench.plan(located(1, "Paris"))
+    (created,) = of_action(plan, "create")
+    assert len(created.values["location"]) == 32
+    assert bench.apply(plan).exit == 0
+    assert bench.plan(located(1, "Paris")).manifest.changes == 0
+
+
+@pytest.mark.covers("SRC-46")
+def test_what_a_field_looks_for_and_does_not_find_is_an_error_or_left_out_as_said(bench: Bench) -> None:
+    bench.sandbox.seed({"records": {"cmn_location": [{"name": "Lyon"}, {"name": "Lyon"}]}}, force=True)
+    plan = bench.plan(located(1, "Nowhere"), located(2, "Nowhere", "omit"), located(3, "Nowhere", "skip_row"))
+    (rejected,) = of_action(plan, "rejected")
+    assert (rejected.key, rejected.code) == ("S1", "missing-endpoint")
+    assert "Nowhere" in rejected.message
+    (created,) = of_action(plan, "create")
+    assert created.key == "S2"
+    assert "location" not in created.values
+    assert plan.manifest.counts["s.servers"].filtered == 1
+    (two,) = of_action(bench.plan(located(1, "Lyon", "omit")), "rejected")
+    assert "2 records" in two.message
+
+
+def test_a_field_refers_to_a_record_that_the_same_plan_makes(bench: Bench) -> None:
+    def backed(by: str) -> Record:
+        return server(1)._replace(step="s.pairs", key="P1", refs=(("dr_backup", StepRef("s.servers", by)),))
+
+    made = [server(2), backed("S2")]
+    plan = bench.plan(*made, waves={"s.pairs": 1})
+    assert actions(plan) == {"create": 2}
+    assert bench.apply(plan).exit == 0
+    assert bench.plan(*made, waves={"s.pairs": 1}).manifest.changes == 0
+    other = bench.plan(server(2), server(3), backed("S3"), waves={"s.pairs": 1})
+    assert actions(other) == {"create": 1, "unchanged": 1, "update": 1}
+    assert bench.apply(other).exit == 0
+    assert bench.plan(server(2), server(3), backed("S3"), waves={"s.pairs": 1}).manifest.changes == 0
+    lost = bench.plan(server(2), backed("S9"), waves={"s.pairs": 1})
+    assert [change.code for change in of_action(lost, "rejected")] == ["missing-endpoint"]
