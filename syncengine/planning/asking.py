@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -90,11 +90,11 @@ class Asking:
 
     def _make_update(self, op: int, before: dict[str, str]) -> None:
         known = self.ws.one("SELECT body FROM answer WHERE op=?", (op,))
-        present, *rest = orjson.loads(known) if known else [{}, "", [], [], [], []]
+        said: list[Any] = orjson.loads(known) if known else [{}, "", [], [], [], []]
         self.ws.db.execute(
             "UPDATE answer SET body=?, basis='implied', reason='',"
             " action=CASE action WHEN 'reclassify' THEN action ELSE 'update' END WHERE op=?",
-            (orjson.dumps([{**present, **before}, *rest]), op),
+            (orjson.dumps([{**said[0], **before}, *said[1:]]), op),
         )
 
     def relations(self) -> None:
