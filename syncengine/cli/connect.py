@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncengine.cli.logins import certificate, login
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError
@@ -15,11 +16,14 @@ from syncengine.planning.plan_file import PlanFile
 from syncengine.spec import load_environment
 from syncengine.spec.model import Connection, Environment, Project
 from syncengine.transport.auth import BasicAuth
-from syncengine.transport.client import Client
+from syncengine.transport.client import Client, Limits
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
 from syncengine.transport.retry import Purse
 from syncengine.transport.servicenow import ServiceNow
+
+if TYPE_CHECKING:
+    from syncengine.sandbox.process import Running
 
 SANDBOX = "sandbox"
 SANDBOX_SETTLE = 2.0
@@ -45,9 +49,29 @@ def opened(
 ) -> Iterator[Connected]:
     """The one connection of an environment, open; a sandbox is started when none is there."""
     if not env.connections:
-        with _sandbox(project, seeds, permits, clock) as connected:
-            yield connected
+        with _sandbox(project, seeds) as running:
+            many = permits or 4
+            client = _to_sandbox(running, many, clock)
+            identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
+            yield Connected("servicenow", identity, Writer(client, purse=Purse()), many, SANDBOX_SETTLE, True, True)
+            client.close()
         return
+    yield _open(project, only_connection(env), permits, clock)
+
+
+@contextlib.contextmanager
+def dialled(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterator[Callable[[], Client]]:
+    """Makes clients for the one connection of an environment, each with a login of its own, for short looks."""
+    if not env.connections:
+        with _sandbox(project, seeds) as running:
+            yield lambda: _to_sandbox(running, 1, None)
+        return
+    connection = only_connection(env)
+    yield lambda: _client(project, connection, 1, None, Limits(total=60.0, gate=0.0))
+
+
+def only_connection(env: Environment) -> Connection:
+    """The ServiceNow connection of an environment; raises SpecError unless there is exactly one."""
     of_kind = [one for one in env.connections.values() if one.kind == "servicenow"]
     if len(of_kind) != 1:
         raise SpecError(
@@ -55,11 +79,11 @@ def opened(
                 "connections", f"environment {env.name} needs exactly one servicenow connection", str(env.file or "")
             )
         )
-    yield _open(project, of_kind[0], permits, clock)
+    return of_kind[0]
 
 
 @contextlib.contextmanager
-def _sandbox(project: Project, seeds: Sequence[Path], permits: int | None, clock: Clock | None) -> Iterator[Connected]:
+def _sandbox(project: Project, seeds: Sequence[Path]) -> Iterator[Running]:
     from syncengine.sandbox import process  # only the sandbox's users pay for it
 
     place = state_directory(project) / SANDBOX
@@ -69,28 +93,38 @@ def _sandbox(project: Project, seeds: Sequence[Path], permits: int | None, clock
         except process.SandboxError as error:
             message = str(error).splitlines()[0]
             raise RemoteError(Problem("sandbox", message, str(place), fix="syncengine sandbox reset")) from error
-        auth = BasicAuth(running.user, lambda: running.password)
-        client = Client(
-            running.url, auth, ServiceNow(), permits=permits or 4, ca_bundle=running.ca, clock=clock or Clock()
-        )
-        stack.callback(client.close)
-        identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
-        yield Connected("servicenow", identity, Writer(client, purse=Purse()), permits or 4, SANDBOX_SETTLE, True, True)
+        yield running
+
+
+def _to_sandbox(running: Running, permits: int, clock: Clock | None) -> Client:
+    auth = BasicAuth(running.user, lambda: running.password)
+    return Client(running.url, auth, ServiceNow(), permits=permits, ca_bundle=running.ca, clock=clock or Clock())
+
+
+def _client(
+    project: Project, connection: Connection, permits: int, clock: Clock | None, limits: Limits | None = None
+) -> Client:
+    return Client(
+        connection.url,
+        login(connection.auth, project.root),
+        ServiceNow(),
+        permits=permits,
+        ca_bundle=connection.ca_bundle,
+        client_cert=certificate(connection.auth, project.root),
+        proxy=proxy(),
+        limits=limits,
+        clock=clock or Clock(),
+    )
+
+
+def proxy() -> str:
+    """The proxy of this machine's encrypted connections, or empty."""
+    return os.environ.get("HTTPS_PROXY", "")
 
 
 def _open(project: Project, connection: Connection, permits: int | None, clock: Clock | None) -> Connected:
-    auth = login(connection.auth, project.root)
-    client = Client(
-        connection.url,
-        auth,
-        ServiceNow(),
-        permits=permits or connection.permits,
-        ca_bundle=connection.ca_bundle,
-        client_cert=certificate(connection.auth, project.root),
-        proxy=os.environ.get("HTTPS_PROXY", ""),
-        clock=clock or Clock(),
-    )
-    identity = Identity("servicenow", connection.url.rstrip("/"), auth.who)
+    client = _client(project, connection, permits or connection.permits, clock)
+    identity = Identity("servicenow", connection.url.rstrip("/"), client.who)
     return Connected(
         connection.name,
         identity,

@@ -98,6 +98,11 @@ class Client:
         self._refused: Answer | None = None
         self._shown_login: Mapping[str, str] = {}
 
+    @property
+    def who(self) -> str:
+        """Whose login it uses; never a secret."""
+        return self._auth.who
+
     def call(self, request: Request) -> Answer:
         """Send once, wait for the answer, and say how it ended. A refused login is tried once more, freshly."""
         if self._refused is not None:

@@ -66,6 +66,7 @@ ACTIONS: dict[str, str] = {
     "extra_fields": "keys nobody knows",
     "missing": "missing(key): this key is left out everywhere",
 }  # fmt: skip
+WORDS = ("api", "at", "from", "every", "rate", "seed", "key", "path", "times", "do", "retry_after")
 _ACTION = re.compile(r"(?P<name>\w+)(?:\((?P<args>.*)\))?", re.DOTALL)
 _PART = re.compile(
     r"commit_part\((?P<first>\d+)\)_then_(?P<then>reset|close|hang|status)(?:\((?P<args>.*)\))?", re.DOTALL
@@ -93,9 +94,9 @@ class Rule:
     window: list[float] = field(default_factory=list)
     """Of a rate limit: when the window began, and how many calls it had."""
 
-    def meets(self, api: str, body: bytes, now: float = 0.0) -> bool:
+    def meets(self, api: str, path: str, body: bytes, now: float = 0.0) -> bool:
         """Whether this call is one of the rule's; counts it."""
-        if self.api not in ("*", api):
+        if self.api not in ("*", api) or self.options.get("path", "") not in path:
             return False
         key = self.options.get("key")
         if key is not None and key.encode() not in body:
@@ -150,11 +151,9 @@ def parse(text: str) -> Rule:
         if not equals:
             raise RuleError(f"{piece!r} in {text!r} is not name=value")
         words[name.strip()] = value.strip()
-    unknown = set(words) - {"api", "at", "from", "every", "rate", "seed", "key", "times", "do", "retry_after"}
+    unknown = sorted(set(words) - set(WORDS))
     if unknown:
-        raise RuleError(
-            f"{min(unknown)!r} in {text!r}: a rule has api, at, from, every, rate, seed, key, times, do, retry_after"
-        )
+        raise RuleError(f"{unknown[0]!r} in {text!r}: a rule has {', '.join(WORDS)}")
     api = words.get("api", "*")
     if api not in APIS:
         raise RuleError(f"api={api}: there are {', '.join(APIS)}")

@@ -55,7 +55,7 @@ class Faults:
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request, through the rules that meet it."""
         now = self._clock.time()
-        rules = [rule for rule in self.rules if rule.meets(exchange.api, exchange.body, now)]
+        rules = [rule for rule in self.rules if rule.meets(exchange.api, exchange.path, exchange.body, now)]
         for rule in rules:
             self.met.append({"action": rule.action, "api": exchange.api, "path": exchange.path, "rule": rule.text})
         instead = next((rule for rule in rules if rule.action in BEFORE), None)

@@ -1,0 +1,104 @@
+"""`syncengine doctor`: examine an environment, and say all that is wrong with it in one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from syncengine.cli import connect, places
+from syncengine.cli.complaints import visible
+from syncengine.doctor import Finding, Visit, examine, worst_of
+from syncengine.errors import Exit
+from syncengine.spec import Checked, check_specs
+from syncengine.spec.model import Environment, Spec
+from syncengine.transport.client import Client
+
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "cyan"}
+
+
+@click.command(name="doctor")
+@places.paths_argument
+@places.env_option
+@places.env_file_option
+@click.option("--format", "form", type=click.Choice(("human", "json")), default="human", show_default=True)
+def command(paths: tuple[Path, ...], env_name: str, env_file: Path | None, form: str) -> int:
+    """Examine an environment: what is wrong, and what to ask the admin for.
+
+    Looks at the way to the server, the login and its rights, the calls that the instance has, and at everything that
+    the specs of the project want of it. All in one run; nothing is written. PATHS are spec files or folders.
+
+    \b
+    syncengine doctor --env prod                 before the first plan
+    syncengine doctor --env prod --format json   for a script
+    """
+    project = places.project()
+    env = connect.environment(project, env_name, env_file)
+    checked = check_specs(project, paths)
+    found: list[Finding] = []
+    with connect.dialled(project, env, places.seeds(project, checked.specs)) as fresh:
+        if form == "human":
+            click.echo(f"{env.name}: {fresh().base_url}")
+        for one in (*_of_specs(checked), *examine(_visit(env, checked.specs, fresh))):
+            found.append(one)
+            if form == "human":
+                _say(one)
+    exit_class = int(worst_of(found))
+    click.echo(_as_json(env, found, exit_class) if form == "json" else _sum(found))
+    return exit_class
+
+
+def _of_specs(checked: Checked) -> Iterator[Finding]:
+    """Specs that are wrong by themselves: they are told, and the others are examined."""
+    wrong = [one for one in checked.problems if one.severity == "error"]
+    if wrong:
+        message = f"{len(wrong)} problems in the specs; what is wrong in itself is not examined"
+        yield Finding("specs", "problem", message, "syncengine validate", str(wrong[0].place), Exit.SPEC)
+    else:
+        steps = sum(len(spec.steps) for spec in checked.specs)
+        yield Finding("specs", "ok", f"{len(checked.specs)} specs, {steps} steps")
+
+
+def _visit(env: Environment, specs: Sequence[Spec], fresh: Callable[[], Client]) -> Visit:
+    if not env.connections:
+        return Visit(fresh, specs, time.time, "basic", place="the built-in environment", is_sandbox=True)
+    connection = connect.only_connection(env)
+    is_plain = connection.url.startswith("http:")
+    return Visit(
+        fresh,
+        specs,
+        time.time,
+        connection.auth.kind,
+        connection.dialect,
+        place=str(connection.position),
+        proxy="" if is_plain else connect.proxy(),
+    )
+
+
+def _say(one: Finding) -> None:
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    level = f"{one.level:<8}"
+    click.echo(f"{click.style(level, fg=COLOURS[one.level]) if colour else level} {one.check}: {visible(one.message)}")
+    if one.level in ("problem", "warning"):
+        if one.place:
+            click.echo(f"           at {visible(one.place)}")
+        if one.fix:
+            click.echo(f"           fix: {visible(one.fix)}")
+
+
+def _sum(found: Sequence[Finding]) -> str:
+    counts = {level: sum(one.level == level for one in found) for level in COLOURS}
+    said = f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} in order"
+    return said + (f", {counts['skipped']} not checked" if counts["skipped"] else "") + "."
+
+
+def _as_json(env: Environment, found: Sequence[Finding], exit_class: int) -> str:
+    findings = [{**asdict(one), "exit": int(one.exit)} for one in found]
+    said = {"version": 1, "environment": env.name, "exit": exit_class, "findings": findings}
+    return json.dumps(said, indent=2)
