@@ -78,7 +78,7 @@ class Cells:
         self._found = []
         try:
             compiled.render(rows=rows)
-            found.extend(tuple(map(_done, cells)) for cells in self._found)
+            found.extend(self._found)
         except (Wrong, *_FAULTS):
             return False
         return True
@@ -89,7 +89,7 @@ class Cells:
         self._found = []
         try:
             self._single[number].render(rows=[row])
-            return _done(self._found[0][0])
+            return self._found[0][0]
         except Wrong as wrong:
             return wrong
         except _FAULTS:
@@ -107,8 +107,7 @@ class Cells:
             if parsed.single is not None:
                 body.append(nodes.Assign(target, rewriter.expression(parsed.single)))
             else:
-                block = nodes.AssignBlock(target, None, rewriter.statements(list(parsed.body), frozenset()))
-                body.append(block)
+                body.extend(_text_cell(name, parsed, rewriter))
         body.append(nodes.ExprStmt(call("emit", nodes.Tuple(names, "load"))))
         target_names = nodes.Tuple([nodes.Name(name, "store") for name in self._names], "store")
         loop = nodes.For(target_names, nodes.Name("rows", "load"), body, [], None, False)
@@ -130,7 +129,7 @@ class Cells:
             self._found.append(cells)
 
         known = operations(self._clean)
-        known.update(begin=begin, elements=self._budget.elements, out=_out, emit=emit)
+        known.update(begin=begin, elements=self._budget.elements, out=_out, whole=_whole, emit=emit)
         return known
 
 
@@ -143,15 +142,19 @@ class _AsFilters(NodeTransformer):
         return nodes.Filter(first, cast(nodes.Name, node.node).name, rest, [], None, None, lineno=1)
 
 
-def _done(value: Any) -> Any:
-    """A cell as it leaves the template: a text with a part that has no value has none itself."""
-    if value.__class__ is str:
-        if _NOTHING in value:
-            return None
-        return operators.bounded(value)
-    if value.__class__ is tuple:
-        return list(value)
-    return value
+def _text_cell(name: str, parsed: Parsed, rewriter: Rewriter) -> list[nodes.Node]:
+    """A template that yields text: one call where it is texts and expressions, a block where it has statements."""
+    target = nodes.Name(name, "store")
+    if parsed.plain:
+        parts = [rewriter.expression(one) for node in parsed.body for one in cast(nodes.Output, node).nodes]
+        return [nodes.Assign(target, call("concat", *parts))] if parts else [nodes.Assign(target, nodes.Const(""))]
+    block = nodes.AssignBlock(target, None, rewriter.statements(list(parsed.body), frozenset()))
+    return [block, nodes.Assign(nodes.Name(name, "store"), call("whole", nodes.Name(name, "load")))]
+
+
+def _whole(value: str) -> str | None:
+    """A text that has all its parts; one with a part that has no value has none itself."""
+    return None if _NOTHING in value else operators.bounded(value)
 
 
 def operations(clean: Callable[[Any], Any]) -> dict[str, Any]:

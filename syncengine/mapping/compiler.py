@@ -387,7 +387,9 @@ class Body:
         if not code.simple:
             name = self.new()
             self.out(f"{name} = {code.source}")
-        if self.setting.style == "servicenow" and not (isinstance(value, Column) and "NULL" in self.setting.no_value):
+        # A column never holds these words once it is cleaned, unless the spec says that NULL is a value.
+        cleaned = name[0] == "c" and name[1:].isdigit() and "NULL" in self.setting.no_value
+        if self.setting.style == "servicenow" and not cleaned:
             fault = f"Wrong('reserved-word', {RESERVED_SAID!r}, {name}, 'To clear the field:  {{clear: true}}')"
             self.out(f"if {name} in RESERVED: raise {fault}")
         if code.sort == "any":

@@ -14,7 +14,7 @@ from syncengine.mapping.bodies import RecordBody, Skip
 from syncengine.mapping.compiler import Setting
 from syncengine.mapping.keys import SeenKeys
 from syncengine.mapping.lookups import Tables
-from syncengine.mapping.model import Column, Level, Recipe, Shaped, Value
+from syncengine.mapping.model import RESERVED_WORDS, Column, Level, Recipe, Shaped, Value
 from syncengine.mapping.operators import Wrong
 from syncengine.mapping.rules import RowChecker
 
@@ -63,7 +63,7 @@ class Mapper:
         self.recipe = recipe
         self.counts = Counts()
         setting = Setting(
-            recipe.rules.no_value,
+            recipe.rules.no_value | {RESERVED_WORDS[1]},
             recipe.rules.text_only,
             recipe.style,
             recipe.timezone,

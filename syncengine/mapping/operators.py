@@ -76,7 +76,7 @@ def _pair(a: Any, b: Any) -> tuple[Any, Any]:
 
 def concat(*parts: Any) -> str | None:
     """`~`: texts side by side."""
-    texts = [text(part) for part in parts]
+    texts = [part if part.__class__ is str else text(part) for part in parts]
     if None in texts:
         return None
     return bounded("".join(texts))  # type: ignore[arg-type]

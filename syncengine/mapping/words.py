@@ -265,6 +265,9 @@ _STRICT: dict[str, tuple[Callable[..., Any], Sequence[str]]] = {
 }
 
 FILTERS: dict[str, Callable[..., Any]] = {name: _without_none(entry[0]) for name, entry in _STRICT.items()}
+FILTERS["lower"] = lambda v: v.lower() if v.__class__ is str else None if v is None else _t(v).lower()
+FILTERS["upper"] = lambda v: v.upper() if v.__class__ is str else None if v is None else _t(v).upper()
+FILTERS["trim"] = lambda v: v.strip() if v.__class__ is str else None if v is None else _t(v).strip()
 FILTERS["default"] = FILTERS["d"] = default
 FILTERS["default_if_blank"] = default_if_blank
 

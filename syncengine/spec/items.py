@@ -12,6 +12,7 @@ from syncengine.mapping.model import (
     LinkRule,
     PartRule,
     RecordRef,
+    Shaped,
 )
 from syncengine.spec.atoms import ColumnName, reader
 from syncengine.spec.classes import CLASS
@@ -103,7 +104,12 @@ EACH_INSIDE = Key("each", OuterColumn(), EACH.doc, example=EACH.example)
 
 
 def _part(fields: Fields, report: Report) -> PartRule:
-    del report
+    for rule in fields.get(FIELDS) or ():
+        value = rule.value.origin if isinstance(rule.value, Shaped) else rule.value
+        if isinstance(value, (RecordRef, FindIn)):
+            said = "A lookup or related item takes no reference: the engine resolves those of the CI only"
+            report.add("bad-reference", said, rule.position, "Write the value itself, or move the field to the CI.")
+            fields.failed = True
     if fields.failed:
         raise Wrong
     return PartRule(
