@@ -105,12 +105,15 @@ def _identity(entry: Entry, values: dict[str, str], lookup: Sequence[Part], clas
 
 
 def rejected_hosts(ws: Workspace) -> None:
-    """What lives in a refused record cannot be written either; it is listed under its cause."""
+    """What lives in a refused record cannot be written either; it is listed under its cause.
+
+    What exists in one that exists needs no host to be written.
+    """
     while ws.db.execute(
         "UPDATE answer SET action='rejected', code='host-rejected', message='the CI it lives in is rejected: '"
         "||(SELECT h.key FROM record r JOIN record h ON h.op=r.host WHERE r.op=answer.op)"
         " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r JOIN answer h ON h.op=r.host"
-        " WHERE h.action='rejected' AND COALESCE(h.sys_id,'')='')"
+        " WHERE h.action='rejected' AND (COALESCE(h.sys_id,'')='' OR answer.action='create'))"
     ).rowcount:
         pass
     ws.db.execute(

@@ -116,6 +116,16 @@ def test_two_keys_of_one_record_are_both_refused(bench: Bench) -> None:
     assert "S1 and OTHER" in rejected[0].message
 
 
+def test_what_is_new_in_a_record_that_two_keys_claim_is_refused_with_it(bench: Bench) -> None:
+    """Its host exists but is not sent, so nothing says where it lives."""
+    bench.sync(server(1), disk(1, "sda"))
+    twin = server(1)._replace(key="OTHER")
+    plan = bench.plan(server(1), disk(1, "sda"), disk(1, "sdb"), *(server(n) for n in range(2, 700)), twin)
+    rejected = {change.key: change.code for change in of_action(plan, "rejected") if change.key}
+    assert rejected == {"S1": "two-keys-one-record", "OTHER": "two-keys-one-record", "S1|sdb": "host-rejected"}
+    assert bench.apply(plan).total("stale") == 0
+
+
 @pytest.mark.covers("IRE-07")
 def test_two_keys_of_one_record_in_one_request_are_refused_by_the_engine_itself(bench: Bench) -> None:
     plan = bench.plan(server(1), server(1)._replace(key="OTHER"))
