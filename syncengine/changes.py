@@ -247,6 +247,8 @@ class Seen:
     warnings: tuple[str, ...] = ()
     same_as: tuple[int, ...] = ()
     """Other operations of the request that the target merged with this one."""
+    trace: str = ""
+    """The target's id of this exchange, for its log; never part of a plan."""
 
 
 class Owned(NamedTuple):

@@ -98,7 +98,7 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     _refuse_doubled_keys(ws, reading)
     gather.check_classes(ws, instance, reading.steps)
     gather.resolve(ws, instance, of.connected.reader)
-    gather.missing_ends(ws)
+    gather.missing_ends(ws, instance)
     target = CmdbTarget(reading.steps, **of.connected.manner)
     _own(ws, target, of, reading.steps)
     _ask(ws, target, of, reading.steps)

@@ -38,7 +38,7 @@ from syncengine.transport.clock import Clock
 
 
 @click.command(name="apply")
-@click.argument("plan_path", metavar="PLAN", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("plan_path", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--env", "env_name", metavar="NAME", help="The environment's file of this project, if it has another name now."

@@ -66,7 +66,8 @@ def command(
         if plan.manifest.is_refused:
             raise UnsafeError(problems, effect=NOTHING_WRITTEN)
         if out is not None and form == "human":
-            click.echo(f"\nWritten to {out}. Do it with:\n  syncengine apply {out}")
+            how = f" Do it with:\n  syncengine apply {out}" if plan.manifest.changes else ""
+            click.echo(f"\nWritten to {out}.{how}")
         return int(Exit.CHANGES if detailed_exitcode and plan.manifest.changes else Exit.OK)
 
 

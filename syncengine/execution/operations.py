@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from syncengine.changes import Batch, Change, End, Outcome, Parcel
-from syncengine.planning.lines import batch_from_json, batch_to_json, change_from_json, change_to_json
+from syncengine.changes import SENT, SENT_REASONS, Batch, Change, End, Outcome, Parcel
+from syncengine.planning.lines import batch_from_json, change_from_json
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import Sealer, opened
 
@@ -45,13 +45,14 @@ class Operations:
     def _load(self) -> None:
         changes: list[tuple[object, ...]] = []
         batches: list[tuple[object, ...]] = []
-        for line in self.plan.read():
-            if isinstance(line, Batch):
-                batches.append((line.number, line.wave, orjson.dumps(batch_to_json(line))))
+        for line, data in self.plan.raw():
+            if "op" in data:
+                action = data["action"]
+                sent = int(action in SENT or (action == "touched" and data.get("reason") in SENT_REASONS))
+                known = (data.get("sys_id", ""), data.get("class_name", ""))
+                changes.append((data["op"], data["step"], action, sent, *known, line))
             else:
-                data = orjson.dumps(change_to_json(line))
-                sent = int(line.is_sent)
-                changes.append((line.op, line.step, line.action, sent, line.sys_id, line.class_name, data))
+                batches.append((data["batch"], data["wave"], line))
             if len(changes) + len(batches) >= 1000:
                 self._flush(changes, batches)
         self._flush(changes, batches)

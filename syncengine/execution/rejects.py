@@ -23,6 +23,7 @@ OURS = {
     "stale": "somebody changed it since the plan: plan it anew",
     "needs-another": "it follows from another row: look at that one",
     "missing-endpoint": "plan the spec that makes the other record together with this one",
+    "not-found": "make the record on the instance, or say if_missing: omit; several: name one more field in where:",
     "end-rejected": "it follows from another row: look at that one",
     "host-rejected": "it follows from another row: look at that one",
     "two-keys-one-record": "two rows of the source are one record on the target: keep one of them",

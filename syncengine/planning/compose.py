@@ -44,7 +44,8 @@ class Composer:
 
     def _links(self) -> Iterator[Change]:
         ends = ", ".join(
-            f"l.{name}, l.{side}_step, l.{side}_key, {side}.sys_id, COALESCE({side}.class, l.{side}_class)"
+            f"l.{name}, l.{side}_step, l.{side}_key, {side}.sys_id,"
+            f" COALESCE({side}.class, l.{side}_class), l.{side}_find"
             for side, name in (("p", "parent"), ("c", "child"))
         )
         rows = self.ws.rows(
@@ -56,16 +57,21 @@ class Composer:
         for op, step, kind, spec, file, row, line, in_unit, *rest in rows:
             change = Change(op, "relation", step, type=kind, in_unit=bool(in_unit), spec=self.ws.texts[spec])
             change.place = self.ws.place(file, row, line)
-            change.parent = self._end(*rest[0:5])
-            change.child = self._end(*rest[5:10])
-            self._answered(change, rest[10:])
+            change.parent = self._end(*rest[0:6])
+            change.child = self._end(*rest[6:12])
+            self._answered(change, rest[12:])
             change.sys_id = change.class_name = ""
             yield change
 
-    def _end(self, op: int | None, step: int | None, key: str | None, sys_id: str | None, class_name: Any) -> End:
+    def _end(
+        self, op: int | None, step: int | None, key: str | None, sys_id: str | None, class_name: Any, find: int | None
+    ) -> End:
         name = self.ws.step_names[step] if step is not None and step >= 0 else ""
-        if op is not None and not key:
+        if not key and op is not None:
             key = self.ws.one("SELECT key FROM record WHERE op=?", (op,))
+        elif not key and find is not None:
+            table, where, *_ = orjson.loads(self.ws.one("SELECT said FROM find WHERE id=?", (find,)))
+            key = f"{table} {', '.join(value for _, value in where)}"
         return End(op or 0, name, key or "", sys_id or "", class_name or "")
 
     def _bad(self) -> Iterator[Change]:

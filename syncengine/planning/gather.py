@@ -241,23 +241,50 @@ def _units(ws: Workspace) -> None:
     ws.db.execute("CREATE INDEX link_unit ON link(unit) WHERE in_unit>0")
 
 
-def missing_ends(ws: Workspace) -> None:
+def _homeless(ws: Workspace, instance: Instance) -> None:
+    """Refuse dependents whose host is nowhere: the engine would only say that it misses one."""
+    combinations = list(
+        ws.rows(
+            "SELECT DISTINCT l.type, l.p_class, l.c_class, l.p_step, l.c_step FROM link l"
+            " WHERE l.record NOT NULL AND (l.parent IS NULL) <> (l.child IS NULL)"
+        )
+    )
+    for relation, p_class, c_class, p_step, c_step in combinations:
+        gone, step = ("parent", p_step) if p_class is None else ("child", c_step)
+        side, here = ("p", c_class) if gone == "parent" else ("c", p_class)
+        host = ws.one("SELECT class FROM record WHERE step=? LIMIT 1", (step,)) if step is not None else None
+        if host is None or here is None:
+            continue
+        ends = (host, relation, here) if gone == "parent" else (here, relation, host)
+        if instance.dependency(*ends) != ("child" if gone == "parent" else "parent"):
+            continue
+        ws.db.execute(
+            "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
+            " SELECT l.record,'rejected','engine','missing-endpoint',"
+            f" 'the CI it lives in, '||l.{side}_key||', is not a record of this plan'"
+            f" FROM link l WHERE l.type=? AND l.{gone} IS NULL AND l.record NOT NULL AND l.{side}_step=?",
+            (relation, step),
+        )
+
+
+def missing_ends(ws: Workspace, instance: Instance) -> None:
     """Refuse the relations whose ends are nowhere; a reference never creates a skeleton record."""
     for side, name in (("p", "parent"), ("c", "child")):
         ws.db.execute(
             f"INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
-            f" SELECT l.op,'rejected','engine','missing-endpoint',"
+            f" SELECT l.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
             f" COALESCE(f.problem, '{name} '||COALESCE(l.{side}_key,'')||' is not a record of this plan')"
             f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
             (PLANNED,),
         )
+    _homeless(ws, instance)
     ws.db.execute(
         "UPDATE need SET target=COALESCE((SELECT op FROM find f WHERE f.id=find),"
         " (SELECT op FROM record r WHERE r.step=need.step AND r.key=need.key))"
     )
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
-        " SELECT n.op,'rejected','engine','missing-endpoint',"
+        " SELECT n.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
         " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||' is not a record of this plan')"
         " FROM need n LEFT JOIN find f ON f.id=n.find WHERE n.target IS NULL"
     )

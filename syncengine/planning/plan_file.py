@@ -224,6 +224,16 @@ class PlanFile:
         """The operations, then the batches."""
         yield from self._read()
 
+    def raw(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Operations and batches as their bytes and what those say, for who stores them before use."""
+        lines = _lines(self.path, self.seal.frame)
+        next(lines)
+        for line in lines:
+            data = orjson.loads(line)
+            if "manifest" in data:
+                return
+            yield line, data
+
     def _read(self) -> Iterator[Change | Batch]:
         lines = _lines(self.path, self.seal.frame)
         next(lines)

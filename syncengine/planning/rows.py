@@ -216,4 +216,5 @@ def _tighter(first: Bound | None, second: Bound) -> Bound:
 
 def _said(spec: Spec, name: str) -> str:
     """The path of a source as written, or the spec for a source that stands in it."""
-    return str(getattr(spec.sources[name].options, "file", "") or spec.path)
+    file = getattr(spec.sources[name].options, "file", "")
+    return str(spec.path.parent / file) if file else str(spec.path)

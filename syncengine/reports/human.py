@@ -72,7 +72,8 @@ class HumanReport(Report):
         manifest, header = plan.manifest, plan.header
         where = ", ".join(one.url for one in header.connections.values())
         yield f"Environment {header.environment} ({where})"
-        yield f"Plan        {plan.seal.plan_hash[:16]}  {len(header.inputs)} inputs, {manifest.batches} batches"
+        made_of = f"{many(len(header.inputs), 'input')}, {many(manifest.batches, 'batch')}"
+        yield f"Plan        {plan.seal.plan_hash[:16]}  {made_of}"
         yield ""
         used = [action for action in GLYPHS if manifest.total(action)]
         heads = ["rows", "ours", *(f"{GLYPHS[action]} {action}" for action in used)]
@@ -140,8 +141,7 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         elif change.reason in ("unexplained", "unreadable"):
             yield "      the target announces an update that no readable field explains"
     elif change.action == "create":
-        said = ", ".join(f"{name}={shown(value, 24)}" if show else name for name, value in change.values.items())
-        yield from textwrap.wrap(said, 74, initial_indent="      ", subsequent_indent="      ", break_long_words=False)
+        yield from _created(change, show=show)
     elif change.action == "touched" and change.kind == "end":
         yield f"      only touched as an end; its discovery source is {change.owner or 'not set'}"
     elif change.action == "touched":
@@ -154,6 +154,17 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
             yield f"      fix: {help_}"
     if change.masked and change.action in ("update", "create"):
         yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
+
+
+def _created(change: Change, *, show: bool) -> Iterator[str]:
+    """What a new record would hold."""
+    said = ", ".join(f"{name}={shown(value, 24)}" if show else name for name, value in change.values.items())
+    said = ", ".join([said, *(f"{name}={shown(end.key or end.sys_id, 24)}" for name, end in change.refs.items())])
+    yield from textwrap.wrap(said, 74, initial_indent="      ", subsequent_indent="      ", break_long_words=False)
+    for word, parts in (("lookup", change.lookup), ("related", change.related)):
+        counted = Counter(part.class_name for part in parts)
+        if counted:
+            yield f"      {word}: {', '.join(f'{number} {name}' for name, number in counted.items())}"
 
 
 def _at(place: Place) -> str:
@@ -200,8 +211,14 @@ def _sentence(plan: PlanFile) -> str:
     adopted = sum(counts.adopted for counts in manifest.counts.values())
     if adopted:
         wanted.append(f"{adopted:,} to adopt")
-    text = "Plan: " + (", ".join(wanted) if wanted else "nothing to do; the target is as the specs want it")
     rejected = manifest.total("rejected")
+    nothing = "nothing to do" if rejected else "nothing to do; the target is as the specs want it"
+    text = "Plan: " + (", ".join(wanted) if wanted else nothing)
     if rejected:
-        text += f". {rejected:,} rows were rejected and will not be sent"
+        text += f". {many(rejected, 'row')} rejected, which will not be sent"
     return text + "."
+
+
+def many(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("ch") else "s")

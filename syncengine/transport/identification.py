@@ -6,6 +6,7 @@ speaks of items that were not sent, is a Misfit: it may belong to another reques
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ MISPRINTS = {"UPDATE_WITH_UPDRADE": "UPDATE_WITH_UPGRADE"}
 
 CONSEQUENCES = frozenset({"ABANDONED", "unknown-operation"})
 """What an item is said to be that did nothing wrong, beside one that did."""
+
+
+RECEIVED = re.compile(r',?"sys_ire_info":\{[^{}]*\}')
 
 
 class Misfit(ValueError):
@@ -46,7 +50,7 @@ def read_answer(body: Any, items: Sequence[int], relations: Sequence[int]) -> di
     if trace:
         for answer in seen.values():
             if answer.code:
-                answer.message = f"{answer.message} (log context {trace})"
+                answer.trace = f"{answer.trace} log context {trace}".strip()
     return seen
 
 
@@ -87,13 +91,11 @@ def _seen(op: int, row: Mapping[str, Any], words: frozenset[str]) -> Seen:
     if errors or row.get("errorCount"):
         first = errors[0] if errors else {}
         answer.code = str(first.get("error") or "unnamed-error")
-        answer.message = " · ".join(str(error.get("message") or error.get("error")) for error in errors)
+        answer.message = " · ".join(_steady(str(error.get("message") or error.get("error"))) for error in errors)
     elif operation in PARKED:
-        parked = [*(row.get("partialSysIds") or ()), *(row.get("incompleteSysIds") or ())]
         answer.code = "parked"
-        answer.message = f"the target parked it instead of writing it ({operation} {' '.join(parked)}): " + "; ".join(
-            warnings
-        )
+        answer.message = ": ".join([f"the target parks it instead of writing it ({operation})", *warnings])
+        answer.trace = " ".join([*(row.get("partialSysIds") or ()), *(row.get("incompleteSysIds") or ())])
     elif operation not in words:
         answer.code = "unknown-operation"
         answer.message = f"the target answered with an operation that is not known: {operation or 'none'}"
@@ -102,8 +104,13 @@ def _seen(op: int, row: Mapping[str, Any], words: frozenset[str]) -> Seen:
 
 def _said(warning: Any) -> str:
     if isinstance(warning, dict):
-        return f"{warning.get('error')}: {warning.get('message')}"
+        return f"{warning.get('error')}: {_steady(str(warning.get('message')))}"
     return str(warning)
+
+
+def _steady(message: str) -> str:
+    """A message without the time of the request, which the engine repeats with the item."""
+    return RECEIVED.sub("", message)
 
 
 def _in_order(parts: Any) -> list[Mapping[str, Any]]:

@@ -112,7 +112,7 @@ def outcome(change: Change, answer: Seen) -> Outcome:
             answer.sys_id,
             answer.operation,
             answer.code,
-            answer.message,
+            f"{answer.message} ({answer.trace})" if answer.trace else answer.message,
             warnings=answer.warnings,
         )
     drift = answer.operation not in EXPECTED.get(change.action, (answer.operation,))
