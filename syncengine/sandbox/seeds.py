@@ -13,6 +13,7 @@ users: {reader: {password: secret, roles: [itil]}}
 clients: {sync: {secret: s3cret, user: reader, scopes: ["table:GET"], jwt_key: "-----BEGIN PUBLIC KEY-----…"}}
 api_keys: {k3y: reader}
 certificates: {reader-laptop: reader}
+inclusion: [{applies_to: cmdb_ci_server, condition: "install_status!=7"}]
 access: [{table: cmdb_ci_server, columns: [u_cost], operation: read, roles: [finance], condition: "u_region=EMEA"}]
 records:
   cmn_location: [{name: Paris, sys_id: 0123…}]
@@ -205,6 +206,13 @@ def _access(world: World, section: Any) -> Rows:
                 yield "sys_security_acl", {"sys_id": catalog.fixed_id("sys_security_acl", *parts), **values}
 
 
+def _inclusion(_world: World, section: Any) -> Rows:
+    for rule in section:
+        values = {"name": "Inclusion", "active": "true", **{name: _text(value) for name, value in rule.items()}}
+        sys_id = catalog.fixed_id("cmdb_ire_inclusion_rule", rule["applies_to"], rule.get("condition", ""))
+        yield "cmdb_ire_inclusion_rule", {"sys_id": sys_id, **values}
+
+
 def _listed(given: Any) -> list[str]:
     return [given] if isinstance(given, str) else [str(one) for one in given]
 
@@ -223,6 +231,7 @@ _SECTIONS: dict[str, Callable[[World, Any], Rows]] = {
     "hosting": _hosting,
     "containment": _containment,
     "access": _access,
+    "inclusion": _inclusion,
 }
 
 

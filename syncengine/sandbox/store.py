@@ -197,6 +197,14 @@ class Store:
             found.setdefault((one, kind), []).append(other)
         return found
 
+    def around(self, sys_id: str) -> list[Record]:
+        """The relations and source rows of one record."""
+        rows = self.db.execute(
+            "SELECT rid FROM relation WHERE parent=?1 OR child=?1 UNION SELECT rid FROM source WHERE target=?1",
+            (sys_id,),
+        ).fetchall()
+        return list(self.by_rid(row[0] for row in rows).values())
+
     def by_rid(self, rids: Iterable[int]) -> dict[int, Record]:
         """Records by row number."""
         rows = self.db.execute(

@@ -104,6 +104,9 @@ def http(one_sandbox: Running) -> Iterator[Http]:
     yield client
     client.session.close()
     one_sandbox.clear_faults()
+    changed = {n: s["default"] for n, s in one_sandbox.settings().items() if s["value"] != s["default"]}
+    if changed:
+        one_sandbox.control("POST", "settings", changed)
 
 
 def server(name: str, **values: str) -> dict[str, Any]:

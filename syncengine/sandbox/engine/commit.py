@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from syncengine.sandbox.clock import parse_stamp
 from syncengine.sandbox.engine import parking
-from syncengine.sandbox.engine.payload import Item, Part, Payload
+from syncengine.sandbox.engine.payload import Item, Part, Payload, Relation
 from syncengine.sandbox.engine.reconcile import LAST_UPDATE, Reconciliation
 from syncengine.sandbox.ledger import Entry, caller, content_hash
 from syncengine.sandbox.store import RELATIONS, SOURCES, Record
@@ -51,6 +51,9 @@ class Commit:
             world.store.touch_many(self._touches)
             for item in good:
                 self._forget_partials(item)
+            for record in payload.removed:
+                world.store.delete(record)
+                self._note("delete", record.table, record.sys_id, record.sys_id, {})
             world.ledger.write(self._now, self._ledger)
 
     # -- items -----------------------------------------------------------------------------------------------
@@ -224,6 +227,17 @@ class Commit:
             values = {"parent": ids[0], "child": ids[1], "type": relation.type, **self._created()}
             self._inserts.append(Record(self._world.store.new_rid(), RELATIONS, RELATIONS, relation.sys_id, values))
             self._note("relate", RELATIONS, relation.sys_id, f"{ids[0]}|{ids[1]}|{relation.type_name}", values["type"])
+            if self._world.enabled("glide.identification_engine.populate_sys_rel_source") and not _is_host(relation):
+                # documented: for relations that are not dependencies
+                told = {
+                    "name": relation.source or self._source,
+                    "source_feed": relation.feed,
+                    "target_sys_id": relation.sys_id,
+                    "last_scan": self._now,
+                    **self._created(),
+                }
+                table = "sys_rel_source"
+                self._inserts.append(Record(self._world.store.new_rid(), table, table, uuid4().hex, told))
 
     def _park(self, item: Item) -> None:
         for table, ids, faults in (
@@ -266,3 +280,11 @@ class Commit:
 
     def _note(self, kind: str, table: str, sys_id: str, key: str, values: object) -> None:
         self._ledger.append(Entry(kind, table, sys_id, key, content_hash(values) if values else ""))
+
+
+def _is_host(relation: Relation) -> bool:
+    one, other = relation.ends
+    return any(
+        isinstance(item, Item) and item.host is not None and item.host is host and item.host_type == relation.type
+        for item, host in ((one, other), (other, one))
+    )

@@ -5,14 +5,13 @@ So the two cannot disagree: nothing is decided while writing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import uuid4
 
-import orjson
-
-from syncengine.sandbox.engine import duplicates, parking, parts, relations
+from syncengine.sandbox.engine import duplicates, parking, parts, qualifiers, relations
 from syncengine.sandbox.engine.identify import Identifier
-from syncengine.sandbox.engine.payload import Fault, Item, Options, Payload, Relation
+from syncengine.sandbox.engine.payload import Fault, Item, Options, Payload, Relation, shown, text
+from syncengine.sandbox.engine.qualifiers import Chain
 from syncengine.sandbox.engine.reclassify import reclassify
 from syncengine.sandbox.engine.reconcile import Reconciliation
 from syncengine.sandbox.injected import injector
@@ -37,13 +36,15 @@ def decide(world: World, payload: Payload, options: Options, source: str | None)
     parking.complete(world, items, options)
     live = [item for item in items if not item.errors]
     relations.resolve(world, payload.relations)
+    chains = qualifiers.chains(world, live, payload.relations)
     identifier = Identifier(world)
     identifier.prepare(live)
-    relations.find_hosts(world, live, payload.relations)
-    for level in _levels(live, payload):
+    relations.find_hosts(world, live, payload.relations, chains)
+    for level in _levels(live, payload, chains):
         _fill_references(payload, level)
         _check_hosts(world, level, identifier)
         identifier.identify(level)
+        qualifiers.settle(world, chains, level)
         duplicates.settle(world, level, options)
         for item in level:
             if item.merged_into is None and not item.errors:
@@ -54,9 +55,37 @@ def decide(world: World, payload: Payload, options: Options, source: str | None)
     _reconcile(world, standing, source or "")
     _fill_part_references(payload)
     parts.decide(world, [item for item in standing if not item.failed], options)
+    _abandon(standing)
+    parking.park(standing, options)
+    payload.removed = qualifiers.removed(
+        world, (chain for chain in chains if not any(item.self.failed for item in chain.qualifiers))
+    )
     relations.decide(world, payload.relations, options)
     if not options.partial_commits:
         _all_or_nothing(world, standing, payload.relations)
+
+
+def _abandon(items: Sequence[Item]) -> None:
+    """Items whose host has failed by its rows, after the items below it were decided."""
+    for item in sorted(items, key=_depth):
+        host = item.host.self if item.host is not None else None
+        if host is not None and host.errors and not item.failed:
+            item.errors.append(_depends(item, host))
+
+
+def _depth(item: Item) -> int:
+    host, depth = item.host, 0
+    while host is not None and depth < 50:
+        host, depth = host.self.host, depth + 1
+    return depth
+
+
+def _depends(item: Item, other: Item) -> Fault:
+    return Fault(
+        "ABANDONED",
+        f"Abandoning processing payload item '{shown(item)}', since its depends on payload item '{shown(other)}' "
+        "has errors",
+    )
 
 
 def _inject(items: Iterable[Item]) -> None:
@@ -89,6 +118,9 @@ def _check_source(world: World, items: Iterable[Item], source: str | None) -> No
 
 def _check_class(world: World, item: Item) -> None:
     table = world.tables.get(item.cls)
+    if qualifiers.is_qualifier(world, item.cls):
+        item.values = clean(world, item.cls, item.values)
+        return
     item.rule = world.rules.rule(item.cls)
     if table is None or item.rule is None:
         item.errors.append(
@@ -110,7 +142,23 @@ def _check_class(world: World, item: Item) -> None:
                 f"Cannot have Lookup Rule for a Dependent Identity Rule on '{item.rule.applies_to}'",
             )
         )
+    if world.settings["values.display"] == "honoured":
+        _display_values(world, item)
     item.values = clean(world, item.cls, item.values)
+
+
+def _display_values(world: World, item: Item) -> None:
+    """Reference columns given by what their record is called (documented for the scripted API)."""
+    given = item.raw.get("display_values")
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        column = world.tables[item.cls].columns.get(name)
+        table = world.tables.get(column.reference) if column is not None else None
+        if table is None:
+            item.values[name] = text(value)
+            continue
+        found = [r for r in world.store.all(*table.below) if r.values.get(table.display, "") == text(value)]
+        if found:
+            item.values[name] = found[0].sys_id
 
 
 def clean(world: World, cls: str, values: dict[str, str]) -> dict[str, str]:
@@ -128,12 +176,15 @@ def clean(world: World, cls: str, values: dict[str, str]) -> dict[str, str]:
     return kept
 
 
-def _levels(items: Sequence[Item], payload: Payload) -> Iterator[list[Item]]:
+def _levels(items: Sequence[Item], payload: Payload, chains: Sequence[Chain]) -> Iterator[list[Item]]:
     """Items after their hosts and after those they refer to."""
     needs: dict[int, list[Item]] = {item.index: [item.host] if item.host else [] for item in items}
     for reference in payload.references:
         if isinstance(reference.owner, Item) and isinstance(reference.target, Item) and reference.owner.index in needs:
             needs[reference.owner.index].append(reference.target)
+    for chain in chains:
+        for item in chain.qualifiers:
+            needs[item.index] += [chain.start, chain.end]
     left = {item.index: item for item in items}
     while left:
         level = [item for item in left.values() if not any(need.index in left for need in needs[item.index])]
@@ -152,8 +203,12 @@ def _levels(items: Sequence[Item], payload: Payload) -> Iterator[list[Item]]:
 def _fill_references(payload: Payload, level: Sequence[Item]) -> None:
     owners = {item.index: item for item in level}
     for reference in payload.references:
-        if isinstance(reference.owner, Item) and reference.owner.index in owners and isinstance(reference.target, Item):
-            reference.owner.values[reference.column] = reference.target.self.sys_id
+        owner, target = reference.owner, reference.target
+        if isinstance(owner, Item) and owner.index in owners and isinstance(target, Item):
+            if target.self.failed and not owner.errors:
+                owner.errors.append(_depends(owner, target.self))
+            elif not target.self.failed:
+                owner.values[reference.column] = target.self.sys_id
 
 
 def _fill_part_references(payload: Payload) -> None:
@@ -166,23 +221,12 @@ def _check_hosts(world: World, level: Sequence[Item], identifier: Identifier) ->
     for item in level:
         host = item.host.self if item.host is not None else None
         if host is not None and host.errors:
-            item.errors.append(
-                Fault(
-                    "ABANDONED",
-                    f"Abandoning processing payload item '{shown(item)}', since its depends on payload item "
-                    f"'{shown(host)}' has errors",
-                )
-            )
+            item.errors.append(_depends(item, host))
         elif host is not None and host.parked:
             item.operation = host.operation
             item.errors.append(Fault("MISSING_DEPENDENCY", f"The host of '{shown(item)}' is kept as {host.operation}"))
         elif item.host is None and item.rule is not None and not item.rule.independent and not item.errors:
             relations.demand_host(world, item, identifier)
-
-
-def shown(item: Item) -> str:
-    """The item as JSON, as messages repeat it."""
-    return orjson.dumps(item.raw).decode()
 
 
 def _outcome(world: World, item: Item, source: str) -> None:
@@ -216,14 +260,14 @@ def _reconcile(world: World, items: Sequence[Item], source: str) -> None:
 
 
 def _insert(world: World, item: Item, source: str) -> None:
-    assert item.rule is not None  # noqa: S101 - items without a rule have an error
     if not item.usable:
+        place = item.rule.applies_to if item.rule else item.cls
         item.errors.append(
             Fault(
                 "MISSING_MATCHING_ATTRIBUTES",
                 "In payload missing minimum set of input values for criterion (matching) attributes from identify "
-                f"rule for table [{item.rule.applies_to}]. Add these input values in payload item "
-                f"'{parking.as_json(world, item, source)}'",
+                f"rule for table [{place}]. Add these input values in payload "
+                f"item '{parking.as_json(world, item, source)}'",
             )
         )
         return
@@ -248,6 +292,11 @@ def _insert(world: World, item: Item, source: str) -> None:
                     )
                 )
                 return
+    refused = world.aborted(table, "insert", item.values) if world.business_rules else ""
+    if refused:
+        # observed in a public connector
+        item.errors.append(Fault("INSERT_FAILED", f"Insertion failed with error: {refused}"))
+        return
     item.operation, item.sys_id, item.new_class = "INSERT", new_id(), item.cls
     item.changes = {name: value for name, value in item.values.items() if value and name not in VOLATILE}
 

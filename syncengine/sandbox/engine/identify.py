@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from syncengine.sandbox.encoded_query import matches
+from syncengine.sandbox.encoded_query import matches, parse
 from syncengine.sandbox.engine.payload import Fault, Item
+from syncengine.sandbox.engine.qualifiers import is_qualifier
 from syncengine.sandbox.keys import SEPARATOR
 from syncengine.sandbox.rulebook import Entry
 from syncengine.sandbox.store import Record
@@ -151,12 +152,22 @@ class Identifier:
                 left.append(item)
                 continue
             item.usable = True
-            hits = [r for r in found.get(key, ()) if not r.values.get("duplicate_of")]
+            hits = [r for r in found.get(key, ()) if self._included(r)]
             if conditional and entry.condition is not None:
                 hits = [r for r in hits if matches(entry.condition, r.values)]
             if not self._take(item, entry, hits):
                 left.append(item)
         return left
+
+    def _included(self, record: Record) -> bool:
+        """Observed: records marked duplicate_of are left out; documented: inclusion rules narrow the search further."""
+        if record.values.get("duplicate_of"):
+            return False
+        if not self._world.inclusion:
+            return True
+        path = self._world.tables[record.table].path
+        rules = [rule for rule in self._world.inclusion if rule.get("applies_to") in path]
+        return not rules or any(matches(parse(rule.get("condition", "")), record.values) for rule in rules)
 
     def _take(self, item: Item, entry: Entry, hits: Sequence[Record]) -> bool:
         """Settle what one entry has found; True when the item needs no further entry."""
@@ -227,7 +238,7 @@ class Identifier:
                 for row in live.get(key, ()):
                     owner = row.values.get(entry.field, "")
                     common[owner] = common.get(owner, 0) + 1
-            hits = [records[o] for o in common if o in records and not records[o].values.get("duplicate_of")]
+            hits = [records[o] for o in common if o in records and self._included(records[o])]
             hits = [r for r in hits if self._world.rules.rule(r.table) is item.rule and self._owns(entry, item, r)]
             if entry.exact:
                 hits = [r for r in hits if sets.get(r.sys_id, set()) == group]
@@ -311,14 +322,30 @@ class Identifier:
             found[host, kind, True] = ids
         for (host, kind), ids in self._store.children(ends[False]).items():
             found[host, kind, False] = ids
+        root = self._world.tables[items[0].cls].root
         wanted = {sys_id for ids in found.values() for sys_id in ids}
-        records = self._store.get_many(self._world.tables[items[0].cls].root, wanted) if wanted else {}
+        records = self._store.get_many(root, wanted) if wanted else {}
+        self._behind_qualifiers(found, records, root)
         return {
             place: [
                 records[i] for i in dict.fromkeys(ids) if i in records and not records[i].values.get("duplicate_of")
             ]
             for place, ids in found.items()
         }
+
+    def _behind_qualifiers(
+        self, found: dict[tuple[str, str, bool], list[str]], records: dict[str, Record], root: str
+    ) -> None:
+        """Put what stands behind a qualifier in its place, however long the chain is."""
+        for (host, kind, below), ids in found.items():
+            seen: set[str] = set()
+            while middle := [i for i in ids if i in records and is_qualifier(self._world, records[i].table)]:
+                seen.update(middle)
+                ask = self._store.parents if below else self._store.children
+                further = [far for many in ask([(i, kind) for i in middle]).values() for far in many]
+                ids = [i for i in [*ids, *further] if i not in seen and i != host]
+                records.update(self._store.get_many(root, set(further)))
+            found[host, kind, below] = ids
 
 
 def lookup_keys(item: Item, entry: Entry) -> frozenset[str]:

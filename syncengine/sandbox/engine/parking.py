@@ -1,17 +1,20 @@
 """Items that cannot be committed: rejected, or kept as partial or incomplete payloads for later.
 
-Documented: which errors make an item partial; that a partial payload is merged into the next item of the same source
-key; that a key alone never inserts. Observed: INSERT_AS_INCOMPLETE for an unregistered data source.
+Documented: which errors make an item partial; that a partial payload is kept when it has a source key or a full set of
+criteria, and is merged into a later item; that a key alone never inserts. Inferred: an item of another source key
+completes it when both have the same values for all criteria of an entry. Observed: INSERT_AS_INCOMPLETE for an
+unregistered data source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import uuid4
 
 import orjson
 
 from syncengine.sandbox.engine.payload import Item, Options
+from syncengine.sandbox.store import Record
 from syncengine.sandbox.world import World
 
 PARTIAL = "cmdb_ire_partial_payloads"
@@ -34,20 +37,40 @@ def complete(world: World, items: Iterable[Item], options: Options) -> None:
     """Merge stored partial payloads into items of the same source key."""
     if not options.enhanced:
         return
-    stored: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = {}
-    for record in world.store.all(PARTIAL):
+    stored = list(world.store.all(PARTIAL))
+    if not stored:
+        return
+    by_source: dict[tuple[str, str], list[Record]] = {}
+    by_criteria: dict[tuple[str, str], list[Record]] = {}
+    for record in stored:
         v = record.values
-        stored.setdefault((v.get("source_name", ""), v.get("source_native_key", "")), []).append((record.sys_id, v))
-    for item in items if stored else ():
-        if item.source is None or item.errors:
+        by_source.setdefault((v.get("source_name", ""), v.get("source_native_key", "")), []).append(record)
+        for key in _criteria(world, v.get("class_name", ""), orjson.loads(v["item"]).get("values", {})):
+            by_criteria.setdefault(key, []).append(record)
+    for item in items:
+        if item.errors:
             continue
-        for sys_id, row in stored.get(item.source, ()):
-            if row.get("class_name") == item.cls:
-                earlier = orjson.loads(row["item"]).get("values", {})
-                for name, value in earlier.items():
+        found = by_source.get(item.source, []) if item.source is not None else []
+        keys = _criteria(world, item.cls, item.values)
+        found = [*found, *(record for key in keys for record in by_criteria.get(key, ()))]
+        for record in {record.sys_id: record for record in found}.values():
+            if record.values.get("class_name") == item.cls:
+                for name, value in orjson.loads(record.values["item"]).get("values", {}).items():
                     if name != "discovery_source":
                         item.values.setdefault(name, value)
-                item.merged_payloads.append(sys_id)
+                item.merged_payloads.append(record.sys_id)
+
+
+def _criteria(world: World, cls: str, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(entry, key) for every entry of an independent rule whose criteria are all there."""
+    rule = world.rules.rule(cls)
+    if rule is None or not rule.independent:
+        return []
+    return [
+        (entry.sys_id, key)
+        for entry in rule.entries
+        if not entry.field and (key := entry.kind.key({**values, "sys_class_name": cls})) is not None
+    ]
 
 
 def park(items: Sequence[Item], options: Options) -> None:

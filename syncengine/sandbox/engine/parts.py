@@ -84,7 +84,16 @@ def _item(
             _repeat(item, part, first, options)
             continue
         rows = existing.get(way.pointer, {}).get(item.sys_id, ())
-        match = next((r for r in rows if key is not None and way.kind.key(r.values) == key), None)
+        matches = [r for r in rows if key is not None and way.kind.key(r.values) == key]
+        match = matches[0] if matches else None
+        if len(matches) > 1 and part.lookup:
+            item.errors.append(
+                Fault(
+                    "MULTI_MATCH",
+                    f"Found duplicate records in lookup table [{part.cls}] using fields "
+                    f"[{','.join(way.kind.attributes)}] and reference field [{way.field}]",
+                )
+            )
         part.values = values
         if match is None:
             part.operation, part.sys_id = "INSERT", uuid4().hex

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from syncengine.sandbox.rulebook import Rule
 from syncengine.sandbox.store import Record
 
@@ -143,6 +145,9 @@ class Relation:
     indices: list[int] = field(default_factory=list)
     merged: bool = False
     errors: list[Fault] = field(default_factory=list)
+    source: str = ""
+    """Of sys_rel_source_info; the data source of the call without it."""
+    feed: str = "UNKNOWN"
 
 
 @dataclass(slots=True)
@@ -161,6 +166,13 @@ class Payload:
     items: list[Item]
     relations: list[Relation]
     references: list[Reference]
+    removed: list[Record] = field(default_factory=list)
+    """Stored records that the commit takes away: qualifier chains that were replaced."""
+
+
+def shown(item: Item) -> str:
+    """The item as JSON, as messages repeat it."""
+    return orjson.dumps(item.raw).decode()
 
 
 FLAGS = {
@@ -260,4 +272,14 @@ def _relation(number: int, raw: Mapping[str, Any], items: list[Item], named: Map
                 "INVALID_INPUT_DATA", f"Payload relations '{number}' has invalid {role} record index: [{shown}]"
             )
         ends.append(end)
-    return Relation(number, text(raw.get("type")), (ends[0], ends[1]), error, indices=[number])
+    told = raw.get("sys_rel_source_info")
+    told = told if isinstance(told, Mapping) else {}
+    return Relation(
+        number,
+        text(raw.get("type")),
+        (ends[0], ends[1]),
+        error,
+        indices=[number],
+        source=text(told.get("source_name")),
+        feed=text(told.get("source_feed")) or "UNKNOWN",
+    )

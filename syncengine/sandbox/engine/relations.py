@@ -8,7 +8,8 @@ from uuid import uuid4
 import orjson
 
 from syncengine.sandbox.engine.identify import Identifier
-from syncengine.sandbox.engine.payload import Fault, Item, Options, Part, Relation
+from syncengine.sandbox.engine.payload import Fault, Item, Options, Part, Relation, shown
+from syncengine.sandbox.engine.qualifiers import Chain
 from syncengine.sandbox.world import World
 
 
@@ -39,41 +40,56 @@ def resolve(world: World, relations: Iterable[Relation]) -> None:
             relation.type = ids[0]
 
 
-def find_hosts(world: World, items: Sequence[Item], relations: Iterable[Relation]) -> None:
-    """Give every dependent item the one host that the payload names for it."""
+def find_hosts(world: World, items: Sequence[Item], relations: Iterable[Relation], chains: Iterable[Chain]) -> None:
+    """Give every dependent item the one host that the payload names for it, qualifiers between them or not."""
     dependent = {item.index for item in items if item.rule is not None and not item.rule.independent}
     if not dependent:
         return
     isa = world.tables.isa
-    for relation in relations:
-        parent, child = relation.ends
-        if relation.errors or not isinstance(parent, Item) or not isinstance(child, Item):
+    pairs = [(*relation.ends, relation.type) for relation in relations if not relation.errors]
+    pairs += [(chain.start, chain.end, chain.type) for chain in chains]
+    several: list[tuple[Item, Item]] = []
+    for parent, child, kind in pairs:
+        if not isinstance(parent, Item) or not isinstance(child, Item):
             continue
         for item, other, is_parent in ((parent, child, True), (child, parent, False)):
             if item.index not in dependent or other is item:
                 continue
             if any(
-                d.type == relation.type and d.dependent_is_parent == is_parent and isa(other.cls, d.host)
+                d.type == kind and d.dependent_is_parent == is_parent and isa(other.cls, d.host)
                 for d in world.rules.dependencies_of(item.cls)
             ):
-                _host(item, other, relation.type, is_parent)
+                _host(item, other, kind, is_parent, several)
+    for item, host in several:
+        item.errors.append(Fault("MULTIPLE_DEPENDENCIES", _too_many(item, host)))
 
 
-def _host(item: Item, host: Item, kind: str, is_parent: bool) -> None:
-    if item.host is not None and item.host is not host:
+def _host(item: Item, host: Item, kind: str, is_parent: bool, several: list[tuple[Item, Item]]) -> None:
+    if item.host is None:
+        item.host, item.host_type, item.host_is_child = host, kind, is_parent
+    elif item.host is host:
+        if (item.host_type, item.host_is_child) != (kind, is_parent):
+            message = f"Found multiple relations between payload items: '{shown(item)}' and '{shown(host)}'"
+            item.errors.append(Fault("MULTI_MATCH", message))
+    else:
         # one record may stand in the payload twice; only two different hosts are too many
         same = item.host.sent_id == host.sent_id != "" or (
             item.host.source is not None and item.host.source == host.source
         )
         if not same:
-            item.errors.append(
-                Fault(
-                    "MULTIPLE_DEPENDENCIES",
-                    f"Found multiple dependent relation items [{item.host.index}] and [{host.index}] in payload",
-                )
-            )
-        return
-    item.host, item.host_type, item.host_is_child = host, kind, is_parent
+            several.append((item, host))
+
+
+def _too_many(item: Item, other: Item) -> str:
+    host = item.host
+    assert host is not None  # noqa: S101 - there are two
+    for one, two in ((host, other), (other, host)):
+        above, steps = one.host, 0
+        while above is not None and steps < 50:
+            if above is two:
+                return f"Multiple paths leading to the same destination: {shown(item)} -> {shown(two)}"
+            above, steps = above.host, steps + 1
+    return f"Found multiple dependent relation items [{host.index}] and [{other.index}] in payload"
 
 
 def demand_host(world: World, item: Item, identifier: Identifier) -> None:

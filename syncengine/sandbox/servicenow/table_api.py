@@ -233,13 +233,7 @@ def delete(call: Call, name: str, sys_id: str) -> Response:
         raise _denied("Delete")
     _abort(call, world.tables[record.table], "delete", record.values)
     with world.store.transaction():
-        gone = [record]
-        if table.root == "cmdb":
-            rows = world.store.db.execute(
-                "SELECT rid FROM relation WHERE parent=?1 OR child=?1 UNION SELECT rid FROM source WHERE target=?1",
-                (sys_id,),
-            ).fetchall()
-            gone += world.store.by_rid(row[0] for row in rows).values()
+        gone = [record, *(world.store.around(sys_id) if table.root == "cmdb" else ())]
         for one in gone:
             world.store.delete(one)
         world.ledger.write(world.clock.now(), [Entry("delete", one.table, one.sys_id, one.sys_id, "") for one in gone])
