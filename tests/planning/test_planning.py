@@ -301,7 +301,7 @@ def test_what_a_field_looks_for_and_does_not_find_is_an_error_or_left_out_as_sai
     bench.sandbox.seed({"records": {"cmn_location": [{"name": "Lyon"}, {"name": "Lyon"}]}}, force=True)
     plan = bench.plan(located(1, "Nowhere"), located(2, "Nowhere", "omit"), located(3, "Nowhere", "skip_row"))
     (rejected,) = of_action(plan, "rejected")
-    assert (rejected.key, rejected.code) == ("S1", "missing-endpoint")
+    assert (rejected.key, rejected.code) == ("S1", "not-found")
     assert "Nowhere" in rejected.message
     (created,) = of_action(plan, "create")
     assert created.key == "S2"
