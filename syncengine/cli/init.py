@@ -1,28 +1,34 @@
-"""`syncengine init`: a project to start from, and a first spec from the header of a file."""
+"""`syncengine init`: a project to start from, and a first spec from a file that nobody has described yet."""
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import shutil
 from pathlib import Path
 
 import click
 
 from syncengine.errors import Problem, SpecError
-from syncengine.mapping.paths import split
-from syncengine.sources import open_source
-from syncengine.sources.file import Options
+from syncengine.spec import schema
 from syncengine.spec.atoms import TABLE
-from syncengine.spec.nodes import is_number
-from syncengine.spec.wording import suggestion
+from syncengine.spec.first import ClassFacts, first_spec, name_for, survey, written
+from syncengine.spec.wording import near
 
-PROJECT = """\
+MODELINE = "# yaml-language-server: $schema={schema}\n"
+PROJECT = (
+    MODELINE.format(schema="schemas/project.json")
+    + """\
 syncengine: 1
 kind: project
 data_source: {data_source}     # must be a choice of cmdb_ci.discovery_source
 """
+)
 
-ENVIRONMENT = """\
+ENVIRONMENT = (
+    MODELINE.format(schema="../schemas/environment.json")
+    + """\
 syncengine: 1
 kind: environment
 connections:
@@ -30,6 +36,13 @@ connections:
     kind: servicenow
     url: https://your-instance.service-now.com
     auth: {user: {env: SN_USER}, password: {env: SN_PASSWORD}}
+"""
+)
+
+SEED = """\
+# What the sandbox holds besides what ships: your discovery source. An instance needs it as a choice, too.
+choices:
+  cmdb_ci.discovery_source: [{data_source}]
 """
 
 IGNORED = ".syncengine/\n.env\n"
@@ -49,100 +62,109 @@ jobs:
       - run: syncengine test
 """
 
-_KEYS = ("serial number", "serial_number", "serial", "id", "key", "name", "hostname", "host name")
-_FIELDS = {
-    "name": ("name", "hostname", "host name", "host_name"),
-    "serial_number": ("serial number", "serial_number", "serial"),
-    "ip_address": ("ip", "ip address", "ip_address"),
-    "os": ("os", "operating system", "os.name"),
-    "mac_address": ("mac", "mac address", "mac_address"),
-}
 
-
-@click.command(name="init", short_help="Start a project")
+@click.command(name="init", short_help="Start a project, or a first spec from a file")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), metavar="[DIR]")
 @click.option(
     "--from",
     "origin",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Write a first spec from this file's header.",
+    help="Write a first spec for this CSV or JSON file.",
 )
-@click.option("--class", "class_name", default="cmdb_ci", show_default=True, help="The CI class of that spec.")
+@click.option("--class", "class_name", default="cmdb_ci_server", show_default=True, help="The CI class of that spec.")
 @click.option("--data-source", default="My Inventory", show_default=True, help="A choice of cmdb_ci.discovery_source.")
 def command(folder: Path, *, origin: Path | None, class_name: str, data_source: str) -> None:
-    """Write a project into DIR: project file, environment, .gitignore, CI workflow.
+    """Write a project into DIR: project file, environment, seed of the sandbox, schemas, .gitignore, CI workflow.
 
+    With --from, delimiter, encoding and key are found in the file; one that is outside DIR is copied beside the spec.
     Files that exist stay as they are.
+
+    \b
+    syncengine init
+    syncengine init inventory --from ~/export.csv --class cmdb_ci_server --data-source "DC Inventory"
     """
     if not re.fullmatch(TABLE, class_name):
         raise SpecError(Problem("bad-name", "A class has letters, digits and _ only", "--class", class_name))
     files = {
-        "syncengine.yaml": PROJECT.format(data_source=_written(data_source)),
+        "syncengine.yaml": PROJECT.format(data_source=written(data_source)),
         "environments/dev.yaml": ENVIRONMENT,
+        "sandbox/seed.yaml": SEED.format(data_source=written(data_source)),
         ".gitignore": IGNORED,
         ".github/workflows/specs.yaml": WORKFLOW,
+        **{f"schemas/{kind}.json": schema.text(kind) for kind in schema.kinds()},
     }
+    spec = ""
+    hints: list[str] = []
+    copies: dict[str, Path] = {}
     if origin is not None:
-        spec = f"specs/{_name(origin)}.yaml"
-        files[spec] = first_spec(origin, folder, spec, class_name)
-    for name, text in files.items():
+        name = name_for(origin)
+        spec = f"specs/{name}.yaml"
+        facts, hints = _facts(class_name)
+        found = survey(origin)
+        data = os.path.relpath(origin.resolve(), (folder / spec).parent.resolve())
+        if not origin.resolve().is_relative_to(folder.resolve()):
+            data = f"{name}{origin.suffix.lower()}"
+            copies[f"specs/{data}"] = origin
+        files[spec] = first_spec(found, name, glob.escape(Path(data).as_posix()), facts, "../schemas/spec.json")
+    _write(folder, files, copies)
+    for hint in hints:
+        click.echo(f"note     {hint}")
+    for line in _next(folder, spec):
+        click.echo(line)
+
+
+def _write(folder: Path, files: dict[str, str], copies: dict[str, Path]) -> None:
+    for name in (*copies, *files):
         path = folder / name
         if path.exists():
             click.echo(f"kept     {path}")
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        click.echo(f"written  {path}")
-    click.echo(f"\nNext:  cd {folder}  and  syncengine validate", err=True)
+        if name in copies:
+            shutil.copyfile(copies[name], path)
+            click.echo(f"copied   {path}")
+        else:
+            path.write_text(files[name], encoding="utf-8")
+            click.echo(f"written  {path}")
 
 
-def _name(origin: Path) -> str:
-    return suggestion(origin.stem).removeprefix("Such as ") or "records"
+def _facts(name: str) -> tuple[ClassFacts, list[str]]:
+    """What the sandbox's own dictionary and rules say of a class, and what is worth knowing."""
+    from syncengine.sandbox.world import World  # only this question needs it
+
+    world = World()
+    table = world.tables.get(name)
+    if table is None:
+        close = near(name, [one.name for one in world.tables])
+        return ClassFacts(name), [f"the sandbox has no class {name}. {close}".rstrip()]
+    rule = world.rules.rule(name)
+    columns = frozenset(
+        one.name
+        for one in table.columns.values()
+        if one.type in {"string", "ip_addr"} and not one.read_only and not one.name.startswith("sys_")
+    ) - {"discovery_source"}
+    if rule is None:
+        return ClassFacts(name, columns), [f"{name} has no identification rule: choose a class below it"]
+    entries = tuple(dict.fromkeys(entry.attributes for entry in rule.entries if not entry.field))
+    hints = []
+    if not rule.independent:
+        hints.append(f"{name} is identified on its host: say which under  relations:")
+    return ClassFacts(name, columns, entries), hints
 
 
-def first_spec(origin: Path, folder: Path, spec: str, class_name: str) -> str:
-    """A spec that copies every column it can place, and lists the others."""
-    columns = open_source(Options(origin.name), origin.resolve().parent).columns() or ()
-    if not columns:
-        raise SpecError(Problem("empty-file", f"{origin} has no columns", str(origin)))
-    by_word = {column.casefold(): column for column in columns}
-    key = next((by_word[word] for word in _KEYS if word in by_word), columns[0])
-    placed = {field: by_word[word] for field, words in _FIELDS.items() for word in words[::-1] if word in by_word}
-    if not placed:
-        placed = {"name": key}
-    left = [column for column in columns if column not in {*placed.values(), key}]
-    path = os.path.relpath(origin.resolve(), (folder / spec).parent.resolve())
-    lines = [
-        "syncengine: 1",
-        f"source: {_written(path)}",
-        "",
-        "steps:",
-        f"  {_name(origin)}:",
-        f"    cmdb: {class_name}",
+def _next(folder: Path, spec: str) -> list[str]:
+    lines = ["", "Next:"]
+    if folder.resolve() != Path.cwd().resolve():
+        lines.append(f"  cd {_shell(str(folder))}")
+    if not spec:
+        return [*lines, "  syncengine init --from FILE --class cmdb_ci_server"]
+    return [
+        *lines,
+        "  syncengine validate",
+        "  syncengine plan -o first.plan            against the sandbox; nothing leaves this machine",
+        "  syncengine apply first.plan --yes",
     ]
-    lines += [f"    key: {_written(key)}", "    fields:"]
-    lines += [f"      {field}: {_column(column)}" for field, column in placed.items()]
-    if left:
-        lines += ["      # Columns that have no field yet:"]
-        lines += [f"      # FIELD: {_column(column)}" for column in left if column.isprintable()]
-    return "\n".join(lines) + "\n"
 
 
-def _column(column: str) -> str:
-    """A column as a value: a word, or a template where the word would be something else."""
-    if is_number(column) or column in {"true", "false", "null", "~"} or len(split(column)) > 1 or "{" in column:
-        quote = "'" if "'" not in column else '"'
-        inner = f"{{{{ row[{quote}{column}{quote}] }}}}"
-        return _quoted(inner)
-    return _written(column)
-
-
-def _written(text: str) -> str:
-    """A text as YAML, quoted only where it must be."""
-    if re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_ ./()-]*", text) and text == text.strip() and not is_number(text):
-        return text
-    return _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'" if '"' in text or "\\" in text else f'"{text}"'
+def _shell(text: str) -> str:
+    return text if re.fullmatch(r"[\w./@%+=:,-]+", text) else "'" + text.replace("'", "'\\''") + "'"

@@ -252,6 +252,7 @@ class _Names:
         self._project = project
         self._reads = list(reads)
         self._by_name = {read.name: read for read in reads}
+        self._looked: set[Path] = set()
 
     def check(self) -> None:
         for read in self._reads:
@@ -303,7 +304,7 @@ class _Names:
         if found is not None:
             return found
         path = spec_file(self._project, name)
-        return None if path is None else self._load(path, name)
+        return self._neighbour(name) if path is None else self._load(path, name)
 
     def _load(self, path: Path, name: str) -> Read | None:
         problems: list[Problem] = []
@@ -314,6 +315,22 @@ class _Names:
         if read is not None:
             self._by_name[name] = read
         return read
+
+    def _neighbour(self, name: str) -> Read | None:
+        """A spec of that name in a folder of those that are checked; all of these are read, once."""
+        for folder in dict.fromkeys(read.path.parent for read in self._reads):
+            if folder in self._looked:
+                continue
+            self._looked.add(folder)
+            for path in sorted({*folder.glob("*.yaml"), *folder.glob("*.yml")}):
+                problems: list[Problem] = []
+                try:
+                    read = _read(path, _shown(path, self._project.root), self._project, problems, explicit=False)
+                except SpecError:
+                    continue
+                if read is not None:
+                    self._by_name.setdefault(read.name, read)
+        return self._by_name.get(name)
 
 
 def _s(count: int) -> str:

@@ -127,8 +127,10 @@ class Read:
 
 
 def name_of(shown: str) -> str:
-    """A spec's name: its path without suffix and without a leading `specs/`."""
+    """A spec's name: its path without suffix and a leading `specs/`; outside the project only the file's name."""
     text = shown.removesuffix(".yaml").removesuffix(".yml")
+    if text.startswith(("/", "..")) or Path(text).is_absolute():
+        return Path(text).name
     return text.removeprefix("specs/")
 
 
@@ -149,7 +151,7 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
         try:
             return name_of(str(near_file.resolve().relative_to(project.root.resolve())))
         except ValueError:
-            return name
+            return name_of(str(near_file.resolve()))
 
     note.beside = beside
     digest = hashlib.sha256(data)

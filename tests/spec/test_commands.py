@@ -145,4 +145,4 @@ def test_a_first_spec_is_right_at_once(tmp_path: Path, monkeypatch: pytest.Monke
     checked = run(validate.command)
     assert checked.stdout == "1 spec with 1 step: right.\n", checked.exception
     again = run(init.command)
-    assert again.stdout.count("kept") == 4
+    assert again.stdout.count("kept") == 10

@@ -1,0 +1,199 @@
+"""A first spec for a file that nobody has described yet: right at once, and short enough to go on from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from glob import escape
+from pathlib import Path
+from typing import Any, cast
+
+from syncengine import sources
+from syncengine.changes import Row
+from syncengine.errors import Problem, SourceError, SpecError
+from syncengine.mapping.paths import split
+from syncengine.sources.file import Options
+from syncengine.sources.file.sniffing import Guess, sniff
+from syncengine.spec.nodes import is_number
+from syncengine.spec.rows import NO_VALUE
+from syncengine.spec.wording import suggestion
+
+MOST_ROWS = 100_000
+"""Rows that are read to find a key."""
+
+_KEYS = ("serialnumber", "serial", "id", "key", "assettag", "name", "hostname")
+_WORDS = {
+    "name": ("name", "hostname", "servername", "ciname", "devicename", "displayname", "computername"),
+    "serial_number": ("serialnumber", "serial", "serialno", "sn"),
+    "ip_address": ("ipaddress", "ip", "ipv4", "ipv4address"),
+    "os": ("os", "operatingsystem", "osname"),
+    "os_version": ("osversion",),
+    "mac_address": ("macaddress", "mac"),
+    "asset_tag": ("assettag", "asset", "inventorynumber"),
+    "short_description": ("description", "shortdescription"),
+    "fqdn": ("fqdn", "dnsname"),
+    "comments": ("comments", "comment", "remarks", "notes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFacts:
+    """What is known of the class: its text columns, and which of them identify a record."""
+
+    name: str
+    columns: frozenset[str] = frozenset()
+    identified_by: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(slots=True)
+class _Column:
+    filled: int = 0
+    values: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen in the file."""
+
+    guess: Guess
+    columns: tuple[str, ...]
+    complete: tuple[str, ...]
+    """Columns in which every row has a value of its own."""
+
+
+def survey(file: Path) -> Survey:
+    """Read a file once: its columns, and which of them could name its rows. Raises SourceError, SpecError."""
+    guess = sniff(file)
+    options = Options(
+        escape(file.name),
+        format=cast(Any, guess.format),
+        rows=guess.rows,
+        delimiter=guess.delimiter,
+        encoding=guess.encoding,
+    )
+    try:
+        opened = sources.open_source(options, file.resolve().parent)
+        columns = opened.columns() or ()
+        seen = {name: _Column() for name in columns}
+        count = 0
+        for row in opened.rows():
+            if count >= MOST_ROWS:
+                break
+            if isinstance(row, Row):
+                count += 1
+                _learn(seen, row)
+    except SourceError as error:
+        raise SpecError([replace(one, fix=one.fix or "Export it again.") for one in error.problems]) from None
+    if not columns:
+        raise SpecError(Problem("empty-file", f"{file} has no columns", str(file)))
+    whole = tuple(name for name, one in seen.items() if count and one.filled == count == len(one.values))
+    return Survey(guess, columns, whole)
+
+
+def _said(guess: Guess) -> dict[str, str]:
+    written = {"format": guess.format, "delimiter": guess.delimiter, "encoding": guess.encoding, "rows": guess.rows}
+    return {name: value for name, value in written.items() if value is not None}
+
+
+def _learn(seen: dict[str, _Column], row: Row) -> None:
+    for name, one in seen.items():
+        value = row.values.get(name)
+        if value is None or isinstance(value, (dict, list)):
+            continue
+        text = str(value).strip()
+        if text not in NO_VALUE:
+            one.filled += 1
+            one.values.add(text)
+
+
+def first_spec(found: Survey, name: str, path: str, of: ClassFacts, schema: str = "") -> str:
+    """A spec that sends every column that it can place, and lists the others."""
+    by_word: dict[str, str] = {}
+    for column in found.columns:
+        by_word.setdefault(_plain(column), column)
+    key = _key(found, by_word)
+    placed = _placed(by_word, of)
+    if not any(set(entry) <= placed.keys() for entry in of.identified_by) and "name" not in placed:
+        placed = {"name": key, **placed}
+    lines = [f"# yaml-language-server: $schema={schema}"] if schema else []
+    lines += ["syncengine: 1", *_source(found, key, path), "", "steps:", f"  {name}:", f"    cmdb: {of.name}"]
+    lines += [f"    key: {as_column(key, key=True)}", "    fields:"]
+    lines += [f"      {target}: {as_column(column)}" for target, column in placed.items()]
+    left = [one for one in found.columns if one not in {*placed.values(), key} and one.isprintable()]
+    if left:
+        lines += ["      # Columns that have no field yet:"]
+        lines += [f"      # FIELD: {as_column(column)}" for column in left]
+    return "\n".join(lines) + "\n"
+
+
+def _source(found: Survey, key: str, path: str) -> list[str]:
+    said = {name: written(value) for name, value in _said(found.guess).items()}
+    if key in found.complete and not said:
+        return [f"source: {written(path)}"]
+    lines = ["source:", f"  file: {written(path)}", *(f"  {name}: {value}" for name, value in said.items())]
+    if key not in found.complete:
+        lines += [
+            "  columns:",
+            f"    {written(key)}: {{required: true, unique: true}}",
+            "  bad_rows: skip                # rows without a key of their own are reported, the others sent",
+        ]
+    return lines
+
+
+def _key(found: Survey, by_word: Mapping[str, str]) -> str:
+    wanted = [by_word[word] for word in _KEYS if word in by_word]
+    for columns in (wanted, found.columns):
+        for column in columns:
+            if column in found.complete:
+                return column
+    return wanted[0] if wanted else found.columns[0]
+
+
+def _placed(by_word: Mapping[str, str], of: ClassFacts) -> dict[str, str]:
+    placed = {
+        target: next(by_word[word] for word in words if word in by_word)
+        for target, words in _WORDS.items()
+        if any(word in by_word for word in words) and (not of.columns or target in of.columns)
+    }
+    for target in sorted(of.columns):
+        column = by_word.get(_plain(target))
+        if column is not None and target not in placed and column not in placed.values():
+            placed[target] = column
+    return placed
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.casefold())
+
+
+def name_for(file: Path) -> str:
+    """A name for the spec and its step, after the file."""
+    return suggestion(file.stem).removeprefix("Such as ") or "records"
+
+
+def as_column(column: str, *, key: bool = False) -> str:
+    """A column as a value: a word, or a template where the word would be something else."""
+    odd = is_number(column) or column in {"true", "false", "null", "~"} or "{" in column
+    if odd or len(split(column)) > 1 or (key and not column.isprintable()):
+        quote = "'" if "'" not in column else '"'
+        return _quoted(f"{{{{ row[{quote}{column}{quote}] }}}}")
+    return written(column)
+
+
+def written(text: str) -> str:
+    """A text as YAML, quoted only where it must be."""
+    if re.fullmatch(r"[A-Za-z0-9_./][A-Za-z0-9_ ./()-]*", text) and text == text.strip() and not is_number(text):
+        return text
+    if "\t" in text:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'" if '"' in text or "\\" in text else f'"{text}"'
+
+
+def identified(of: ClassFacts) -> Sequence[str]:
+    """What identifies a record of the class, in words."""
+    return [" + ".join(entry) for entry in of.identified_by]

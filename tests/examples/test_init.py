@@ -1,0 +1,52 @@
+"""A file that nobody has described: `init` writes a project around it that is planned and applied as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.examples.conftest import CommandLine
+
+FILES = {
+    "Mon export.csv": "Hôte;Numéro de série;État\r\nSRV-1;S1;actif\r\nSRV-2;S2;actif\r\n".encode("cp1252"),
+    "servers.tsv": b"Serial Number\tHostname\tOS\tRAM, GB\nS1\tsrv-1\tLinux\t64\nS2\tsrv-2\tLinux\t64\n",
+    "hosts.json": b'{"n": 2, "data": {"hosts": [{"name": "a", "serial": "S1"}, {"name": "b", "serial": "S2"}]}}',
+    "export.txt": b"\xef\xbb\xbfname|serial number\nsrv-1|S1\nsrv-2|S2\n",
+    "lines.jsonl": b'{"name": "a", "ip": "10.0.0.1"}\n{"name": "b", "ip": "10.0.0.2"}\n',
+    "wide.csv": "name,serial\nsrv-1,S1\nsrv-2,S2\n".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_unknown_file_is_planned_and_applied_at_once(tmp_path: Path, name: str) -> None:
+    """init → validate → plan → apply → plan, with the commands that init itself names; no row is rejected."""
+    (tmp_path / name).write_bytes(FILES[name])
+    said = CommandLine(tmp_path).run("init", "my project", "--from", name, "--data-source", "DC Inventory").ends(0).out
+    assert "cd 'my project'" in said
+    project = CommandLine(tmp_path / "my project")
+    for line in ("syncengine validate", "syncengine plan -o first.plan", "syncengine apply first.plan --yes"):
+        assert line in said
+        project.run(*line.split()[1:]).ends(0)
+    assert project.plan("specs", "second.plan", 0).total("unchanged") == 2
+
+
+def test_a_file_of_the_project_stays_where_it_is(tmp_path: Path) -> None:
+    """The spec points to it; the key is a column in which every row has a value of its own."""
+    (tmp_path / "data").mkdir()
+    rows = "".join(f"srv-{number},S{number}\n" for number in range(20))
+    (tmp_path / "data" / "all [1].csv").write_text(f"name,serial\n{rows}srv-99,\n")
+    project = CommandLine(tmp_path)
+    said = project.run("init", "--from", "data/all [1].csv").ends(0).out
+    assert "copied" not in said
+    project.run("validate").ends(0)
+    assert project.plan("specs", "first.plan", 2).total("create") == 21
+
+
+def test_a_class_without_a_rule_is_named_at_once(tmp_path: Path) -> None:
+    """Instead of letting every row be refused later."""
+    (tmp_path / "x.csv").write_text("name\nsrv-1\n")
+    project = CommandLine(tmp_path)
+    assert "has no identification rule" in project.run("init", "--from", "x.csv", "--class", "cmdb_ci").ends(0).out
+    said = project.run("init", "b", "--from", "x.csv", "--class", "cmdb_ci_servr").ends(0).out
+    assert 'Did you mean "cmdb_ci_server"' in said

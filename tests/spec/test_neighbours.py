@@ -1,0 +1,43 @@
+"""Specs that refer to specs beside them, wherever the folder is and however the neighbour is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syncengine.spec import Project, check_specs
+from tests.spec.helpers import folder
+
+SERVERS = """syncengine: 1
+{name}data_source: Tests
+source: {{inline: [{{s: A1}}]}}
+steps: {{servers: {{cmdb: cmdb_ci_server, key: s, fields: {{name: s}}}}}}
+"""
+APPS = """syncengine: 1
+data_source: Tests
+source: {inline: [{id: X, s: A1}]}
+steps:
+  apps:
+    cmdb: cmdb_ci_business_app
+    key: id
+    fields: {name: id}
+    relations: [{type: "Depends on::Used by", child: {spec: NAME, step: servers, key: s}}]
+"""
+
+
+@pytest.mark.parametrize(("named", "full"), [("servers", "team/servers"), ("inventory/all", "inventory/all")])
+@pytest.mark.parametrize("inside", [True, False])
+def test_one_of_several_specs_finds_its_neighbour(tmp_path: Path, named: str, full: str, inside: bool) -> None:
+    """By file name or by its own name, inside the project or outside; the step is known by its full name."""
+    name = f"name: {named}\n" if "/" in named else ""
+    folder(
+        tmp_path,
+        {"team/servers.yaml": SERVERS.format(name=name), "team/apps.yaml": APPS.replace("NAME", named), "p/x": ""},
+    )
+    project = Project(tmp_path if inside else tmp_path / "p")
+    checked = check_specs(project, [tmp_path / "team" / "apps.yaml"])
+    assert checked.problems == []
+    (step,) = checked.specs[0].steps.values()
+    assert step.references[0].step == f"{full if inside or name else 'servers'}.servers"
+    assert check_specs(project, [tmp_path / "team"]).problems == []
