@@ -74,8 +74,8 @@ class Asking:
     def _implied_updates(self, wave: int) -> None:
         """Records that will refer to one this plan makes: nobody could be asked about an id that is not there."""
         rows = self.ws.rows(
-            "SELECT n.op, n.field, a.sys_id, a.class FROM need n JOIN record r ON r.op=n.op JOIN answer a ON a.op=n.op"
-            " JOIN answer t ON t.op=n.target WHERE r.wave=? AND t.action='create' AND a.sys_id<>'' AND a.code=''"
+            "SELECT n.op, n.field, a.sys_id, a.class FROM need n CROSS JOIN record r ON r.op=n.op"
+            " CROSS JOIN answer a ON a.op=n.op CROSS JOIN answer t ON t.op=n.target WHERE r.wave=? AND t.action='create' AND a.sys_id<>'' AND a.code=''"
             " ORDER BY n.op",
             (wave,),
         )
@@ -104,12 +104,12 @@ class Asking:
             ws.db.execute(
                 "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
                 " SELECT l.op,'rejected','implied','end-rejected',?||' is rejected' FROM link l"
-                f" JOIN answer a ON a.op=l.{name} WHERE l.in_unit=0 AND a.action='rejected'",
+                f" CROSS JOIN answer a ON a.op=l.{name} WHERE l.in_unit=0 AND a.action='rejected'",
                 (name,),
             )
         ws.db.execute(
             "INSERT OR IGNORE INTO answer(op,action,basis) SELECT l.op,'relate','implied' FROM link l"
-            " JOIN answer p ON p.op=l.parent JOIN answer c ON c.op=l.child"
+            " CROSS JOIN answer p ON p.op=l.parent CROSS JOIN answer c ON c.op=l.child"
             " WHERE l.in_unit=0 AND (p.action='create' OR c.action='create')"
         )
         for parcel, seen in in_parallel(self._preview, self._relation_parcels(), self.permits):
@@ -175,7 +175,7 @@ class Asking:
     def _relation_parcels(self) -> Iterator[Parcel]:
         rows = self.ws.rows(
             "SELECT l.op, l.step, l.type, l.parent, p.sys_id, p.class, p.body, l.child, c.sys_id, c.class, c.body"
-            " FROM link l JOIN answer p ON p.op=l.parent JOIN answer c ON c.op=l.child"
+            " FROM link l CROSS JOIN answer p ON p.op=l.parent CROSS JOIN answer c ON c.op=l.child"
             " WHERE l.in_unit=0 AND l.origin=0 AND p.sys_id<>'' AND c.sys_id<>''"
             " AND NOT EXISTS(SELECT 1 FROM answer a WHERE a.op=l.op) ORDER BY l.op"
         )

@@ -112,20 +112,20 @@ def rejected_hosts(ws: Workspace) -> None:
     while ws.db.execute(
         "UPDATE answer SET action='rejected', code='host-rejected', message='the CI it lives in is rejected: '"
         "||(SELECT h.key FROM record r JOIN record h ON h.op=r.host WHERE r.op=answer.op)"
-        " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r JOIN answer h ON h.op=r.host"
-        " WHERE h.action='rejected' AND (COALESCE(h.sys_id,'')='' OR answer.action='create'))"
+        " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r CROSS JOIN answer h ON h.op=r.host"
+        " WHERE r.host NOT NULL AND h.action='rejected' AND (COALESCE(h.sys_id,'')='' OR answer.action='create'))"
     ).rowcount:
         pass
     ws.db.execute(
         "UPDATE answer SET action='rejected', code='end-rejected',"
         " message='a record that a field refers to is rejected'"
-        " WHERE action<>'rejected' AND op IN (SELECT n.op FROM need n JOIN answer t ON t.op=n.target"
+        " WHERE action<>'rejected' AND op IN (SELECT n.op FROM need n CROSS JOIN answer t ON t.op=n.target"
         " WHERE t.action='rejected' AND COALESCE(t.sys_id,'')='')"
     )
     ws.db.execute(
         "UPDATE answer SET action='rejected', code='end-rejected', message='a record at its end is rejected'"
         " WHERE action='relate' AND op IN (SELECT l.op FROM link l"
-        " JOIN answer p ON p.op=l.parent JOIN answer c ON c.op=l.child"
+        " CROSS JOIN answer p ON p.op=l.parent CROSS JOIN answer c ON c.op=l.child"
         " WHERE p.action='rejected' OR c.action='rejected')"
     )
 
