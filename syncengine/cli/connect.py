@@ -49,12 +49,12 @@ def opened(
 ) -> Iterator[Connected]:
     """The one connection of an environment, open; a sandbox is started when none is there."""
     if not env.connections:
-        with _sandbox(project, seeds) as running:
+        with _sandbox(project, seeds) as running, contextlib.ExitStack() as stack:
             many = permits or 4
             client = _to_sandbox(running, many, clock)
+            stack.callback(client.close)
             identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
             yield Connected("servicenow", identity, Writer(client, purse=Purse()), many, SANDBOX_SETTLE, True, True)
-            client.close()
         return
     yield _open(project, only_connection(env), permits, clock)
 
