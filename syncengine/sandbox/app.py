@@ -149,7 +149,7 @@ class App:
         if inbound.path == OAUTH and inbound.method == "POST":
             if self.faults.revoked:
                 raise unauthenticated()
-            return self.oauth.token(inbound.body)
+            return self.oauth.token(inbound.body, inbound.headers)
         if self.faults.revoked:
             raise unauthenticated()
         user = log_in(self.accounts, self.oauth, inbound.headers, inbound.certificate)

@@ -34,6 +34,11 @@ SETTINGS: dict[str, Setting] = {
     "identify.duplicates_at_threshold": Setting(
         "error", ("error", "settle"), "The pages say 'less than' in one place and 'exceeds' in another."
     ),
+    "identify.duplicate_lookup_rows": Setting(
+        "first",
+        ("first", "error"),
+        "MULTI_MATCH has a text for two equal lookup rows of one record; when it is raised is not documented.",
+    ),
     "update.empty_clears": Setting(
         False, (False, True), "No public example shows an empty value clearing an attribute."
     ),

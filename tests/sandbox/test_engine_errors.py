@@ -70,7 +70,10 @@ def _doubled_row(engine: Engine) -> Case:
     values = {"serial_number": "1", "serial_number_type": "x"}
     row = {"className": "cmdb_serial_number", "values": values}
     made = engine([{**server("a"), "lookup": [row]}])["items"][0]["sysId"]
-    engine.seed(records={"cmdb_serial_number": [{**values, "cmdb_ci": made}]})
+    engine.seed(
+        records={"cmdb_serial_number": [{**values, "cmdb_ci": made}]},
+        settings={"identify.duplicate_lookup_rows": "error"},
+    )
     return [{**server("a"), "lookup": [row]}], []
 
 

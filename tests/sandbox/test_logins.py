@@ -93,6 +93,12 @@ def test_an_assertion_that_the_client_signed_gives_a_token(ask: Asker, algorithm
     assert ask.http.post("/table/incident", {}).json()["result"]["sys_created_by"] == "reader"
 
 
+def test_the_assertion_may_stand_in_a_header(ask: Asker) -> None:
+    """As a public client sends it."""
+    ask.http.session.headers["Authentication"] = f"Bearer {sign('RS256', ask.claims('RS'))}"
+    assert ask("RS", "").status_code == 200
+
+
 BAD: dict[str, Callable[[Asker], str]] = {
     "another issuer": lambda ask: sign("RS256", ask.claims("RS", iss="ES")),
     "another audience": lambda ask: sign("RS256", ask.claims("RS", aud="elsewhere")),

@@ -86,7 +86,7 @@ def _item(
         rows = existing.get(way.pointer, {}).get(item.sys_id, ())
         matches = [r for r in rows if key is not None and way.kind.key(r.values) == key]
         match = matches[0] if matches else None
-        if len(matches) > 1 and part.lookup:
+        if len(matches) > 1 and part.lookup and world.settings["identify.duplicate_lookup_rows"] == "error":
             item.errors.append(
                 Fault(
                     "MULTI_MATCH",
