@@ -75,8 +75,8 @@ class Asking:
         """Records that will refer to one this plan makes: nobody could be asked about an id that is not there."""
         rows = self.ws.rows(
             "SELECT n.op, n.field, a.sys_id, a.class FROM need n CROSS JOIN record r ON r.op=n.op"
-            " CROSS JOIN answer a ON a.op=n.op CROSS JOIN answer t ON t.op=n.target WHERE r.wave=? AND t.action='create' AND a.sys_id<>'' AND a.code=''"
-            " ORDER BY n.op",
+            " CROSS JOIN answer a ON a.op=n.op CROSS JOIN answer t ON t.op=n.target"
+            " WHERE r.wave=? AND t.action='create' AND a.sys_id<>'' AND a.code='' ORDER BY n.op",
             (wave,),
         )
         wanted: dict[str, dict[str, tuple[int, list[str]]]] = {}

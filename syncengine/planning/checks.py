@@ -109,11 +109,15 @@ def rejected_hosts(ws: Workspace) -> None:
 
     What exists in one that exists needs no host to be written.
     """
+    # The subqueries say nothing of the row that is updated: they are answered once, not once a row.
+    living = (
+        "SELECT r.op FROM record r CROSS JOIN answer h ON h.op=r.host WHERE r.host NOT NULL AND h.action='rejected'"
+    )
     while ws.db.execute(
         "UPDATE answer SET action='rejected', code='host-rejected', message='the CI it lives in is rejected: '"
         "||(SELECT h.key FROM record r JOIN record h ON h.op=r.host WHERE r.op=answer.op)"
-        " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r CROSS JOIN answer h ON h.op=r.host"
-        " WHERE r.host NOT NULL AND h.action='rejected' AND (COALESCE(h.sys_id,'')='' OR answer.action='create'))"
+        f" WHERE action<>'rejected' AND (op IN ({living} AND COALESCE(h.sys_id,'')='')"
+        f" OR (action='create' AND op IN ({living})))"
     ).rowcount:
         pass
     ws.db.execute(
