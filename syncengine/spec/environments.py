@@ -75,9 +75,7 @@ class SecretShape(Shape[SecretSource]):
         if isinstance(node, Scalar) and node.kind != "null":
             if self.plain:
                 return Plain(Text().read(node, report), node.position)
-            fix = (
-                f"{self.what}: {{env: SN_{self.what.upper()}}}   (if this file was ever pushed, change the {self.what})"
-            )
+            fix = f"{self.what}: {{env: SN_{self.what.upper()}}}\nIf this file was ever pushed, change the {self.what}."
             said = f'"{self.what}" must not be written here; put it in an environment variable'
             raise report.stop("secret-in-file", said, node.position, fix)
         if not isinstance(node, MapNode):

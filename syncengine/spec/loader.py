@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from syncengine.errors import Place, Position, Problem, SpecError
@@ -17,7 +17,7 @@ from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
 from syncengine.spec.reader import StepNote
 from syncengine.spec.shapes import Report, Wrong
 from syncengine.spec.specs import Read, read_spec
-from syncengine.spec.wording import near
+from syncengine.spec.wording import WIDTH, near, wrapped
 
 PROJECT_FILE = "syncengine.yaml"
 _NOT_SPECS = frozenset({"environments", "sandbox", "shared", "tests", "node_modules", "__pycache__"})
@@ -132,8 +132,15 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
         found.problems.extend(read.note.problems)
         if read.spec is not None and not any(one.severity == "error" for one in read.note.problems):
             found.specs.append(read.spec)
-    found.problems = sorted(dict.fromkeys(found.problems), key=_order)
+    found.problems = sorted(dict.fromkeys(_fitting(found.problems)), key=_order)
     return found
+
+
+def _fitting(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The same, with fixes in lines that fit a terminal; a line of the file with its caret stays as it is."""
+    for one in problems:
+        long = one.code != "yaml-syntax" and any(len(line) > WIDTH for line in one.fix.split("\n"))
+        yield replace(one, fix=wrapped(one.fix)) if long else one
 
 
 def _circles(reads: Sequence[Read]) -> list[Problem]:
@@ -157,7 +164,7 @@ def _order(problem: Problem) -> tuple[str, int, int, str]:
 
 
 def _raise(problems: Sequence[Problem]) -> None:
-    errors = sorted((one for one in problems if one.severity == "error"), key=_order)
+    errors = sorted(_fitting(one for one in problems if one.severity == "error"), key=_order)
     if errors:
         raise SpecError(errors)
 

@@ -10,6 +10,7 @@ from syncengine.changes import IfMissing
 from syncengine.mapping.model import (
     FindIn,
     RecordRef,
+    Shaped,
     Value,
 )
 from syncengine.spec.atoms import IF_MISSING, NAME, NAME_MUST, TABLE, TABLE_MUST, Bare, reader
@@ -51,7 +52,13 @@ class AnyValue(Shape[Value]):
 
     def read(self, node: Node, report: Report) -> Value:
         if isinstance(node, MapNode):
-            return self._long().read(node, report)[0]
+            value = self._long().read(node, report)[0]
+            if isinstance(value.origin if isinstance(value, Shaped) else value, (RecordRef, FindIn)):
+                said = "A reference stands for a whole field of the CI or an end of a relation; here a value is due"
+                raise report.stop(
+                    "bad-reference", said, node.position, "Write a column, or make it a field of its own."
+                )
+            return value
         return Bare().read(node, report)
 
     def schema(self, named: dict[str, Schema]) -> Schema:

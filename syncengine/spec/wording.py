@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -43,3 +44,30 @@ def suggestion(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     plain = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
     return f"Such as {plain}" if plain and plain[0].isalpha() else ""
+
+
+WIDTH = 73
+"""Characters of a line of a fix: with what stands before it on a terminal, it stays within eighty."""
+
+
+def wrapped(fix: str) -> str:
+    """A fix in lines that fit a terminal; YAML to paste stays YAML, since what follows is indented."""
+    return "\n".join(part for line in fix.split("\n") for part in _parts(line))
+
+
+def _parts(line: str) -> list[str]:
+    """A line, cut after commas where that is enough, else between words."""
+    if len(line) <= WIDTH:
+        return [line]
+    made = [""]
+    for piece in re.findall(r".+?(?:, |  or  |$)", line):
+        if made[-1] and len(made[-1] + piece.rstrip()) > WIDTH:
+            made.append("  ")
+        made[-1] += piece
+    cut = (
+        textwrap.wrap(one.rstrip(), WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        if len(one.rstrip()) > WIDTH
+        else [one.rstrip()]
+        for one in made
+    )
+    return [one for several in cut for one in several]

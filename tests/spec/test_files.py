@@ -181,7 +181,7 @@ def test_an_environment_names_systems(tmp_path: Path) -> None:
         ("url: https://acme.service-now.com:99999", "bad-url", "url: https://acme.service-now.com"),
         ("url: ftp://acme.service-now.com", "bad-url", "url: https://acme.service-now.com"),
         ("url: https://", "bad-url", "url: https://acme.service-now.com"),
-        ("auth: {user: a, password: CANARY}", "secret-in-file", "password: {env: SN_PASSWORD}   (if this file was ever pushed, change the password)"),
+        ("auth: {user: a, password: CANARY}", "secret-in-file", "password: {env: SN_PASSWORD}\nIf this file was ever pushed, change the password."),
         ("auth: {user: a}", "bad-auth", "auth: {user: {env: SN_USER}, password: {env: SN_PASSWORD}}"),
         ("auth: {user: a, password: {env: A, file: b}}", "bad-secret", ""),
         ("auth: {user: a, password: {env: A B}}", "bad-name", ""),
