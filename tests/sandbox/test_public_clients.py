@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from syncengine.sandbox import tls
 from syncengine.sandbox.process import Running, attach
 from tests.sandbox.conftest import Http, server
 
@@ -70,6 +72,82 @@ def test_pysnc_works_unchanged(https: Running, monkeypatch: pytest.MonkeyPatch) 
     assert len(empty) == 0
     with pytest.raises(pysnc.exceptions.AuthenticationException):
         pysnc.ServiceNowClient(https.url, (https.user, "wrong"), verify=str(https.ca)).GlideRecord("incident").query()
+
+
+CLIENT = {"sync": {"secret": "s3cret", "user": "reader"}}
+READER = {"reader": {"password": "secret", "roles": ["itil"]}}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pysnc_logs_in_by_oauth_and_by_certificate(
+    https: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Password grant with its refresh, client credentials, a client certificate mapped to a user."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(https.ca))
+    pysnc = library("pysnc")
+    https.seed({"users": READER, "clients": CLIENT, "certificates": {"reader": "reader"}}, force=True)
+    flows = [
+        {"auth": pysnc.ServiceNowPasswordGrantFlow("reader", "secret", "sync", "s3cret")},
+        {"auth": pysnc.ServiceNowClientCredentialsFlow("sync", "s3cret")},
+        {"cert": tuple(str(path) for path in tls.client(https.ca.parent if https.ca else tmp_path, "reader"))},
+    ]
+    for flow in flows:
+        client = pysnc.ServiceNowClient(https.url, verify=str(https.ca), **flow)
+        record = client.GlideRecord("incident")
+        record.initialize()
+        record.short_description = "by token"
+        assert record.insert()
+        assert str(record.sys_created_by) == "reader"
+    with pytest.raises(Exception, match=r"access_denied|401"):
+        pysnc.ServiceNowClient(
+            https.url, pysnc.ServiceNowPasswordGrantFlow("reader", "wrong", "sync", "s3cret"), verify=str(https.ca)
+        )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pysnc_reads_every_page_of_a_long_list(https: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, each row once; counted by the header; and a limit is a limit."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(https.ca))
+    pysnc = library("pysnc")
+    https.seed({"records": {"cmdb_ci_service": [{"name": f"service {n:03d}"} for n in range(75)]}}, force=True)
+    client = pysnc.ServiceNowClient(https.url, (https.user, https.password), verify=str(https.ca))
+    services = client.GlideRecord("cmdb_ci_service", batch_size=7)
+    services.add_query("name", "STARTSWITH", "service")
+    services.order_by("name")
+    services.fields = ["name", "sys_id"]
+    services.query()
+    assert len(services) == 75
+    assert [str(row.name) for row in services] == [f"service {n:03d}" for n in range(75)]
+    few = client.GlideRecord("cmdb_ci_service", batch_size=4)
+    few.limit = 10
+    few.query()
+    assert len(list(few)) == 10
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pysnow_logs_in_by_oauth_and_reads_pages(https: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token by user and password, used and renewed by the library itself; pages by limit and offset."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(https.ca))
+    pysnow = library("pysnow")
+    https.seed({"users": READER, "clients": CLIENT}, force=True)
+    kept: list[Any] = []
+    client = pysnow.OAuthClient(
+        client_id="sync", client_secret="s3cret", token_updater=kept.append, host=https.url.removeprefix("https://")
+    )  # fmt: skip
+    token = client.generate_token("reader", "secret")
+    client.set_token({**token, "expires_at": 1, "expires_in": -1})
+    types = client.resource(api_path="/table/cmdb_rel_type")
+    pages = [
+        [row["sys_id"] for row in types.get(query="ORDERBYsys_id", limit=10, offset=offset).all()]
+        for offset in range(0, 60, 10)
+    ]
+    flat = [sys_id for page in pages for sys_id in page]
+    assert flat == sorted(set(flat))
+    assert len(flat) > 50
+    assert kept
+    assert kept[0]["access_token"] != token["access_token"]
+    made = client.resource(api_path="/table/incident").create(payload={"short_description": "x"}).one()
+    assert made["sys_created_by"] == "reader"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,10 +7,11 @@ if present, aud name the client, sub the user; the error bodies follow RFC 6749.
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_plus
 
 from starlette.responses import Response
 
@@ -73,6 +74,8 @@ class OAuth:
         scheme, _, told = headers.get("authentication", "").partition(" ")
         if scheme == "Bearer":
             form.setdefault("assertion", told)  # observed in PySNC: the assertion stands in a header of this name
+        if "client_secret" not in form:
+            _from_basic(form, headers.get("authorization", ""))
         grant, name = form.get("grant_type", ""), form.get("client_id", "")
         if grant not in GRANTS:
             return _refused(400, "unsupported_grant_type")
@@ -155,6 +158,18 @@ class OAuth:
         if token.refresh:
             answer["refresh_token"] = token.refresh
         return json_response(answer)
+
+
+def _from_basic(form: dict[str, str], header: str) -> None:
+    """The client's id and secret as a Basic login (RFC 6749, 2.3.1; observed: PySNC and pysnow send them so)."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            client, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except ValueError:
+            return
+        form.setdefault("client_id", unquote_plus(client))
+        form["client_secret"] = unquote_plus(secret)
 
 
 def _refused(status: int, error: str) -> Response:
