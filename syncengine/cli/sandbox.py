@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ import orjson
 from syncengine.errors import Problem, RemoteError, SpecError
 from syncengine.sandbox.process import Running, SandboxError, attach, running
 
+LEAVING = 4.0
+"""Seconds in which a sandbox that nobody uses any more must have ended."""
 DATA_HELP = "Where its data lie. Default: .syncengine/sandbox of the project."
 
 
@@ -110,6 +113,13 @@ def serve(
     lock = FileLock(directory / "start.lock", timeout=30)
     lock.acquire()
     present = running(directory)
+    until = time.monotonic() + LEAVING
+    while present is not None and time.monotonic() < until:
+        # one that the last command started by itself ends shortly after it
+        lock.release()
+        time.sleep(0.2)
+        lock.acquire()
+        present = running(directory)
     if present is not None:
         lock.release()
         raise SpecError(
