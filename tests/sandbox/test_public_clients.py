@@ -16,10 +16,17 @@ from tests.sandbox.conftest import Http, server
 
 
 @pytest.fixture(scope="module")
-def https(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def one_https(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A sandbox that speaks HTTPS."""
     with attach(tmp_path_factory.mktemp("https"), tls=True) as one:
         yield one
+
+
+@pytest.fixture
+def https(one_https: Running) -> Running:
+    """The same, empty."""
+    one_https.reset()
+    return one_https
 
 
 def library(name: str) -> Any:
