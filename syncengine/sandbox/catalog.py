@@ -52,6 +52,19 @@ def rows() -> Iterator[Row]:
     yield from _lists()
 
 
+@cache
+def shipped() -> tuple[tuple[str, str, str, Mapping[str, str]], ...]:
+    """The same as (root, table, sys_id, values); made once, since every reset needs it."""
+    every = list(rows())
+    objects = {values["sys_id"]: values for table, values in every if table == "sys_db_object"}
+    parents = {v["name"]: objects.get(v.get("super_class", ""), {}).get("name", "") for v in objects.values()}
+
+    def root(table: str) -> str:
+        return root(parents[table]) if parents.get(table) else table
+
+    return tuple((root(table), table, values.pop("sys_id"), values) for table, values in every)
+
+
 def table_rows(
     name: str,
     label: str,

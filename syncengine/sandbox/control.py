@@ -92,7 +92,7 @@ class Control:
         for name, value in orjson.loads(body).items():
             self.world.settings.set(name, value)
         self.world.save_settings()
-        self.world.derive()
+        self.world.derive(dictionary=False)
         return self.world.settings.changed()
 
 

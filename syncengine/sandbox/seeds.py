@@ -92,7 +92,7 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
             world.save_settings()
         world.store.set_meta(mark, "applied")
     if "settings" in document:
-        world.derive()
+        world.derive(dictionary=False)
     return True
 
 

@@ -64,40 +64,29 @@ class World:
 
     def _fill(self) -> None:
         now = self.clock.now()
-        records = []
-        roots: dict[str, str] = {}
-        rows = list(catalog.rows())
-        names = {values["sys_id"]: values["name"] for table, values in rows if table == "sys_db_object"}
-        parents = {
-            values["name"]: names.get(values.get("super_class", ""), "")
-            for table, values in rows
-            if table == "sys_db_object"
-        }
-        for table, values in rows:
-            if table not in roots:
-                root = table
-                while parents.get(root):
-                    root = parents[root]
-                roots[table] = root
-            values.update(sys_created_on=now, sys_updated_on=now, sys_created_by="system", sys_updated_by="system")
-            values["sys_mod_count"] = "0"
-            records.append(Record(self.store.new_rid(), roots[table], table, values.pop("sys_id"), values))
-        self.store.insert_many(records)
+        made = {"sys_created_on": now, "sys_updated_on": now, "sys_created_by": "system", "sys_updated_by": "system"}
+        self.store.insert_many(
+            [
+                Record(self.store.new_rid(), root, table, sys_id, {**values, **made, "sys_mod_count": "0"})
+                for root, table, sys_id, values in catalog.shipped()
+            ]
+        )
 
     # -- what is derived -------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Derive anew what the last writes have changed."""
         if self.store.changed and not self.store.changed.isdisjoint(DERIVED_FROM):
-            self.derive()
+            self.derive(dictionary=not self.store.changed.isdisjoint(DICTIONARY))
         self.store.changed.clear()
 
-    def derive(self) -> None:
-        """Read dictionary, rules, choices and properties from their records."""
+    def derive(self, *, dictionary: bool = True) -> None:
+        """Read the dictionary, if it changed, and rules, choices and properties from their records."""
         store = self.store
         self._choose_variants()
         self.store.changed.clear()
-        self.tables = Tables(store.all("sys_db_object"), store.all("sys_dictionary"))
+        if dictionary:
+            self.tables = Tables(store.all("sys_db_object"), store.all("sys_dictionary"))
         self.rules = Rulebook(self.tables, {name: list(store.all(name)) for name in RULES}, self._kind)
         self.properties = {r.values.get("name", ""): r.values.get("value", "") for r in store.all("sys_properties")}
         self.choices: dict[tuple[str, str], dict[str, str]] = {}
