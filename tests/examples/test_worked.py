@@ -1,0 +1,83 @@
+"""The worked examples of the language: validated, tested, planned, applied, and then as the specs want it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from syncengine.errors import Exit
+from tests.examples.conftest import CommandLine, Operations, copied
+
+
+def whole(project: CommandLine, name: str, ends: Exit = Exit.OK) -> Operations:
+    """All commands in their order; the second plan has nothing to do."""
+    folder = f"examples/{name}"
+    project.run("validate", folder).ends(0)
+    assert " 0 failed." in project.run("test", folder).ends(0).out
+    first = project.plan(folder, "first.plan", 2)
+    project.apply("first.plan", int(ends))
+    second = project.plan(folder, "second.plan", 0)
+    assert {line["action"] for line in second.lines} <= {"rejected", "touch"}
+    return first
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> CommandLine:
+    """The examples, in a folder of their own."""
+    return copied(tmp_path)
+
+
+def test_servers_and_applications_of_an_inventory(project: CommandLine) -> None:
+    """Conditional class, map, dates, a join to the instance, references across specs and to what exists."""
+    plan = whole(project, "inventory", Exit.PARTIAL)
+    made = {line["key"]: line for line in plan.of("create")}
+    assert {key: line["class_name"] for key, line in made.items()} == {
+        "CZ1234AB": "cmdb_ci_linux_server",
+        "CZ1234AC": "cmdb_ci_win_server",
+        "APP-0001": "cmdb_ci_business_app",
+        "APP-0002": "cmdb_ci_business_app",
+    }
+    assert made["CZ1234AB"]["values"] == {
+        "name": "srv-par-01",
+        "serial_number": "CZ1234AB",
+        "os": "Red Hat Enterprise Linux 9.4",
+        "ip_address": "10.1.0.11",
+        "operational_status": "1",
+        "install_date": "2024-02-03 13:30:00",
+        "location": "25ab9c4d0a0a0bb300f7dabdc0ca7c1c",
+        "virtual": "false",
+        "ram": "65536",
+        "short_description": "Imported from the DC inventory",
+    }
+    assert made["APP-0001"]["values"]["owned_by"] == "62826bf03710200044e0bfc8bcbe5df1"
+    assert "owned_by" not in made["APP-0002"]["values"]
+    assert plan.total("relate") == 3
+
+
+def test_applications_alone_are_planned_onto_servers_that_exist(project: CommandLine) -> None:
+    """The neighbour is read for its keys, and not written."""
+    project.plan("examples/inventory/servers.yaml", "servers.plan", 2)
+    project.apply("servers.plan", int(Exit.PARTIAL))
+    plan = project.plan("examples/inventory/apps.yaml", "apps.plan", 2)
+    assert (plan.total("create"), plan.total("relate")) == (2, 3)
+
+
+def test_a_nested_host_becomes_a_server_with_lookup_items_and_disks(project: CommandLine) -> None:
+    """What stands in the file reaches the target digit for digit."""
+    plan = whole(project, "nested-hosts")
+    (host,) = [line for line in plan.of("create") if line["class_name"] == "cmdb_ci_linux_server"]
+    assert host["values"] == {
+        "name": "lnux101",
+        "serial_number": "VMW-42-1A",
+        "os": "Linux Red Hat",
+        "os_version": "9.10",
+    }
+    assert [name for name, _ in host["lookup"]] == ["cmdb_serial_number", "cmdb_ci_network_adapter"]
+    assert (plan.total("create"), plan.total("relate")) == (3, 2)
+
+
+def test_a_night_makes_servers_disks_databases_and_applications(project: CommandLine) -> None:
+    """One spec, five steps; relations may be a step of their own."""
+    plan = whole(project, "night")
+    assert (plan.total("create"), plan.total("relate")) == (7, 6)
