@@ -1,0 +1,38 @@
+"""How fast the engine is over HTTP: the sandbox must not be what tests and benchmarks wait for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.sandbox.conftest import Http, server
+
+PAYLOAD = 500
+
+
+def a_second(http: Http, call: str, number: int) -> float:
+    """CIs a second through one of the calls, in payloads of 500."""
+    payloads = [
+        [server(f"s{n}", ram="8192", serial_number=f"SN{n}") for n in range(first, first + PAYLOAD)]
+        for first in range(0, number, PAYLOAD)
+    ]
+    start = time.perf_counter()
+    for payload in payloads:
+        assert http.engine(call, *payload).status_code == 200
+    return number / (time.perf_counter() - start)
+
+
+@pytest.mark.long
+def test_two_thousand_cis_a_second_pass_through_each_call(http: Http) -> None:
+    """New ones, and again when they exist; printed with -s."""
+    for state in ("new", "known"):
+        for call in ("/queryEnhanced", "/enhanced"):
+            rate = a_second(http, call, 10_000)
+            print(f"{call}, {state}: {rate:,.0f} CIs a second")
+            assert rate >= 2_000
+
+
+def test_a_payload_of_five_hundred_is_quick(http: Http) -> None:
+    """A sample of it with much room for a busy machine: nothing grows with the square."""
+    assert a_second(http, "/queryEnhanced", 2 * PAYLOAD) > 1_000
