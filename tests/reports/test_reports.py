@@ -1,0 +1,108 @@
+"""Reports: nothing in the data can break out of its line, its cell or its span; a review comment always fits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from syncengine.changes import Change, End, StepInfo
+from syncengine.errors import Exit, Place
+from syncengine.execution.summary import StepSummary, Summary
+from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
+from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
+from syncengine.reports import find, kinds
+from syncengine.reports.markdown import COMMENT, code
+
+STEPS = (StepInfo("s.servers", "cmdb", "servicenow", "DC", "s.servers"),)
+letters = [*"ab`|<>*_[]()!@#:{}\"'\\ \n\r\t\x1b\x07\u202e\u2028", "::set-env name=A::", "```", "-->"]
+evil = st.lists(st.sampled_from(letters), max_size=30).map("".join)
+
+
+def plan_of(path: Path, changes: list[Change], *, show_values: bool = True) -> PlanFile:
+    counts = StepCounts(rows=len(changes))
+    for change in changes:
+        counts.add(change.action)
+    connections = {"servicenow": Identity("servicenow", "sandbox:1", "admin")}
+    with write_plan(path) as writer:
+        writer.header(Header("0.1.0", "sandbox", connections, (), STEPS, show_values))
+        for change in changes:
+            writer.change(change)
+        writer.manifest(Manifest({"s.servers": counts}, notes=[Note("x", "y")]))
+        writer.close("now")
+    return open_plan(path)
+
+
+def some(key: str, value: str, op: int = 1) -> list[Change]:
+    place = Place("f.csv", 1, 2)
+    update = Change(op, "cmdb", 0, "update", "engine", key=key, class_name="cmdb_ci_server", values={"name": value})
+    update.before, update.place = {"name": key}, place
+    refused = Change(op + 1, "cmdb", 0, "rejected", "engine", key=key, code="MULTI_MATCH", message=value)
+    linked = Change(op + 2, "relation", 0, "relate", "engine", type="Depends on::Used by")
+    linked.parent, linked.child = End(1, "s.servers", key), End(2, "s.servers", value)
+    return [update, refused, linked]
+
+
+@pytest.mark.covers("SEC-43", "SEC-44", "SEC-45")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(key=evil, value=evil)
+def test_data_stays_on_its_line_and_never_begins_one(tmp_path: Path, key: str, value: str) -> None:
+    plan = plan_of(tmp_path / "p", some(key, value))
+    for form in ("human", "markdown"):
+        for line in find(form).of_plan(plan, details=10):
+            assert line.isprintable()
+            assert not line.startswith("::")
+    for line in find("json").of_plan(plan, details=10):
+        assert isinstance(orjson.loads(line), dict)
+        assert "\n" not in line
+
+
+@pytest.mark.covers("SEC-42")
+@given(evil)
+def test_a_code_span_cannot_be_left_from_inside(text: str) -> None:
+    span = code(text, 200)
+    fence = re.match("`+", span)
+    assert fence is not None
+    assert span.endswith(fence[0])
+    inside = span[len(fence[0]) : -len(fence[0])]
+    assert fence[0] not in re.findall("`+", inside)
+    assert "\n" not in span
+    assert not re.search(r"(?<!\\)\|", inside)
+
+
+def test_a_comment_of_any_plan_fits(tmp_path: Path) -> None:
+    changes = [change for n in range(3000) for change in some(f"key-{n}-" + "x" * 40, "value " * 10, op=3 * n + 1)]
+    text = "\n".join(find("markdown").of_plan(plan_of(tmp_path / "p", changes), details=10**9))
+    assert len(text) < COMMENT
+    assert "more: `syncengine show PLAN`" in text
+    assert "| 3,000 |" in text
+
+
+def test_an_environment_can_keep_values_out_of_reports(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path / "p", some("K", "DATACANARY")[:1], show_values=False)
+    for form in ("human", "markdown"):
+        text = "\n".join(find(form).of_plan(plan, details=10))
+        assert "name" in text
+        assert "DATACANARY" not in text
+
+
+def test_every_format_tells_a_run(tmp_path: Path) -> None:
+    summary = Summary("run1", "0" * 64, "sandbox", seconds=1.5)
+    step = summary.steps["s.servers"] = StepSummary()
+    step.add("applied", "create", 3)
+    step.add("rejected", "create", 1)
+    assert summary.exit is Exit.PARTIAL
+    for form in kinds():
+        text = "\n".join(find(form).of_run(summary))
+        assert "3" in text
+        assert "s" in text
+    assert orjson.loads(next(find("json").of_run(summary)))["exit"] == 7
+
+
+def test_a_format_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(LookupError):
+        find("docx")
