@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -69,6 +70,13 @@ def payloads(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]
     for _ in range(draw(st.integers(0, 3))):
         ends = draw(st.lists(st.sampled_from([i["internal_id"] for i in items]), min_size=2, max_size=2))
         relations.append({"parent_id": ends[0], "child_id": ends[1], "type": "Connects to::Connected by"})
+    ends = draw(st.lists(st.sampled_from([i["internal_id"] for i in items]), max_size=2))
+    between = [f"q{number}" for number in range(draw(st.integers(0, 2)) if len(ends) == 2 else 0)]
+    for name in between:
+        said = {"short_description": draw(NAMES)}
+        items.append({"className": "cmdb_ci_qualifier", "internal_id": name, "values": said})
+    for one, other in pairwise([ends[0], *between, ends[1]] if between else []):
+        relations.append({"parent_id": one, "child_id": other, "type": "Depends on::Used by"})
     return items, relations
 
 
@@ -153,6 +161,73 @@ def test_the_order_of_items_and_relations_does_not_matter(payload: tuple[Any, An
     with trial() as engine:
         engine(items, relations)
         assert state(engine) == expected
+
+
+ENTRIES = st.lists(
+    st.tuples(
+        st.sampled_from([["name"], ["serial_number"], ["name", "serial_number"], ["name", "short_description"]]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=3,
+)
+PROPERTIES = st.fixed_dictionaries(
+    {
+        name: st.sampled_from(["true", "false"])
+        for name in (
+            "glide.class.switch.enabled", "glide.class.downgrade.enabled",
+            "glide.identification_engine.skip_duplicates",
+            "glide.identification_engine.skip_sys_object_source_matching",
+            "glide.identification_engine.update_without_switch_enabled",
+        )
+    }
+)  # fmt: skip
+
+
+@given(
+    entries=ENTRIES, own=ENTRIES, properties=PROPERTIES, before=payloads(), payload=payloads(), seed=st.integers(0, 9)
+)
+@settings(max_examples=40, deadline=None)
+def test_it_holds_for_any_rules_and_properties(
+    entries: list[tuple[list[str], bool]],
+    own: list[tuple[list[str], bool]],
+    properties: dict[str, str],
+    before: tuple[Any, Any],
+    payload: tuple[Any, Any],
+    seed: int,
+) -> None:
+    """The query says what the commit does; what was written once is not written again; the order means nothing."""
+
+    def rule(cls: str, given: list[tuple[list[str], bool]]) -> dict[str, Any]:
+        rows = [{"order": 100 * n, "attributes": a, "allow_null": null} for n, (a, null) in enumerate(given)]
+        return {"name": cls, "applies_to": cls, "independent": True, "entries": rows}
+
+    rules = [rule("cmdb_ci_hardware", entries), rule("cmdb_ci_win_server", own)]
+    # lookup rows need an entry that the drawn rules do not have
+    plain = [({k: v for k, v in item.items() if k != "lookup"}) for item in payload[0]]
+    earlier = [({k: v for k, v in item.items() if k != "lookup"}) for item in before[0]]
+    try:
+        with trial() as engine:
+            engine.seed(rules=rules, properties=properties)
+            engine(earlier, before[1])
+            planned, done = engine(plain, payload[1], commit=False), engine(plain, payload[1])
+            assert told(planned) == told(done)
+            if not done["hasError"]:
+                again = engine(plain, payload[1])
+                assert {thing["operation"] for thing in [*again["items"], *again["relations"]]} <= {"NO_CHANGE"}
+        outcomes = []
+        for shuffled in (False, True):
+            items, relations = list(plain), list(payload[1])
+            if shuffled:
+                random.Random(seed).shuffle(items)
+                random.Random(seed).shuffle(relations)
+            with trial() as engine:
+                engine.seed(rules=rules, properties=properties)
+                engine(items, relations)
+                outcomes.append(state(engine))
+        assert outcomes[0] == outcomes[1]
+    finally:
+        WORLD.derive()
 
 
 def test_the_ledger_tells_exactly_what_was_written() -> None:

@@ -122,6 +122,16 @@ def test_https_has_its_own_ca(tmp_path: Path) -> None:
         assert (tmp_path / "server.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_client_certificate_is_made_by_a_command(tmp_path: Path) -> None:
+    """Its key is readable by the owner alone; a name that is no file name is refused."""
+    result = CliRunner().invoke(command, ["certificate", "laptop", "--data", str(tmp_path)], catch_exceptions=False)
+    made, key = (Path(line.split(": ")[1]) for line in result.output.splitlines())
+    assert made.read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert key.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(SpecError):
+        CliRunner().invoke(command, ["certificate", "../x", "--data", str(tmp_path)], catch_exceptions=False)
+
+
 def test_tls_is_not_promised_where_the_running_one_has_none(tmp_path: Path) -> None:
     """A command that wants HTTPS does not get HTTP in silence."""
     with attach(tmp_path), pytest.raises(SandboxError, match="without TLS"), attach(tmp_path, tls=True):
