@@ -211,6 +211,8 @@ def test_few_duplicates_are_settled_and_marked(engine: Engine) -> None:
     item = engine([{"className": "cmdb_ci_server", "values": {"name": "twin", "ram": "1"}}])["items"][0]
     assert (item["operation"], item["sysId"]) == ("UPDATE", "0" * 32)
     assert [r.get("duplicate_of") for r in engine.records("cmdb_ci_server")] == [None, "0" * 32, "0" * 32]
+    task = engine.records("reconcile_duplicate_task")[0]
+    assert task["duplicates"] == ",".join(f"{n}" * 32 for n in range(3))
     assert operations(engine([{"className": "cmdb_ci_server", "values": {"name": "twin"}}])) == ["NO_CHANGE"]
     marked = engine([{"className": "cmdb_ci_server", "values": {"sys_id": "1" * 32}}])
     assert codes(marked) == [["INVALID_INPUT_DATA"]]
@@ -223,6 +225,8 @@ def test_many_duplicates_are_an_error(engine: Engine) -> None:
     answer = engine(payload)
     assert codes(answer) == [["MULTIPLE_DUPLICATE_RECORDS"]]
     assert attempts(answer["items"][0])[-1] == ("cmdb_ci_hardware", "MULTI_MATCH")
+    engine(payload)
+    assert len(engine.records("reconcile_duplicate_task")) == 1
     engine.seed(settings={"identify.duplicates_at_threshold": "settle"})
     assert operations(engine(payload)) == ["NO_CHANGE"]
 

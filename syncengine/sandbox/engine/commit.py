@@ -43,6 +43,7 @@ class Commit:
         self._relations(payload)
         for item in standing:
             self._park(item)
+            self._duplicate_task(item)
         world = self._world
         with world.store.transaction():
             world.store.insert_many(self._inserts)
@@ -126,6 +127,18 @@ class Commit:
             other.values["duplicate_of"] = item.sys_id
             self._updates.append((other, other.table, before))
             self._note("update", other.table, other.sys_id, other.sys_id, {"duplicate_of": item.sys_id})
+
+    def _duplicate_task(self, item: Item) -> None:
+        """Documented: a task is written whether duplicates were settled or not; inferred: one for the same records."""
+        found = item.clashing or ([item.record, *item.duplicates] if item.record and item.duplicates else [])
+        if not found:
+            return
+        named = ",".join(sorted(record.sys_id for record in found))
+        table = self._world.tables["reconcile_duplicate_task"]
+        if any(task.values.get("duplicates") == named for task in self._world.store.all(table.name)):
+            return
+        values = {"duplicates": named, "sys_class_name": table.name, **table.defaults, **self._created()}
+        self._inserts.append(Record(self._world.store.new_rid(), table.root, table.name, uuid4().hex, values))
 
     # -- source rows -----------------------------------------------------------------------------------------
 

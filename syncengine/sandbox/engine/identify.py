@@ -185,6 +185,7 @@ class Identifier:
             item.attempts.append(entry.attempt(MATCHED))
             return True
         item.attempts.append(entry.attempt(MULTI_MATCH))
+        item.clashing = list(hits)
         fields = ",".join(entry.attributes)
         if item.host is not None and item.host.self.record is not None:
             host = item.host.self.record

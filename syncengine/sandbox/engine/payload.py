@@ -102,6 +102,9 @@ class Item:
     usable: bool = False
     """Some entry had its values."""
     duplicates: list[Record] = field(default_factory=list)
+    """Records that will be marked as duplicates of the one that was chosen."""
+    clashing: list[Record] = field(default_factory=list)
+    """Records among which none was chosen."""
     # decision
     sys_id: str = ""
     operation: str = ""
