@@ -12,15 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
-from syncengine.execution import run as running
-from syncengine.execution.events import Event
-from syncengine.execution.journal import State
 from syncengine.planning import checks, gather, guards
 from syncengine.planning.asking import Asking
 from syncengine.planning.batches import Batches
@@ -37,6 +34,10 @@ from syncengine.targets.cmdb import CmdbTarget
 from syncengine.transport.clock import Clock
 from syncengine.transport.instance import Instance
 from syncengine.transport.reader import Reader, Writer
+
+if TYPE_CHECKING:
+    from syncengine.execution.events import Event
+    from syncengine.execution.journal import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,9 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     gather.missing_ends(ws, instance)
     target = CmdbTarget(reading.steps, **of.connected.manner)
     _own(ws, target, of, reading.steps)
-    _ask(ws, target, of, reading.steps)
-    notes = _check(ws, instance, reading.steps)
+    identities = checks.Identities(instance)
+    _ask(ws, target, of, reading.steps, identities)
+    notes = _check(ws, instance, reading.steps, identities)
     return _write(ws, of, reading, notes, target.batch_limit, path)
 
 
@@ -129,19 +131,19 @@ def _own(ws: Workspace, target: CmdbTarget, of: Planning, steps: Sequence[StepIn
             ws.db.executemany("INSERT INTO owned VALUES(?,?,?)", rows)
 
 
-def _ask(ws: Workspace, target: CmdbTarget, of: Planning, steps: list[StepInfo]) -> None:
-    asking = Asking(
-        ws, target, of.connected.reader, steps, of.connected.permits, lambda number: of.progress("asked", number)
-    )
+def _ask(ws: Workspace, target: CmdbTarget, of: Planning, steps: list[StepInfo], identities: checks.Identities) -> None:
+    permits, progress = of.connected.permits, lambda number: of.progress("asked", number)
+    asking = Asking(ws, target, of.connected.reader, steps, permits, progress, identities)
     for wave in range(max((step.wave for step in steps), default=0) + 1):
         asking.records(wave)
+    checks.unmade_references(ws)
     checks.merged_by_the_target(ws)
     checks.one_record_two_keys(ws)
     asking.relations()
 
 
-def _check(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> list[Note]:
-    checks.new_records_that_are_one(ws, instance)
+def _check(ws: Workspace, instance: Instance, steps: Sequence[StepInfo], identities: checks.Identities) -> list[Note]:
+    checks.new_records_that_are_one(ws, identities)
     checks.rejected_hosts(ws)
     checks.adopt(ws, steps)
     checks.touch(ws, steps)
@@ -213,6 +215,8 @@ def apply_plan(
     plan_key: str | None = None,
 ) -> Iterator[Event]:
     """Do what is left of a plan; events as they happen, RunFinished last. The caller holds the lock of the run."""
+    from syncengine.execution import run as running  # a plan needs no journal: 130 ms
+
     steps = plan.header.steps
     kind = find(steps[0].kind) if steps else CmdbTarget
     target = kind(steps, **connected.manner)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from syncengine.changes import Change, Outcome, Parcel, Seen
 from syncengine.errors import RemoteError, SyncError
-from syncengine.execution.journal import Journal
 from syncengine.files import reach
 from syncengine.parcels import fill_ends, halves, keep, without
 from syncengine.targets import Answered, Refused, Target
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
+
+if TYPE_CHECKING:
+    from syncengine.execution.journal import Journal
 
 ATTEMPTS = 3
 """How often a batch is sent in all, each time after it was seen that the last time left nothing."""

@@ -10,13 +10,16 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from syncengine.changes import Batch, Outcome
 from syncengine.errors import Exit, Problem, SyncError, UnsafeError, worst
 from syncengine.execution.batch import BatchRunner, Done
 from syncengine.execution.events import BatchSettled, Event, Settling
-from syncengine.execution.journal import Written
 from syncengine.execution.operations import Operations
+
+if TYPE_CHECKING:
+    from syncengine.execution.journal import Written
 
 LOOK_AHEAD = 64
 """How many waiting batches are looked through for one that touches nothing in flight."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from syncengine.changes import Change, End, Parcel, Seen, StepInfo
+from syncengine.planning.checks import Identities
 from syncengine.planning.units import RECORD, Part, fill, pack, parts
 from syncengine.planning.workspace import Workspace
 from syncengine.targets import Target
@@ -55,6 +56,7 @@ class Asking:
         steps: list[StepInfo],
         permits: int,
         progress: Callable[[int], None],
+        identities: Identities,
     ) -> None:
         self.ws = ws
         self.target = target
@@ -62,12 +64,16 @@ class Asking:
         self.steps = steps
         self.permits = permits
         self.progress = progress
+        self.identities = identities
 
     def records(self, wave: int) -> None:
         """Ask for the records of a wave with the relations that identify them."""
         asked = in_parallel(self._preview, self._unit_parcels(wave), self.permits)
         for parcel, seen in asked:
             self._store(seen)
+            new = {answer.op for answer in seen if answer.action == "create"}
+            rows = [row for change in parcel.items if change.op in new for row in self.identities.of(change)]
+            self.ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", rows)
             self.progress(len(parcel.items))
         self._implied_updates(wave)
 
@@ -103,8 +109,10 @@ class Asking:
         for name in ("parent", "child"):
             ws.db.execute(
                 "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
-                " SELECT l.op,'rejected','implied','end-rejected',?||' is rejected' FROM link l"
-                f" CROSS JOIN answer a ON a.op=l.{name} WHERE l.in_unit=0 AND a.action='rejected'",
+                " SELECT l.op,'rejected','implied',"
+                " CASE a.code WHEN 'missing-endpoint' THEN a.code ELSE 'end-rejected' END,"
+                " ?||' is rejected: '||a.message"
+                f" FROM link l CROSS JOIN answer a ON a.op=l.{name} WHERE l.in_unit=0 AND a.action='rejected'",
                 (name,),
             )
         ws.db.execute(

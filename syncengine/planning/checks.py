@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import orjson
 
-from syncengine.changes import Part, StepInfo
+from syncengine.changes import Change, Part, StepInfo
 from syncengine.planning.plan import Note
 from syncengine.planning.workspace import Workspace, body_of
-from syncengine.transport.instance import ClassInfo, Entry, Instance
+from syncengine.transport.instance import Entry, Instance
 
 
 def one_record_two_keys(ws: Workspace) -> None:
@@ -41,42 +41,51 @@ def merged_by_the_target(ws: Workspace) -> None:
             )
 
 
-def new_records_that_are_one(ws: Workspace, instance: Instance) -> None:
+def unmade_references(ws: Workspace) -> None:
+    """Refuse to refer to what only another plan would make: a reference never creates a skeleton record."""
+    ws.db.execute(
+        "UPDATE answer SET action='rejected', code='missing-endpoint', message='it is not on the target yet'"
+        " WHERE action='create' AND op IN (SELECT op FROM record WHERE origin=1)"
+    )
+
+
+class Identities:
+    """What identifies a record, by the entries of its class: equal digests are one record to the target."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
+
+    def of(self, change: Change) -> list[tuple[int, bytes, int]]:
+        """Entry, digest and operation, for each entry whose attributes the record fills."""
+        info = self._instance.describe(change.class_name)
+        if info is None:
+            return []
+        scope = "" if info.is_independent else f"{change.host}\0"
+        found = []
+        for entry in info.entries:
+            number = self._numbers.setdefault((entry.table, entry.attributes), len(self._numbers))
+            for said in _identity(entry, change.values, change.lookup, change.class_name):
+                digest = hashlib.blake2b((scope + "\0".join(said)).encode(), digest_size=12).digest()
+                found.append((number, digest, change.op))
+        return found
+
+    def names(self) -> dict[int, tuple[str, ...]]:
+        """The attributes of each entry, by its number."""
+        return {number: attributes for (_, attributes), number in self._numbers.items()}
+
+
+def new_records_that_are_one(ws: Workspace, identities: Identities) -> None:
     """Refuse new records that are equal on all attributes of an identification entry.
 
     Sent one after the other, the second would be found to be the first and overwrite it.
     """
-    classes = [row[0] for row in ws.rows("SELECT DISTINCT class FROM record WHERE origin=0")]
-    entries: dict[str, tuple[Entry, ...]] = {}
-    numbers: dict[tuple[str, tuple[str, ...]], int] = {}
-    infos: dict[str, ClassInfo] = {}
-    for name in classes:
-        info = instance.describe(name)
-        if info is not None:
-            infos[name] = info
-            entries[name] = info.entries
-    rows = ws.rows(
-        "SELECT r.op, r.class, r.body, r.host FROM record r JOIN answer a ON a.op=r.op"
-        " WHERE a.action='create' AND r.origin=0"
-    )
-    found: list[tuple[int, bytes, int]] = []
-    for op, class_name, body, host in rows:
-        values, _, lookup, _, _, _ = body_of(body)
-        for entry in entries.get(class_name, ()):
-            number = numbers.setdefault((entry.table, entry.attributes), len(numbers))
-            for said in _identity(entry, values, lookup, class_name):
-                scope = "" if infos[class_name].is_independent else f"{host}\0"
-                digest = hashlib.blake2b((scope + "\0".join(said)).encode(), digest_size=12).digest()
-                found.append((number, digest, op))
-        if len(found) > 1000:
-            ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", found)
-            found.clear()
-    ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", found)
     ws.db.execute("CREATE INDEX identity_digest ON identity(entry, digest)")
-    names = {number: attributes for (_, attributes), number in numbers.items()}
+    names = identities.names()
     twice = list(
         ws.rows(
-            "SELECT entry, GROUP_CONCAT(DISTINCT op) FROM identity GROUP BY entry, digest HAVING COUNT(DISTINCT op)>1"
+            "SELECT i.entry, GROUP_CONCAT(DISTINCT i.op) FROM identity i CROSS JOIN answer a ON a.op=i.op"
+            " WHERE a.action='create' GROUP BY i.entry, i.digest HAVING COUNT(DISTINCT i.op)>1"
         )
     )
     for entry_number, ops in twice:

@@ -193,6 +193,36 @@ def test_a_guard_ends_unsafe_names_the_way_past_and_the_waiver_is_in_the_plan(pr
     assert project.run("apply", "p2", "--yes").returncode == 0
 
 
+APPS = """\
+syncengine: 1
+data_source: ImportSet
+source: more.csv
+steps:
+  more:
+    cmdb: cmdb_ci_business_app
+    key: app
+    fields: {name: app}
+    relations:
+      - {type: "Depends on::Used by", child: {spec: estate, step: servers, key: serial}}
+"""
+
+
+def test_a_reference_to_a_spec_that_is_not_planned_takes_what_is_there_and_makes_nothing(project: Project) -> None:
+    (project.folder / "specs" / "more.yaml").write_text(APPS)
+    project.write("more", ["app", "serial"], [("portal", "S3")])
+    alone = project.run("plan", "specs/more.yaml", "-o", "p1")
+    assert alone.returncode == 0, alone.stderr
+    codes = [one["code"] for one in project.operations("p1") if one["action"] == "rejected"]
+    assert codes == ["missing-endpoint"]
+    project.run("sync", "specs/estate.yaml", "--yes")
+    assert project.run("plan", "specs/more.yaml", "-o", "p2").returncode == 0
+    actions = sorted(one["action"] for one in project.operations("p2"))
+    assert actions == ["create", "relate", "touched"]
+    done = project.run("apply", "p2", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert project.run("plan", "--detailed-exitcode").returncode == 0
+
+
 def test_apply_asks_and_without_a_person_wants_yes(project: Project) -> None:
     project.run("plan", "-o", "p1")
     done = project.run("apply", "p1")
