@@ -42,10 +42,11 @@ class Accounts:
         self._known: dict[str, dict[str, Any]] = orjson.loads(store.meta("accounts") or "{}")
         self._seen: dict[str, User] = {}
 
-    def set(self, name: str, password: str, roles: Iterable[str]) -> None:
+    def set(self, name: str, password: str, roles: Iterable[str], *, web_service_only: bool = False) -> None:
         """Add a user, or change one."""
         salt = secrets.token_hex(8)
-        self._known[name] = {"salt": salt, "hash": _hash(salt, password), "roles": sorted(roles)}
+        kept = {"salt": salt, "hash": _hash(salt, password), "roles": sorted(roles)}
+        self._known[name] = {**kept, "web_service_only": web_service_only}
         self._seen.clear()
         self._store.set_meta("accounts", orjson.dumps(self._known).decode())
 
@@ -64,6 +65,10 @@ class Accounts:
         if user is not None:
             self._seen[header] = user
         return user
+
+    def web_service_only(self, user: User) -> bool:
+        """Whether a user is for programs only."""
+        return bool(self._known[user.name].get("web_service_only"))
 
     def check(self, name: str, password: str) -> User | None:
         """The user, if the password is right."""

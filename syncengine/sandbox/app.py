@@ -17,7 +17,7 @@ from syncengine.sandbox.faults import Answer, Exchange, Faults
 from syncengine.sandbox.faults.exchange import TransportOf, answer_of
 from syncengine.sandbox.faults.wire import page
 from syncengine.sandbox.ledger import Caller, caller
-from syncengine.sandbox.login import below_api, check_api, log_in
+from syncengine.sandbox.login import below_api, check_accept, check_api, log_in
 from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_resource, unauthenticated
 from syncengine.sandbox.servicenow.limits import Limits
 from syncengine.sandbox.servicenow.oauth import OAuth
@@ -152,7 +152,7 @@ class App:
             return self.oauth.token(inbound.body, inbound.headers)
         if self.faults.revoked:
             raise unauthenticated()
-        user = log_in(self.accounts, self.oauth, inbound.headers, inbound.certificate)
+        user = log_in(self.world, self.accounts, self.oauth, inbound.headers, inbound.query, inbound.certificate)
         told = self.limits.check(below_api(inbound.path), user.name, user.roles)
         found = routes.find(inbound.method, inbound.path)
         if found is None:
@@ -173,6 +173,7 @@ class App:
             found.version,
             None if batched else partial(self._inside, inbound),
         )
+        check_accept(inbound.headers.get("accept", ""))
         check_api(self.world, user, inbound.method, inbound.path)
         call.read_parameters()
         mark = caller.set(Caller(found.route.api, request_id, user.name))

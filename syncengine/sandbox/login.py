@@ -7,25 +7,43 @@ without a scope for the API and method is refused although its user has the role
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 from syncengine.sandbox.accounts import Accounts, User
 from syncengine.sandbox.servicenow.errors import ApiError, unauthenticated
 from syncengine.sandbox.servicenow.oauth import OAuth
 from syncengine.sandbox.world import World
 
+KEY = "x-sn-apikey"
 
-def log_in(accounts: Accounts, oauth: OAuth, headers: Mapping[str, str], certificate: bytes) -> User:
+
+def log_in(
+    world: World, accounts: Accounts, oauth: OAuth, headers: Mapping[str, str], query: str, certificate: bytes
+) -> User:
     """The user of a request; raises 401."""
     header = headers.get("authorization", "")
+    basic = accounts.basic(header)
+    if basic is not None and world.settings["login.basic"] == "restricted" and not accounts.web_service_only(basic):
+        raise unauthenticated()
     user = (
-        accounts.basic(header)
+        basic
         or oauth.bearer(header)
-        or accounts.api_key(headers.get("x-sn-apikey", ""))
+        or accounts.api_key(headers.get(KEY, "") or _parameter(query, KEY))
         or (accounts.certificate(certificate) if certificate and not header else None)
     )
     if user is None:
         raise unauthenticated()
     return user
+
+
+def _parameter(query: str, name: str) -> str:
+    return parse_qs(query)[name][-1] if name in query and name in parse_qs(query) else ""
+
+
+def check_accept(accept: str) -> None:
+    """Refuse who wants something else than JSON (documented status; the service has XML as well, the sandbox not)."""
+    if accept and not any(kind in accept for kind in ("json", "*/*", "application/*")):
+        raise ApiError(406, "Requested media type is not supported")  # the text was not found
 
 
 def below_api(path: str) -> str:

@@ -74,7 +74,12 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
             _put(world, [(table, {k: _text(v) for k, v in record.items()}) for record in records])
             world.refresh()
         for name, user in document.get("users", {}).items():
-            accounts.set(name, str(user["password"]), user.get("roles", ()))
+            accounts.set(
+                name,
+                str(user["password"]),
+                user.get("roles", ()),
+                web_service_only=bool(user.get("web_service_only")),
+            )
         for name, client in document.get("clients", {}).items():
             accounts.set_client(
                 name, str(client["secret"]), client["user"], client.get("scopes"), str(client.get("jwt_key", ""))

@@ -135,6 +135,11 @@ SETTINGS: dict[str, Setting] = {
     "access.hidden_column": Setting(
         "absent", ("absent", "empty"), "A column without read access is left out, or stands there empty."
     ),
+    "login.basic": Setting(
+        "open",
+        ("open", "restricted"),
+        "From mid 2026 Basic can be restricted to users with web-service-only access (documented); not all are.",
+    ),
     "oauth.unscoped_status": Setting(
         401, (401, 403), "A securely scoped client without scope for the API: both statuses were reported."
     ),

@@ -11,7 +11,7 @@ import requests
 
 from tests.sandbox.conftest import Http, server
 
-ACCOUNTS = {
+ACCOUNTS: dict[str, Any] = {
     "users": {"reader": {"password": "secret", "roles": ["itil"]}},
     "clients": {"sync": {"secret": "s3cret", "user": "reader"}},
     "api_keys": {"k3y": "reader"},
@@ -78,8 +78,28 @@ def test_an_api_key_is_a_login(anonymous: Http) -> None:
     """Header x-sn-apikey."""
     anonymous.session.headers["x-sn-apikey"] = "k3y"
     assert anonymous.get("/table/cmdb_rel_type", sysparm_limit=1).status_code == 200
+    del anonymous.session.headers["x-sn-apikey"]
+    assert anonymous.get("/table/cmdb_rel_type", **{"x-sn-apikey": "k3y"}).status_code == 200
     anonymous.session.headers["x-sn-apikey"] = "wrong"
     assert anonymous.get("/table/cmdb_rel_type", sysparm_limit=1).status_code == 401
+
+
+def test_basic_logins_can_be_restricted_to_users_for_programs(http: Http) -> None:
+    """Setting login.basic; the password is still good for a token."""
+    machine = {"password": "secret", "roles": ["itil"], "web_service_only": True}
+    http.running.seed({**ACCOUNTS, "users": {**ACCOUNTS["users"], "machine": machine}}, force=True)
+    http.running.settings(login__basic="restricted")
+    for name, status in (("reader", 401), ("machine", 200)):
+        http.session.auth = (name, "secret")
+        assert http.get("/table/cmdb_rel_type", sysparm_limit=1).status_code == status
+    assert token(http, grant_type="password", username="reader", password="secret").status_code == 200
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 200), ("*/*", 200), ("text/csv", 406)])
+def test_only_json_is_answered(http: Http, accept: str, status: int) -> None:
+    """406 for what the API cannot produce."""
+    http.session.headers["Accept"] = accept
+    assert http.get("/table/cmdb_rel_type", sysparm_limit=1).status_code == status
 
 
 def servers(http: Http) -> None:
