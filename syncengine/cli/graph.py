@@ -17,7 +17,7 @@ from syncengine.spec.model import Reference, Step
 @click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text", show_default=True)
 def command(paths: tuple[Path, ...], *, form: str) -> None:
     """Draw the steps of specs: what each reads and makes, and which records it refers to."""
-    specs = load_specs(find_project(Path.cwd()), paths)
+    specs = load_specs(find_project(Path.cwd()), paths, later=True)
     for line in text(specs) if form == "text" else mermaid(specs):
         click.echo(line)
 
@@ -32,6 +32,8 @@ def text(specs: Sequence[Spec]) -> Iterator[str]:
             )
             for reference in step.references:
                 yield visible(f"    {sentence(step, reference)}")
+        for later in spec.later:
+            yield visible(f"  {later.name}: {later.kind}, not planned yet")
 
 
 def makes(step: Step) -> str:

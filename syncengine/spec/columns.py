@@ -98,7 +98,10 @@ class Headers:
                 shown = files[0][1]
                 flat = opened.format(files[0][0]) in {"csv", "tsv"}
             if flat:
-                return Header(shown, Tree({one: Tree(scalar=True) for one in opened.columns() or ()}), flat=True)
+                columns = opened.columns()
+                if columns is None:
+                    return None
+                return Header(shown, Tree({one: Tree(scalar=True) for one in columns}), flat=True)
             tree = Tree()
             for row in islice(opened.rows(), SAMPLE):
                 if isinstance(row, Row):

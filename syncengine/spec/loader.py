@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from syncengine.spec.files import file_kind, read_project, read_shared
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
 from syncengine.spec.reader import StepNote
+from syncengine.spec.rows import NOT_YET
 from syncengine.spec.shapes import Report, Wrong
 from syncengine.spec.specs import Read, read_spec
 from syncengine.spec.wording import WIDTH, near, wrapped
@@ -57,10 +58,13 @@ def load_environment(project: Project, name: str, file: Path | None = None) -> E
     return environment
 
 
-def load_specs(project: Project, paths: Sequence[Path] = ()) -> list[Spec]:
-    """The specs of files or folders, without paths all of the project; raises one error with all problems."""
+def load_specs(project: Project, paths: Sequence[Path] = (), *, later: bool = False) -> list[Spec]:
+    """The specs of files or folders, without paths all of the project; raises one error with all problems.
+
+    What cannot be planned yet is a problem, too, unless `later` says that nothing will be planned.
+    """
     checked = check_specs(project, paths)
-    _raise(checked.problems)
+    _raise([replace(one, severity="error") if one.code == NOT_YET and not later else one for one in checked.problems])
     return checked.specs
 
 
@@ -81,7 +85,7 @@ def references(project: Project, specs: Sequence[Spec]) -> list[Spec]:
                 if path is None:
                     said = f'There is no file for the spec "{name[:60]}"'
                     raise SpecError(Problem("unknown-spec", said, reference.position))
-                loaded = load_specs(project, [path])
+                loaded = load_specs(project, [path], later=True)
                 found.extend(loaded)
                 waiting.extend(loaded)
     return found
@@ -129,8 +133,9 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
     for read in reads:
         _check_vars(read, project, known)
         Headers(project.root, read.sources, read.note).check(read.note.columns)
-        found.problems.extend(read.note.problems)
-        if read.spec is not None and not any(one.severity == "error" for one in read.note.problems):
+        wrong = any(one.severity == "error" for one in read.note.problems)
+        found.problems.extend(one for one in read.note.problems if not wrong or one.code != NOT_YET)
+        if read.spec is not None and not wrong:
             found.specs.append(read.spec)
     found.problems = sorted(dict.fromkeys(_fitting(found.problems)), key=_order)
     return found
@@ -284,14 +289,25 @@ class _Names:
             return
         step = target.spec.steps.get(note.step) if target.spec is not None else None
         if step is None:
-            return
-        if step.kind == "relation":
+            self._of_later(target, note, add)
+        elif step.kind == "relation":
             add("bad-reference", f'"{note.step}" is a relation step: it makes no records', note.position)
         elif step.key_parts != note.key_parts:
             given = "1 is" if note.key_parts == 1 else f"{note.key_parts} are"
             said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {given} given'
             shown = ", ".join(getattr(one, "text", "VALUE") for one in step.recipe.key)
             add("key-parts", said, note.key_position, f"The key there is [{shown}].")
+
+    def _of_later(self, target: Read, note: StepNote, add: Callable[..., None]) -> None:
+        """A reference to a step that cannot be planned yet."""
+        found = next((one for one in target.spec.later if one.name == note.step), None) if target.spec else None
+        if found is None:
+            return
+        if found.kind == "attach":
+            add("bad-reference", f'"{note.step}" is an attach step: it makes no records', note.position)
+        elif found.key_parts and found.key_parts != note.key_parts:
+            said = f'"{note.step}" has a key of {found.key_parts} part{_s(found.key_parts)}; here {note.key_parts}'
+            add("key-parts", said, note.key_position)
 
     def _unknown(self, read: Read, target: Read, note: StepNote) -> None:
         known = tuple(target.step_names)

@@ -14,7 +14,7 @@ from syncengine.errors import Position
 from syncengine.mapping.model import Level, Recipe, RowRules
 
 Kind = Literal["cmdb", "relation"]
-"""The targets that can be planned; the other words of the language are refused until they can."""
+"""The targets that can be planned; the other words of the language are read and checked."""
 
 Dialect = Literal["enhanced", "classic"]
 OnError = Literal["continue", "stop"]
@@ -300,6 +300,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterStep:
+    """A step that was read and checked, and that cannot be planned yet."""
+
+    name: str
+    full_name: str
+    kind: str
+    position: Position
+    key_parts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TestCase:
     """A unit test of a spec: rows given, records expected."""
 
@@ -333,3 +344,5 @@ class Spec:
     owner: str = ""
     tags: tuple[str, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
+    later: tuple[LaterStep, ...] = ()
+    """Steps that cannot be planned yet."""

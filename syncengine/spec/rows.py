@@ -13,7 +13,8 @@ from syncengine.sources import Options
 from syncengine.sources.file import SUFFIXES
 from syncengine.sources.file import Options as FileOptions
 from syncengine.sources.inline import Options as InlineOptions
-from syncengine.spec.atoms import Pattern, is_template, reader
+from syncengine.sources.servicenow import Options as TableOptions
+from syncengine.spec.atoms import NAME, NAME_MUST, TABLE, TABLE_MUST, Pattern, is_template, reader
 from syncengine.spec.model import Source
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
@@ -36,6 +37,8 @@ from syncengine.spec.shapes import (
     read_keys,
 )
 
+NOT_YET = "not-yet"
+"""The code of what is right, and cannot be planned yet."""
 NO_VALUE = ("", "NULL", "null", "N/A", "n/a")
 LEVEL = Choice(("fail", "skip", "warn"))
 
@@ -224,22 +227,52 @@ class InlineRows(Shape[tuple[Scalar | MapNode, ...]]):
         return {"type": "array", "minItems": 1, "items": {"type": "object", "additionalProperties": cell}}
 
 
-class _Unread(Shape[Node]):
-    """Kept as it is."""
-
-    says = "a mapping"
-
-    def read(self, node: Node, report: Report) -> Node:
-        del report
-        return node
-
-    def schema(self, named: dict[str, Schema]) -> Schema:
-        del named
-        return {}
-
-
 FILE = Key("file", FilePath(), "A path or glob, relative to this file.", example="file: servers.csv")
-SERVICENOW = Key("servicenow", _Unread(), "Rows of a table (not supported yet).")
+_TABLE = Key(
+    "table",
+    Text("the name of a table", TABLE, must=TABLE_MUST),
+    "The table whose rows these are.",
+    required=True,
+    example="table: cmdb_ci_server",
+)
+_QUERY = Key(
+    "query",
+    Text("an encoded query such as active=true^nameSTARTSWITHsrv"),
+    "An encoded query: which rows.",
+    example="query: active=true",
+)
+_FIELDS = Key(
+    "fields",
+    ListOf(Text("the name of a column", r"[a-z][a-z0-9_.]{0,159}", must="letters, digits, _ and dots"), least=1),
+    "The columns that are read.",
+    example="fields: [name, serial_number]",
+)
+_DISPLAY = Key("display_value", Flag(), "true: what people see, instead of what is stored.", default=False)
+
+
+def _table(fields: Fields, report: Report) -> TableOptions:
+    del report
+    if fields.failed:
+        raise Wrong
+    return TableOptions(
+        fields.need(_TABLE), fields.get(_QUERY) or "", fields.get(_FIELDS) or (), bool(fields.get(_DISPLAY))
+    )
+
+
+TABLE_OPTIONS: Mapped[TableOptions] = Mapped(
+    "servicenow", "a servicenow source", (_TABLE, _QUERY, _FIELDS, _DISPLAY), _table
+)
+SERVICENOW = Key(
+    "servicenow",
+    TABLE_OPTIONS,
+    "Rows of a table of the instance (not read yet).",
+    example="servicenow: {table: cmn_location, fields: [name, sys_id]}",
+)
+CONNECTION = Key(
+    "connection",
+    Text("the name of a connection", NAME, must=NAME_MUST),
+    "For servicenow: needed where an environment has two.",
+)
 INLINE = Key("inline", InlineRows(), "Rows written in place.", example="inline: [{team: it, owner: ana}]")
 FORMAT = Key(
     "format", Choice(("csv", "tsv", "json", "jsonl")), "What the file holds, where its suffix does not say it."
@@ -258,7 +291,22 @@ COLUMNS = Key(
 BAD_ROWS = Key("bad_rows", LEVEL, "What a broken rule does to the row.", default="fail")
 CHECKS = Key("checks", ListOf(CHECK), "Tests of whole rows.", default=[])
 MAX_AGE = Key("max_age", Duration(), "An older file is refused.", example="max_age: 2 days")
-KEYS = (FILE, INLINE, FORMAT, ROWS, DELIMITER, ENCODING, DECIMAL, NO_VALUE_KEY, COLUMNS, BAD_ROWS, CHECKS, MAX_AGE)
+KEYS = (
+    FILE,
+    INLINE,
+    SERVICENOW,
+    CONNECTION,
+    FORMAT,
+    ROWS,
+    DELIMITER,
+    ENCODING,
+    DECIMAL,
+    NO_VALUE_KEY,
+    COLUMNS,
+    BAD_ROWS,
+    CHECKS,
+    MAX_AGE,
+)
 
 
 class SourceSchema:
@@ -271,9 +319,13 @@ class SourceSchema:
             named["source"] = {}
             made = object_schema(KEYS, named)
             files_only = ("file", "format", "rows", "delimiter", "encoding", "max_age")
-            made["dependentSchemas"] = {"inline": {"properties": dict.fromkeys(files_only, False)}}
+            made["dependentSchemas"] = {
+                "inline": {"properties": dict.fromkeys((*files_only, "servicenow"), False)},
+                "servicenow": {"properties": dict.fromkeys((*files_only, "inline"), False)},
+            }
+            made["dependentRequired"] = {"connection": ["servicenow"]}
             made["if"] = {"not": {"required": ["inline"]}}
-            made["then"] = {"required": ["file"]}
+            made["then"] = {"if": {"not": {"required": ["servicenow"]}}, "then": {"required": ["file"]}}
             named["source"] = {
                 "type": ["string", "object"],
                 "minLength": 1,
@@ -291,11 +343,10 @@ def read_source(name: str, node: Node, note: Reader, allowed: tuple[Path, ...]) 
     if isinstance(node, Scalar):
         path = FilePath().read(node, note)
         return _checked(FileOptions(path, folder, allowed=allowed), name, node, note, RowRules(), frozenset())
-    fields = read_keys(node, (*KEYS, SERVICENOW), note, "a source")
-    if fields.has(SERVICENOW):
-        raise note.stop("not-yet", "Sources with servicenow are not supported yet", fields.position(SERVICENOW))
-    if fields.has(FILE) == fields.has(INLINE):
-        said = "A source says file or inline" + (", not both" if fields.has(FILE) else "")
+    fields = read_keys(node, KEYS, note, "a source")
+    origins = [key.name for key in (FILE, INLINE, SERVICENOW) if fields.has(key)]
+    if len(origins) != 1:
+        said = "A source says file, inline or servicenow" + (f", not {' and '.join(origins)}" if origins else "")
         raise note.stop("bad-source", said, node.position, "file: servers.csv")
     options = _options(fields, folder, note, allowed)
     columns: list[ColumnRule] = []
@@ -326,11 +377,21 @@ def _note_columns(fields: Fields, note: Reader) -> None:
 
 
 def _options(fields: Fields, folder: str, note: Reader, allowed: tuple[Path, ...]) -> Options:
-    if fields.has(INLINE):
+    if not fields.has(FILE):
+        origin = "inline" if fields.has(INLINE) else "servicenow"
         for key in (FORMAT, ROWS, DELIMITER, ENCODING, MAX_AGE):
             if fields.has(key):
-                note.add("bad-source", f"{key.name} goes with file, not with inline", fields.position(key))
+                note.add("bad-source", f"{key.name} goes with file, not with {origin}", fields.position(key))
                 fields.failed = True
+    if fields.has(CONNECTION) and not fields.has(SERVICENOW):
+        note.add("bad-source", "connection goes with servicenow only", fields.position(CONNECTION))
+        fields.failed = True
+    if fields.has(SERVICENOW):
+        options = replace(fields.need(SERVICENOW), connection=fields.get(CONNECTION))
+        said = "This source is right, but this version reads file and inline only, not servicenow"
+        note.warn(NOT_YET, said, fields.position(SERVICENOW), "Export the table as CSV or JSON.")
+        return options
+    if fields.has(INLINE):
         rows, lines = cast(Any, fields.need(INLINE))
         return InlineOptions(rows, note.file, lines)
     return FileOptions(

@@ -46,7 +46,7 @@ def values(rows: list[Row | BadRow]) -> list[Any]:
 
 def test_the_folder_is_the_registry() -> None:
     """A kind is a module of the folder."""
-    assert kinds() == ("file", "inline")
+    assert kinds() == ("file", "inline", "servicenow")
 
 
 @pytest.mark.parametrize(

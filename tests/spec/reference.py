@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from syncengine.spec import environments, files, guards, items, rows, specs, steps, suites, tests, values
+from syncengine.spec import environments, files, guards, items, later, rows, specs, steps, suites, tests, values
 from syncengine.spec.references import IF_MISSING_KEY, KEY, MANY, SPEC, TAKE, WHERE
 from syncengine.spec.shapes import AnyKey
 
@@ -23,6 +23,12 @@ TABLES: dict[str, Sequence[AnyKey]] = {
     "check": rows.CHECK.keys,
     "cmdb-step": steps.CMDB_KEYS,
     "relation-step": steps.RELATION_KEYS,
+    "staging-step": steps.STAGING_KEYS,
+    "staging": later.STAGING_OPTIONS.keys,
+    "attach-step": steps.ATTACH_KEYS,
+    "attach": later.ATTACH_OPTIONS.keys,
+    "4me-step": steps.FOURME_KEYS,
+    "servicenow": rows.TABLE_OPTIONS.keys,
     "item": items.PART.inner.keys,
     "relation": items.LINK.keys,
     "vanished": items.VanishedShape.long.keys,
@@ -66,7 +72,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-_MARK = re.compile(r"<!-- keys: ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
+_MARK = re.compile(r"<!-- keys: ([a-z0-9-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def rendered(page: str) -> str:
