@@ -208,9 +208,14 @@ def _files(project: Project, paths: Sequence[Path], problems: list[Problem]) -> 
 
 
 def _walk(folder: Path) -> list[Path]:
+    """The files of a folder and below; a folder that is a project of its own is left out, and so are its specs."""
     found: list[Path] = []
     for top, folders, files in os.walk(folder):
-        folders[:] = sorted(one for one in folders if one not in _NOT_SPECS and not one.startswith("."))
+        folders[:] = sorted(
+            one
+            for one in folders
+            if one not in _NOT_SPECS and not one.startswith(".") and not (Path(top) / one / PROJECT_FILE).is_file()
+        )
         found.extend(
             Path(top) / one for one in sorted(files) if one.endswith((".yaml", ".yml")) and not one.startswith(".")
         )

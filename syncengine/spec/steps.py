@@ -400,7 +400,7 @@ def _later(name: Scalar, kind: str, fields: Fields, context: StepContext, note: 
         raise Wrong
     position = cast(Scalar, fields.node.key(kind)).position
     said = f'The step "{name.text}" is right, but this version makes {" and ".join(PLANNED)} only, not {kind}'
-    note.warn(NOT_YET, said, position, "Leave it out of the plan: move it to a spec of its own.")
+    note.warn(NOT_YET, said, position, "Move it to a project of its own until it can be planned.")
     return LaterStep(name.text, f"{note.name}.{name.text}", kind, position, len(fields.get(KEY) or ()))
 
 

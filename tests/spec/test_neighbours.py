@@ -41,3 +41,15 @@ def test_one_of_several_specs_finds_its_neighbour(tmp_path: Path, named: str, fu
     (step,) = checked.specs[0].steps.values()
     assert step.references[0].step == f"{full if inside or name else 'servers'}.servers"
     assert check_specs(project, [tmp_path / "team"]).problems == []
+
+
+def test_a_project_inside_a_folder_is_left_out(tmp_path: Path) -> None:
+    """It is checked and planned from its own folder."""
+    servers = SERVERS.format(name="")
+    folder(
+        tmp_path,
+        {"a/servers.yaml": servers, "b/servers.yaml": servers, "b/syncengine.yaml": "syncengine: 1\nkind: project\n"},
+    )
+    project = Project(tmp_path)
+    assert check_specs(project, [tmp_path]).files == ["a/servers.yaml"]
+    assert check_specs(project, [tmp_path / "b"]).files == ["b/servers.yaml"]
