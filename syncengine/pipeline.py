@@ -18,6 +18,7 @@ import orjson
 
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
+from syncengine.execution.rejects import Originals, nothing_known
 from syncengine.planning import checks, gather, guards
 from syncengine.planning.asking import Asking
 from syncengine.planning.batches import Batches
@@ -213,6 +214,7 @@ def apply_plan(
     *,
     stale_check: bool = True,
     plan_key: str | None = None,
+    originals: Originals = nothing_known,
 ) -> Iterator[Event]:
     """Do what is left of a plan; events as they happen, RunFinished last. The caller holds the lock of the run."""
     from syncengine.execution import run as running  # a plan needs no journal: 130 ms
@@ -221,5 +223,5 @@ def apply_plan(
     kind = find(steps[0].kind) if steps else CmdbTarget
     target = kind(steps, **connected.manner)
     how = running.Doing(target, connected.writer, clock, connected.permits, connected.settle, stale_check=stale_check)
-    how = replace(how, sealer=sealer(plan_key, steps))
+    how = replace(how, sealer=sealer(plan_key, steps), originals=originals)
     yield from running.execute(state, plan, run, how, wall)

@@ -12,7 +12,7 @@ import click
 from syncengine import __version__
 from syncengine.cli import connect, places
 from syncengine.cli.complaints import complain
-from syncengine.cli.inputs import CHANGED, check_inputs
+from syncengine.cli.inputs import CHANGED, check_inputs, originals_of
 from syncengine.cli.plan import parse_waivers
 from syncengine.cli.progress import follow, progress
 from syncengine.errors import (
@@ -92,9 +92,9 @@ def command(
         click.confirm("Do this?", abort=True)
     project = places.project()
     env = connect.environment(project, env_name or plan.header.environment, env_file)
-    absent = check_inputs(project, plan, env.vars, allowed=CHANGED in allow)
-    if absent and form == "human":
-        click.echo(f"Not here, so not compared with the plan: {', '.join(absent[:5])}", err=True)
+    inputs = check_inputs(project, plan, env.vars, allowed=CHANGED in allow)
+    if inputs.absent and form == "human":
+        click.echo(f"Not here, so not compared with the plan: {', '.join(inputs.absent[:5])}", err=True)
     return applied(project, plan, env_name, env_file, permits, form, stale_check=not no_stale_check)
 
 
@@ -143,7 +143,15 @@ def applied(
                 kept = begin(state, plan, run, places.wall(), __version__)
                 clock = Clock()
                 events = apply_plan(
-                    state, kept, run, connected, clock, places.wall, stale_check=stale_check, plan_key=key
+                    state,
+                    kept,
+                    run,
+                    connected,
+                    clock,
+                    places.wall,
+                    stale_check=stale_check,
+                    plan_key=key,
+                    originals=originals_of(project, plan, env.vars),
                 )
                 finished = follow(events, shown)
     finally:

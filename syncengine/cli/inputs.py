@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from syncengine.changes import Row
 from syncengine.errors import Problem, SourceError, SpecError, StaleError
+from syncengine.execution.rejects import Originals, Where
 from syncengine.planning.plan import Input
 from syncengine.planning.plan_file import PlanFile
 from syncengine.spec import load_specs, open_source
@@ -14,12 +18,39 @@ CHANGED = "changed-inputs"
 """What `--allow` calls it to apply a plan although its inputs are different now."""
 
 
-def check_inputs(project: Project, plan: PlanFile, variables: Mapping[str, str], *, allowed: bool) -> list[str]:
-    """Compare what is here with what the plan was made from; returns the inputs that are not here.
+@dataclass(slots=True)
+class Inputs:
+    """What a plan was made from, as far as it is here."""
+
+    absent: list[str] = field(default_factory=list)
+    same: list[tuple[Spec, str]] = field(default_factory=list)
+    """Sources that are as they were."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def originals(self, wanted: set[Where]) -> Mapping[Where, Mapping[str, str]]:
+        """The columns of some rows, as the sources have them."""
+        found: dict[Where, Mapping[str, str]] = {}
+        for spec, name in self.same:
+            for row in open_source(spec, name, self.variables).rows():
+                where = (row.place.file, row.place.row)
+                if where in wanted and isinstance(row, Row):
+                    found[where] = {column: _text(value) for column, value in row.values.items()}
+        return found
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def check_inputs(project: Project, plan: PlanFile, variables: Mapping[str, str], *, allowed: bool) -> Inputs:
+    """Compare what is here with what the plan was made from.
 
     Raises StaleError with every input that differs, unless that is allowed.
     """
-    absent: list[str] = []
+    inputs = Inputs(variables=variables)
+    absent = inputs.absent
     differs: list[Problem] = []
     specs = [one for one in plan.header.inputs if one.kind == "spec"]
     here = [one for one in specs if (project.root / one.path).is_file()]
@@ -37,9 +68,16 @@ def check_inputs(project: Project, plan: PlanFile, variables: Mapping[str, str],
                     absent.append(source.path)
                 elif found != source.sha256:
                     differs.append(_differs(source))
+                else:
+                    inputs.same.append((spec, source.name.rpartition(".")[2]))
     if differs and not allowed:
         raise StaleError(differs)
-    return absent
+    return inputs
+
+
+def originals_of(project: Project, plan: PlanFile, variables: Mapping[str, str]) -> Originals:
+    """Gives source rows when they are asked for: only runs that left rows behind read the sources again."""
+    return lambda wanted: check_inputs(project, plan, variables, allowed=True).originals(wanted)
 
 
 def _load(project: Project, said: Sequence[Input]) -> dict[str, Spec]:

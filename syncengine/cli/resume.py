@@ -9,6 +9,7 @@ import click
 
 from syncengine.cli import connect, places
 from syncengine.cli.apply import told
+from syncengine.cli.inputs import originals_of
 from syncengine.cli.progress import follow, progress
 from syncengine.cli.show import run_named
 from syncengine.execution.run import locked
@@ -38,7 +39,16 @@ def command(run: str | None, env_file: Path | None, permits: int | None, form: s
             with connect.opened(project, env, [], permits=permits) as connected, progress("Resuming") as shown:
                 connect.same_system(plan, connected)
                 key = os.environ.get(KEY_NAME)
-                events = apply_plan(state, plan, row.id, connected, Clock(), places.wall, plan_key=key)
+                events = apply_plan(
+                    state,
+                    plan,
+                    row.id,
+                    connected,
+                    Clock(),
+                    places.wall,
+                    plan_key=key,
+                    originals=originals_of(project, plan, env.vars),
+                )
                 finished = follow(events, shown)
     finally:
         state.close()

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from syncengine.changes import Change
 from syncengine.execution.operations import Operations
 from syncengine.files import replacing
-from syncengine.planning.sealing import shown
+from syncengine.planning.sealing import HIDDEN, shown
 from syncengine.transport.identification import ADVICE
 
 COLUMNS = ("result", "step", "action", "key", "code", "message", "advice", "file", "row", "line", "spec")
@@ -43,16 +43,37 @@ def not_applied(operations: Operations) -> Iterator[tuple[Change, str, str, str]
         yield change, result, code or change.code, message or change.message
 
 
-def write_rejects(operations: Operations, path: Path) -> int:
-    """Write the file; returns the number of rows, and writes none when there are none."""
+Where = tuple[str, int]
+"""A row of a source: its file and number."""
+Originals = Callable[[set[Where]], Mapping[Where, Mapping[str, str]]]
+"""Gives the columns of rows as the source has them; of rows that are not there any more, nothing."""
+MOST_ORIGINALS = 20_000
+
+
+def nothing_known(_wanted: set[Where]) -> Mapping[Where, Mapping[str, str]]:
+    """For runs whose sources are not here: the file then holds the planned fields."""
+    return {}
+
+
+def write_rejects(operations: Operations, path: Path, originals: Originals = nothing_known) -> int:
+    """Write the file; returns the number of rows, and writes none when there are none.
+
+    Behind our own columns stand those of the source, where it is here and the same, else the planned fields.
+    """
     fields: dict[str, None] = {}
+    wanted: set[Where] = set()
     total = 0
     for change, _, _, _ in not_applied(operations):
         total += 1
         if len(fields) < MOST_FIELDS:
             fields.update(dict.fromkeys(change.values))
+        if change.place is not None and len(wanted) < MOST_ORIGINALS:
+            wanted.add((change.place.file, change.place.row))
     if not total:
         return 0
+    known = originals(wanted)
+    if known:
+        fields = dict.fromkeys(name for row in known.values() for name in row)
     names = list(fields)[:MOST_FIELDS]
     steps = operations.plan.header.steps
     with replacing(path, "reject") as stream:
@@ -74,11 +95,21 @@ def write_rejects(operations: Operations, path: Path) -> int:
                 place.row if place else "",
                 (place.line or "") if place else "",
                 change.spec or steps[change.step].position,
-                *(shown(change.values.get(name, "")) for name in names),
+                *_cells(change, known, names, steps[change.step].sensitive),
             ]
             writer.writerow([_inert(str(cell)) for cell in row])
         text.detach()
     return total
+
+
+def _cells(
+    change: Change, known: Mapping[Where, Mapping[str, str]], names: Sequence[str], sensitive: Collection[str]
+) -> list[str]:
+    """The row as the source has it; a source row whose fields are partly sensitive is not shown at all."""
+    if not known:
+        return [shown(change.values.get(name, "")) for name in names]
+    row = known.get((change.place.file, change.place.row), {}) if change.place is not None else {}
+    return [HIDDEN if sensitive and name in row else row.get(name, "") for name in names]
 
 
 def _inert(cell: str) -> str:

@@ -21,7 +21,7 @@ from syncengine.execution.events import Event, RunFinished, RunStarted, Settling
 from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
-from syncengine.execution.rejects import write_rejects
+from syncengine.execution.rejects import Originals, nothing_known, write_rejects
 from syncengine.execution.summary import StepSummary, Summary
 from syncengine.files import private_directory, reach, replacing
 from syncengine.planning.plan_file import PlanFile, open_plan
@@ -43,6 +43,8 @@ class Doing:
     stale_check: bool = True
     sealer: Sealer | None = None
     """Opens the sensitive values of the plan."""
+    originals: Originals = nothing_known
+    """Rows of the sources, for the file of rows that were not applied."""
 
 
 def lock_name(plan: PlanFile) -> str:
@@ -134,7 +136,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             summary.retries = doing.writer.retries
             summary.seconds = round(doing.clock.now() - started, 2)
             rejects = state.run_directory(run) / "rejects.csv"
-            if write_rejects(operations, rejects):
+            if write_rejects(operations, rejects, doing.originals):
                 summary.rejects = str(rejects)
             operations.close()
         state.end(run, wall(), int(summary.exit), _plain(summary))

@@ -130,7 +130,9 @@ def test_a_refused_row_leaves_the_rest_applied_and_stands_in_a_file(project: Pro
     text = rejects.read_text()
     assert "S0" in text
     assert "S1" in text
-    assert "advice" in text.splitlines()[0]
+    header = text.splitlines()[0].split(",")
+    assert "advice" in header
+    assert {"serial", "name", "os"} <= set(header), "the columns of the source"
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
 
 
