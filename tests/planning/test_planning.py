@@ -326,3 +326,14 @@ def test_a_field_refers_to_a_record_that_the_same_plan_makes(bench: Bench) -> No
     assert bench.plan(server(2), server(3), backed("S3"), waves={"s.pairs": 1}).manifest.changes == 0
     lost = bench.plan(server(2), backed("S9"), waves={"s.pairs": 1})
     assert [change.code for change in of_action(lost, "rejected")] == ["missing-endpoint"]
+
+
+def test_a_plan_with_refused_rows_is_reproducible_too(bench: Bench) -> None:
+    made = [server(1), server(1)._replace(key="OTHER"), server(2)._replace(values={"os": "x"}), disk(9, "sda")]
+    first, second = bench.plan(*made), bench.plan(*made)
+    assert {change.code for change in of_action(first, "rejected")} == {
+        "DUPLICATE_PAYLOAD_RECORDS",
+        "MISSING_MATCHING_ATTRIBUTES",
+        "missing-endpoint",
+    }
+    assert first.seal.plan_hash == second.seal.plan_hash
