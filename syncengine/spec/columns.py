@@ -15,6 +15,7 @@ from syncengine.errors import SourceError
 from syncengine.mapping.templates import RESERVED, Use
 from syncengine.sources.file import SAMPLE, FileSource
 from syncengine.sources.file import Options as FileOptions
+from syncengine.sources.file.sniffing import doubled
 from syncengine.spec.model import Source
 from syncengine.spec.reader import ColumnNote, Reader
 from syncengine.spec.wording import near
@@ -96,6 +97,7 @@ class Headers:
             if isinstance(opened, FileSource) and isinstance(options, FileOptions):
                 files = opened.files()
                 shown = files[0][1]
+                self._doubled(files[0][0], shown, options, source)
                 flat = opened.format(files[0][0]) in {"csv", "tsv"}
             if flat:
                 columns = opened.columns()
@@ -114,6 +116,14 @@ class Headers:
                 else:
                     self._note.warn(problem.code, problem.message, source.position, problem.fix)
             return None
+
+    def _doubled(self, path: Path, shown: str, options: FileOptions, source: Source) -> None:
+        found = doubled(path, options.encoding)
+        if found is not None:
+            count, line, first = found
+            places = "1 place" if count == 1 else f"{count} places"
+            said = f'{shown} looks as if it was encoded twice, in {places}; the first is "{first[:40]}" in line {line}'
+            self._note.warn("double-encoded", said, source.position, "Export it again as UTF-8; é must not read Ã©.")
 
     def _one(self, note: ColumnNote, header: Header) -> None:
         levels = [header.tree]

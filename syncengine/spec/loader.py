@@ -19,6 +19,7 @@ from syncengine.spec.rows import NOT_YET
 from syncengine.spec.shapes import Report, Wrong
 from syncengine.spec.specs import Read, read_spec
 from syncengine.spec.wording import WIDTH, near, wrapped
+from syncengine.spec.writers import two_writers
 
 PROJECT_FILE = "syncengine.yaml"
 _NOT_SPECS = frozenset({"environments", "sandbox", "shared", "tests", "node_modules", "__pycache__"})
@@ -137,6 +138,10 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
         found.problems.extend(one for one in read.note.problems if not wrong or one.code != NOT_YET)
         if read.spec is not None and not wrong:
             found.specs.append(read.spec)
+    twice = two_writers(found.specs)
+    found.problems.extend(twice)
+    files = {one.place.file for one in twice if isinstance(one.place, Position) and one.severity == "error"}
+    found.specs = [spec for spec in found.specs if str(spec.path) not in files]
     found.problems = sorted(dict.fromkeys(_fitting(found.problems)), key=_order)
     return found
 

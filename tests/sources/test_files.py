@@ -22,6 +22,7 @@ from syncengine.errors import Place, SourceError
 from syncengine.sources import kinds, open_source
 from syncengine.sources.file import FileSource, Options
 from syncengine.sources.inline import Options as InlineOptions
+from syncengine.spec import Project, check_specs
 
 
 def read(path: Path, name: str, data: bytes, **options: Any) -> list[Row | BadRow]:
@@ -321,3 +322,19 @@ def test_documents_and_lines_give_the_same_rows(
     assert document == rows
     if rows:
         assert values(list(open_source(Options("r.jsonl"), folder).rows())) == rows
+
+
+@pytest.mark.covers("SRC-09")
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_text_that_was_encoded_twice_is_told_with_the_first_place(tmp_path: Path, encoding: str) -> None:
+    """A warning with the number of places; text that is right, in whatever language, is not suspected."""
+    twice = "é ü ’ Straße".encode().decode(encoding, "ignore")
+    spec = "syncengine: 1\ndata_source: T\nsource: rows.csv\nsteps: {t: {cmdb: cmdb_ci_server, key: k, fields: {name: n}}}\n"
+    (tmp_path / "s.yaml").write_text(spec)
+    (tmp_path / "rows.csv").write_text(f"k,n\n1,plain\n2,{twice}\n3,Größe\n", "utf-8")
+    (problem,) = check_specs(Project(tmp_path), [tmp_path / "s.yaml"]).problems
+    assert (problem.code, problem.severity) == ("double-encoded", "warning")
+    assert "line 3" in problem.message
+    for right in ("Ünïcödé – “quoted” naïve señor âge", "Âge Ãngela ÂME", "中文 русский ελληνικά", "50 € â 3"):
+        (tmp_path / "rows.csv").write_text(f"k,n\n1,{right}\n", "utf-8")
+        assert check_specs(Project(tmp_path), [tmp_path / "s.yaml"]).problems == []

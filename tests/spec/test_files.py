@@ -306,3 +306,16 @@ def test_a_column_that_is_not_there_is_found_before_the_plan(tmp_path: Path) -> 
     (tmp_path / "rows.csv").unlink()
     (problem,) = check_specs(Project(tmp_path), [tmp_path / "s.yaml"]).problems
     assert (problem.code, problem.severity) == ("file-not-found", "warning")
+
+
+@pytest.mark.covers("SPEC-54")
+def test_more_calls_at_a_time_than_an_instance_can_take_are_refused(tmp_path: Path) -> None:
+    """The limit is in the message; sizes of batches are nobody's to write, the engine keeps them within the limits."""
+    head = "syncengine: 1\nkind: environment\nconnections:\n  sn:\n    kind: servicenow\n"
+    login = "    url: https://acme.service-now.com\n    auth: {user: a, password: {env: A}}\n"
+    folder(tmp_path, {"environments/e.yaml": f"{head}{login}    permits: 200\n    batch_size: 5000\n"})
+    with pytest.raises(SpecError) as caught:
+        load_environment(Project(tmp_path), "e")
+    said = {one.code: one.message for one in caught.value.problems}
+    assert "from 1 to 64, found 200" in said["out-of-range"]
+    assert "batch_size" in said["unknown-key"]

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,27 @@ def _rows(path: Path, encoding: str | None) -> str | None:
             if key and not set(key) & set(".[]")
         ]
     return None
+
+
+_DOUBLED = re.compile(r"(?:[ÃÂ][\u0080-\u00bf]|â[\u0080€][\u0080-\u00bf\u2018-\u2122œž])+")
+
+
+def doubled(path: Path, encoding: str | None) -> tuple[int, int, str] | None:
+    """Signs that text was encoded twice (Ã© for é) at the beginning of a file: how many, the first line, the first."""
+    if encoding is not None and encoding.lower().replace("_", "-") not in {"utf-8", "utf8"}:
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(SAMPLE)
+    except OSError:
+        return None
+    if b"\xc3\x83\xc2" not in head and b"\xc3\x82\xc2" not in head and b"\xc3\xa2" not in head:
+        return None
+    text = head.decode("utf-8", "ignore")
+    found = list(_DOUBLED.finditer(text))
+    if not found:
+        return None
+    first = found[0]
+    line = text.count("\n", 0, first.start()) + 1
+    around = text[max(0, first.start() - 10) : first.end() + 10].splitlines()[0]
+    return len(found), line, around.strip()

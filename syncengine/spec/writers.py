@@ -1,0 +1,40 @@
+"""Steps that would write the same fields of the same records, one over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from syncengine.errors import Problem
+from syncengine.mapping.mapper import key_text
+from syncengine.spec.model import Spec, Step
+
+
+def two_writers(specs: Iterable[Spec]) -> list[Problem]:
+    """Steps of one source and one key that have a class and a field in common.
+
+    Within a spec that is an error. Across specs it is a warning: they may never be planned together. A step with a
+    condition may mean other rows than its twin, so it is left alone.
+    """
+    found: list[Problem] = []
+    seen: dict[tuple[str, str, str, str], list[Step]] = {}
+    for spec in specs:
+        for step in spec.steps.values():
+            if step.kind != "cmdb" or step.recipe.when is not None:
+                continue
+            each = step.recipe.each.text if step.recipe.each is not None else ""
+            mark = (repr(spec.sources[step.source].options), each, key_text(step.recipe), step.data_source)
+            for other in seen.setdefault(mark, []):
+                common = [one.name for one in step.fields if one.name in {two.name for two in other.fields}]
+                if common and set(step.classes) & set(other.classes):
+                    found.append(_problem(step, other, common))
+                    break
+            seen[mark].append(step)
+    return found
+
+
+def _problem(step: Step, other: Step, common: list[str]) -> Problem:
+    alone = step.full_name.rpartition(".")[0] == other.full_name.rpartition(".")[0]
+    names = (step.name, other.name) if alone else (step.full_name, other.full_name)
+    said = f'"{names[0]}" and "{names[1]}" write {", ".join(common[:3])} of the same CIs: one would undo the other'
+    fix = f"The other one is at {other.position}.\nKeep the field in one of them, or say  when:  for both."
+    return Problem("two-writers", said[:160], step.position, fix=fix, severity="error" if alone else "warning")
