@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
 
-from syncengine.errors import Problem, SpecError
-from syncengine.spec import schema
+from syncengine.errors import Problem, SourceError, SpecError
+from syncengine.spec import find_project, load_specs, open_source, schema
+from syncengine.spec.shapes import Schema
+from syncengine.spec.wording import near
 
 FOLDER = Path("schemas")
 
@@ -16,12 +19,33 @@ FOLDER = Path("schemas")
 @click.argument("kind", required=False, type=click.Choice(schema.kinds()))
 @click.option("--write", is_flag=True, help="Write all schemas into the folder.")
 @click.option("--check", is_flag=True, help="Fail if a schema in the folder is not current.")
+@click.option(
+    "--for",
+    "spec_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The schema of this spec: its columns, sources and steps are words to choose from.",
+)
+@click.option("--class", "class_name", help="The schema of specs for a CI class: the sandbox's columns of it.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
-def command(kind: str | None, *, write: bool, check: bool, folder: Path) -> None:
+def command(
+    kind: str | None, *, write: bool, check: bool, spec_file: Path | None, class_name: str | None, folder: Path
+) -> None:
     """Print the JSON Schema of KIND; without KIND that of specs.
 
     Editors use it through a first line such as  # yaml-language-server: $schema=schemas/spec.json
+
+    \b
+    syncengine schema --for specs/servers.yaml > schemas/servers.json
+    syncengine schema --class cmdb_ci_server > schemas/server.json
     """
+    if spec_file is not None and class_name is not None:
+        raise SpecError(Problem("bad-usage", "--for and --class are two schemas; ask for one", "syncengine schema"))
+    if spec_file is not None:
+        click.echo(schema.as_text(_for_spec(spec_file)), nl=False)
+        return
+    if class_name is not None:
+        click.echo(schema.as_text(_for_class(class_name)), nl=False)
+        return
     if check:
         stale = [one for one in schema.kinds() if _written(folder, one) != schema.text(one)]
         if stale:
@@ -52,3 +76,31 @@ def _written(folder: Path, kind: str) -> str:
         return (folder / f"{kind}.json").read_text(encoding="utf-8")
     except OSError:
         return ""
+
+
+def _for_spec(file: Path) -> Schema:
+    project = find_project(Path.cwd())
+    found = load_specs(project, [file], later=True)
+    if not found:
+        raise SpecError(Problem("wrong-kind", f"{file} is no spec", str(file), fix="syncengine schema KIND"))
+    columns: dict[str, tuple[str, ...]] = {}
+    for name in found[0].sources:
+        with contextlib.suppress(SourceError, SpecError):  # a source that is not here yet gives no columns
+            columns[name] = open_source(found[0], name).columns() or ()
+    return schema.for_spec(found[0], columns)
+
+
+def _for_class(name: str) -> Schema:
+    from syncengine.sandbox.world import World  # only this question needs it
+
+    world = World()
+    table = world.tables.get(name)
+    if table is None:
+        fix = near(name, [one.name for one in world.tables]) or "Such as cmdb_ci_server."
+        raise SpecError(Problem("unknown-class", f"The sandbox has no class {name[:80]}", "--class", fix=fix))
+    columns = {
+        one.name: f"{one.label} ({one.type}{f' to {one.reference}' if one.reference else ''})"
+        for one in table.columns.values()
+        if not one.name.startswith("sys_") and not one.read_only
+    }
+    return schema.for_class(name, columns)

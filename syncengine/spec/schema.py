@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from syncengine.spec.environments import ENVIRONMENT_KEYS
 from syncengine.spec.files import PROJECT_KEYS, SHARED_KEYS
+from syncengine.spec.model import Spec
 from syncengine.spec.shapes import AnyKey, Schema, object_schema
 from syncengine.spec.specs import SPEC_KEYS
 from syncengine.spec.suites import SUITE_KEYS
@@ -47,4 +48,71 @@ def schema(kind: str) -> Schema:
 
 def text(kind: str) -> str:
     """The schema as the file in `schemas/` has it."""
-    return json.dumps(schema(kind), indent=2, ensure_ascii=False) + "\n"
+    return as_text(schema(kind))
+
+
+def as_text(made: Schema) -> str:
+    """A schema as a file has it."""
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+
+
+def for_class(name: str, columns: Mapping[str, str]) -> Schema:
+    """The schema of specs whose CIs are of one class: fields are its columns, with their labels."""
+    made = schema("spec")
+    fields = next(
+        one["then"]["properties"]["fields"]
+        for one in made["$defs"]["step"]["allOf"]
+        if one.get("if") == {"required": ["cmdb"]}
+    )
+    fields["then"]["items"] = {"enum": sorted(columns)}
+    inner = fields["else"]
+    inner["propertyNames"] = {"enum": sorted(columns)}
+    inner["properties"] = {
+        one: {"title": one, "description": label, **inner["additionalProperties"]} for one, label in columns.items()
+    }
+    made["description"] = f"A spec for CIs of the class {name}."
+    made["$id"] = f"{BASE}/spec.{name}.json"
+    return made
+
+
+def for_spec(spec: Spec, columns: Mapping[str, Sequence[str]]) -> Schema:
+    """The schema of one spec: its sources and steps as enums, and its columns where they are the only ones."""
+    made = schema("spec")
+    named = made["$defs"]
+    sources, steps = sorted(spec.sources), sorted((*spec.steps, *(one.name for one in spec.later)))
+    for branch in named["step"]["allOf"]:
+        properties = branch.get("then", {}).get("properties", {})
+        if "source" in properties:
+            properties["source"] = _only(properties["source"], sources)
+    long = named["long"]
+    for properties in (named["reference"]["properties"], long["properties"]):
+        if "lookup_in" in properties:
+            properties["lookup_in"] = _only(properties["lookup_in"], sources)
+        properties["step"] = {**properties["step"], "examples": steps}
+    for shape in (named["reference"], long):
+        shape.setdefault("allOf", []).append(
+            {
+                "if": {"required": ["step"], "not": {"required": ["spec"]}},
+                "then": {"properties": {"step": {"enum": steps}}},
+            }
+        )
+    all_columns = sorted({one for several in columns.values() for one in several})
+    value = named["value"]
+    value["examples"] = all_columns
+    if len(spec.sources) == 1 and spec.sources[sources[0]].rules.text_only and all_columns:
+        value["allOf"] = [
+            {
+                "if": {"type": "string", "not": {"pattern": r"[{][{%]|^[-+]?[0-9]"}},
+                "then": {"if": {"type": "string"}, "then": {"enum": all_columns}},
+            }
+        ]
+    made["description"] = f"The spec {spec.name}: its columns, sources and steps."
+    made["$id"] = f"{BASE}/spec.{spec.name}.json"
+    return made
+
+
+def _only(key: Schema, words: Sequence[str]) -> Schema:
+    return {
+        **{name: one for name, one in key.items() if name not in {"pattern", "type", "minLength"}},
+        "enum": list(words),
+    }
