@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import click
 
+from syncengine.cli import connect, places
 from syncengine.errors import Problem, SourceError, SpecError
 from syncengine.spec import find_project, load_specs, open_source, schema
+from syncengine.spec.atoms import TABLE
 from syncengine.spec.shapes import Schema
 from syncengine.spec.wording import near
+from syncengine.transport.instance import Instance
+from syncengine.transport.reader import Reader
 
 FOLDER = Path("schemas")
 
@@ -25,10 +30,23 @@ FOLDER = Path("schemas")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The schema of this spec: its columns, sources and steps are words to choose from.",
 )
-@click.option("--class", "class_name", help="The schema of specs for a CI class: the sandbox's columns of it.")
+@click.option("--class", "class_name", help="The schema of specs for a CI class: its columns are the fields.")
+@click.option(
+    "--env",
+    "env_name",
+    metavar="NAME",
+    help="With --class: ask this environment, not the sandbox as it ships.",
+)
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
 def command(
-    kind: str | None, *, write: bool, check: bool, spec_file: Path | None, class_name: str | None, folder: Path
+    kind: str | None,
+    *,
+    write: bool,
+    check: bool,
+    spec_file: Path | None,
+    class_name: str | None,
+    env_name: str | None,
+    folder: Path,
 ) -> None:
     """Print the JSON Schema of KIND; without KIND that of specs.
 
@@ -37,6 +55,7 @@ def command(
     \b
     syncengine schema --for specs/servers.yaml > schemas/servers.json
     syncengine schema --class cmdb_ci_server > schemas/server.json
+    syncengine schema --class cmdb_ci_server --env dev > schemas/server.json
     """
     if spec_file is not None and class_name is not None:
         raise SpecError(Problem("bad-usage", "--for and --class are two schemas; ask for one", "syncengine schema"))
@@ -44,7 +63,10 @@ def command(
         click.echo(schema.as_text(_for_spec(spec_file)), nl=False)
         return
     if class_name is not None:
-        click.echo(schema.as_text(_for_class(class_name)), nl=False)
+        if not re.fullmatch(TABLE, class_name):
+            raise SpecError(Problem("bad-name", "A class has letters, digits and _ only", "--class"))
+        made = _for_class(class_name) if env_name is None else _of_instance(class_name, env_name)
+        click.echo(schema.as_text(made), nl=False)
         return
     if check:
         stale = [one for one in schema.kinds() if _written(folder, one) != schema.text(one)]
@@ -104,3 +126,15 @@ def _for_class(name: str) -> Schema:
         if not one.name.startswith("sys_") and not one.read_only
     }
     return schema.for_class(name, columns)
+
+
+def _of_instance(name: str, env_name: str) -> Schema:
+    """As the instance describes the class."""
+    project = places.project()
+    env = connect.environment(project, env_name, None)
+    with connect.dialled(project, env, places.seeds(project, [])) as fresh:
+        info = Instance(Reader(fresh())).describe(name)
+    if info is None:
+        raise SpecError(Problem("unknown-class", f"{env.name} has no class {name}", "--class"))
+    columns = sorted(one for one in info.columns if not one.startswith("sys_"))
+    return schema.for_class(name, dict.fromkeys(columns, f"A column of {name} on {env.name}."))

@@ -92,3 +92,15 @@ def test_what_cannot_be_planned_yet_is_checked_and_refused_by_name(project: Comm
     assert "error[not-yet]" in said
     assert f"at {first}\n" in said
     assert "Nothing was sent." in said
+
+
+def test_the_schema_of_a_class_is_the_instances_own(tmp_path: Path) -> None:
+    """With --env the columns come from there, those that only this instance has included."""
+    (tmp_path / "sandbox").mkdir()
+    (tmp_path / "sandbox" / "seed.yaml").write_text("columns: {cmdb_ci_server: {u_team: string}}\n")
+    project = CommandLine(tmp_path)
+    asked = project.run("schema", "--class", "cmdb_ci_server", "--env", "sandbox").ends(0).out
+    assert '"u_team"' in asked
+    assert '"serial_number"' in asked
+    assert '"u_team"' not in project.run("schema", "--class", "cmdb_ci_server").ends(0).out
+    project.run("schema", "--class", "u_nothing", "--env", "sandbox").ends(int(Exit.SPEC))
