@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field as made
 from itertools import islice
 from typing import Any
+from unicodedata import normalize
 
 from syncengine.changes import BadRow, Pair, Record, Row
 from syncengine.errors import Place, Position, Problem
@@ -48,6 +49,10 @@ class Counts:
     unmapped: dict[str, Unmapped] = made(default_factory=dict)
 
 
+MOST_FOLDED = 50_000
+"""Keys of a step that are compared without case, too; beyond, it would cost memory for little."""
+
+
 class Mapper:
     """One step, compiled; `records` may run once per mapper, then `counts` is complete."""
 
@@ -78,6 +83,7 @@ class Mapper:
         self._body = RecordBody(recipe, setting)
         self._checker = RowChecker(recipe.rules, setting)
         self._seen = SeenKeys()
+        self._folded: dict[int, tuple[int, int]] = {}
         self._level: Level = "skip" if recipe.rules.bad_rows == "skip" else "fail"
 
     def records(self, rows: Iterable[Row | BadRow]) -> Iterator[Made]:
@@ -115,6 +121,7 @@ class Mapper:
             parts = [part.run(inputs) for part in body.parts]
             counts.filtered += body.build(inputs, cells, parts, done.append, bad)
         again = self._repeated(done)
+        found += self._alike(done, again)
         if not found and not again:
             counts.records += len(done)
             for _, record, _ in done:
@@ -148,6 +155,32 @@ class Mapper:
             if before is not None:
                 again[number] = self._again(record, *before)
         return again
+
+    def _alike(
+        self, done: list[tuple[Row, Record | Pair, object]], again: Mapping[int, object]
+    ) -> list[tuple[Row | BadRow, Made]]:
+        """Warnings of keys that only case or composition tells from earlier ones: a target may take them for one."""
+        if len(self._folded) >= MOST_FOLDED or self.recipe.distinct or self.recipe.relation_type:
+            return []
+        pairs = [(row, one) for n, (row, one, _) in enumerate(done) if n not in again and isinstance(one, Record)]
+        keys = [one.key for _, one in pairs]
+        words = [*map(str.lower, keys)] if "".join(keys).isascii() else [normalize("NFC", k).casefold() for k in keys]
+        marks = [*map(hash, words)]
+        fresh = dict(zip(marks, zip([row.place.row for row, _ in pairs], map(hash, keys), strict=True), strict=True))
+        if len(fresh) == len(marks) and self._folded.keys().isdisjoint(fresh):
+            self._folded.update(fresh)
+            return []
+        found: list[tuple[Row | BadRow, Made]] = []
+        for (row, _), mark, key in zip(pairs, marks, keys, strict=True):
+            first, same = self._folded.setdefault(mark, (row.place.row, hash(key)))
+            if same != hash(key):
+                said = f'The key "{key[:60]}" differs from that of row {first} in case or composition only'
+                problem = Problem(
+                    "similar-key", said, self._body.positions[0][1], key, "Write it the same way in both."
+                )
+                self.counts.warned += 1
+                found.append((row, BadRow(self.recipe.step, key, problem, row.place, "warn")))
+        return found
 
     def _checked(self, rows: list[Row], found: list[tuple[Row | BadRow, Made]]) -> list[Row]:
         kept: list[Row] = []
