@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 from syncengine.errors import Problem
 from syncengine.mapping.mapper import key_text
+from syncengine.sources import Options
+from syncengine.sources.file import Options as FileOptions
 from syncengine.spec.model import Spec, Step
 
 
@@ -22,7 +26,7 @@ def two_writers(specs: Iterable[Spec]) -> list[Problem]:
             if step.kind != "cmdb" or step.recipe.when is not None:
                 continue
             each = step.recipe.each.text if step.recipe.each is not None else ""
-            mark = (repr(spec.sources[step.source].options), each, key_text(step.recipe), step.data_source)
+            mark = (_rows(spec.sources[step.source].options), each, key_text(step.recipe), step.data_source)
             for other in seen.setdefault(mark, []):
                 common = [one.name for one in step.fields if one.name in {two.name for two in other.fields}]
                 if common and set(step.classes) & set(other.classes):
@@ -30,6 +34,13 @@ def two_writers(specs: Iterable[Spec]) -> list[Problem]:
                     break
             seen[mark].append(step)
     return found
+
+
+def _rows(options: Options) -> str:
+    """Which rows these are, whatever the folder of the spec."""
+    if isinstance(options, FileOptions):
+        options = replace(options, file=os.path.normpath(f"{options.folder}/{options.file}"), folder="")
+    return repr(options)
 
 
 def _problem(step: Step, other: Step, common: list[str]) -> Problem:

@@ -53,3 +53,18 @@ def test_a_project_inside_a_folder_is_left_out(tmp_path: Path) -> None:
     project = Project(tmp_path)
     assert check_specs(project, [tmp_path]).files == ["a/servers.yaml"]
     assert check_specs(project, [tmp_path / "b"]).files == ["b/servers.yaml"]
+
+
+def test_two_specs_that_write_the_same_fields_are_told(tmp_path: Path) -> None:
+    """As a warning, since they may never be planned together; a condition or another class says that it is meant."""
+    servers = (
+        "syncengine: 1\ndata_source: T\nsource: ../r.csv\nsteps: {t: {cmdb: cmdb_ci_server, key: s, fields: [s]}}\n"
+    )
+    folder(tmp_path, {"r.csv": "s\nA\n", "a/x.yaml": servers, "b/y.yaml": servers})
+    project = Project(tmp_path)
+    (problem,) = check_specs(project, [tmp_path]).problems
+    assert (problem.code, problem.severity) == ("two-writers", "warning")
+    assert '"b/y.t" and "a/x.t"' in problem.message
+    for meant in (servers.replace("key: s", "when: {s: A}, key: s"), servers.replace("ci_server", "ci_database")):
+        folder(tmp_path, {"b/y.yaml": meant})
+        assert check_specs(project, [tmp_path]).problems == []
