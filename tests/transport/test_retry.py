@@ -279,7 +279,7 @@ def test_an_outage_is_sat_out_within_the_budget(minutes: int, ends_well: bool, w
     began = [0.0]
 
     def script(got: Got, sock: socket.socket) -> bytes | None:
-        if began[0] and hours.now() < began[0] + 60 * minutes:
+        if began[0] and hours.clock.now() < began[0] + 60 * minutes:
             hang_up(sock)
             return None
         return reply()
@@ -287,7 +287,7 @@ def test_an_outage_is_sat_out_within_the_budget(minutes: int, ends_well: bool, w
     with serving(script) as server, client_of(server.url, hours=hours, permits=workers) as client:
         repeater = Repeater(client)
         assert repeater.call(READ).ending is Ending.DONE
-        began[0] = hours.now()
+        began[0] = hours.clock.now()
         with ThreadPoolExecutor(workers) as pool:
             endings = [answer.ending for answer in pool.map(lambda _: repeater.call(READ), range(workers))]
         assert len(server.got) < 300
