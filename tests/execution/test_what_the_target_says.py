@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from syncengine.changes import Pair, Record
 from syncengine.errors import Exit, SyncError
 from syncengine.transport.identification import ADVICE
 from tests.bench import Bench, app, of_action, server, uses
@@ -57,7 +58,7 @@ PASSING = {
 @pytest.mark.covers("NET-26", "NET-36")
 @pytest.mark.parametrize("pitfall", PASSING)
 def test_a_pitfall_that_passes_is_got_over(bench: Bench, pitfall: int) -> None:
-    made = [*(server(n) for n in range(20)), app(1), uses(1, 1)]
+    made: list[Record | Pair] = [*(server(n) for n in range(20)), app(1), uses(1, 1)]
     bench.sandbox.faults(PASSING[pitfall])
     summary = bench.apply(bench.plan(*made))
     bench.sandbox.clear_faults()
