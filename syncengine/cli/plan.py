@@ -19,7 +19,7 @@ from syncengine.planning.guards import WAIVABLE, refusals
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import ALL, find
-from syncengine.spec import load_specs
+from syncengine.spec import check_specs, load_specs
 from syncengine.spec.model import Project, Spec
 
 DETAILS = 20
@@ -112,7 +112,9 @@ def references(project: Project, specs: Sequence[Spec], paths: Sequence[Path]) -
         return []
     folders = [path if path.is_dir() else path.parent for path in paths]
     others: dict[str, Spec] = {}
-    for found in (load_specs(project, folders) if folders else [], load_specs(project, [project.root])):
+    for places_of_specs in (folders, [project.root]):
+        # A spec elsewhere that is not right does not stop the plan of one that is.
+        found = check_specs(project, places_of_specs).specs if places_of_specs else []
         others.update({spec.name: spec for spec in found if spec.name not in known and spec.name not in others})
         if wanted <= others.keys():
             break
