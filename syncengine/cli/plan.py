@@ -19,8 +19,8 @@ from syncengine.planning.guards import WAIVABLE, refusals
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import ALL, find
-from syncengine.spec import check_specs, load_specs
-from syncengine.spec.model import Project, Spec
+from syncengine.spec import load_specs, references
+from syncengine.spec.model import Spec
 
 DETAILS = 20
 
@@ -102,41 +102,6 @@ def planned(
         )
         plan = make_plan(of, path)
     return plan, refusals(plan.manifest, _positions(specs))
-
-
-def references(project: Project, specs: Sequence[Spec], paths: Sequence[Path]) -> list[Spec]:
-    """Specs that are not planned but whose records are ends of what is: read, asked for, and not written."""
-    known = {spec.name for spec in specs}
-    wanted = _named(specs) - known
-    if not wanted:
-        return []
-    folders = [path if path.is_dir() else path.parent for path in paths]
-    others: dict[str, Spec] = {}
-    for places_of_specs in (folders, [project.root]):
-        # A spec elsewhere that is not right does not stop the plan of one that is.
-        found = check_specs(project, places_of_specs).specs if places_of_specs else []
-        others.update({spec.name: spec for spec in found if spec.name not in known and spec.name not in others})
-        if wanted <= others.keys():
-            break
-    result: list[Spec] = []
-    while wanted:
-        name = min(wanted)
-        wanted.discard(name)
-        if name in others and others[name] not in result:
-            result.append(others[name])
-            wanted |= _named([others[name]]) - known - {spec.name for spec in result}
-    return result
-
-
-def _named(specs: Sequence[Spec]) -> set[str]:
-    """The specs whose steps are referred to."""
-    return {
-        ref.step.rpartition(".")[0]
-        for spec in specs
-        for step in spec.steps.values()
-        for ref in step.references
-        if ref.step is not None
-    }
 
 
 def _positions(specs: Sequence[Spec]) -> dict[str, str]:

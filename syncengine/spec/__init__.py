@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from syncengine import sources
 from syncengine.changes import BadRow, Row
-from syncengine.errors import Position, Problem, SpecError
+from syncengine.errors import Problem, SpecError
 from syncengine.mapping import Mapper
 from syncengine.mapping.lookups import Tables
 from syncengine.sources.file import Options as FileOptions
@@ -62,8 +62,3 @@ def mapper(spec: Spec, step: Step, *, run_date: str, variables: Mapping[str, str
 
     tables = Tables(rows, lambda name: spec.sources[name].rules.no_value)
     return Mapper(step.recipe, run_date=run_date, vars={**spec.vars, **(variables or {})}, tables=tables)
-
-
-def place_of(spec: Spec) -> Position:
-    """The beginning of a spec, for what concerns it as a whole."""
-    return Position(str(spec.path), 1, 1)

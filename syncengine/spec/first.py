@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from glob import escape
 from pathlib import Path
@@ -192,8 +192,3 @@ def written(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'" if '"' in text or "\\" in text else f'"{text}"'
-
-
-def identified(of: ClassFacts) -> Sequence[str]:
-    """What identifies a record of the class, in words."""
-    return [" + ".join(entry) for entry in of.identified_by]

@@ -69,27 +69,39 @@ def load_specs(project: Project, paths: Sequence[Path] = (), *, later: bool = Fa
     return checked.specs
 
 
-def references(project: Project, specs: Sequence[Spec]) -> list[Spec]:
-    """The other specs of the project whose records these refer to, directly or through another."""
+def references(project: Project, specs: Sequence[Spec], paths: Sequence[Path] = ()) -> list[Spec]:
+    """Specs that are not planned but whose records are ends of what is: read, asked for, and not written."""
     known = {spec.name for spec in specs}
-    found: list[Spec] = []
-    waiting = list(specs)
-    while waiting:
-        spec = waiting.pop(0)
-        for step in spec.steps.values():
-            for reference in step.references:
-                name = "" if reference.step is None else reference.step.rpartition(".")[0]
-                if not name or name in known:
-                    continue
-                known.add(name)
-                path = spec_file(project, name)
-                if path is None:
-                    said = f'There is no file for the spec "{name[:60]}"'
-                    raise SpecError(Problem("unknown-spec", said, reference.position))
-                loaded = load_specs(project, [path], later=True)
-                found.extend(loaded)
-                waiting.extend(loaded)
-    return found
+    wanted = _named(specs) - known
+    if not wanted:
+        return []
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    others: dict[str, Spec] = {}
+    for places_of_specs in (folders, [project.root]):
+        # A spec elsewhere that is not right does not stop the plan of one that is.
+        found = check_specs(project, places_of_specs).specs if places_of_specs else []
+        others.update({spec.name: spec for spec in found if spec.name not in known and spec.name not in others})
+        if wanted <= others.keys():
+            break
+    result: list[Spec] = []
+    while wanted:
+        name = min(wanted)
+        wanted.discard(name)
+        if name in others and others[name] not in result:
+            result.append(others[name])
+            wanted |= _named([others[name]]) - known - {spec.name for spec in result}
+    return result
+
+
+def _named(specs: Sequence[Spec]) -> set[str]:
+    """The specs whose steps are referred to."""
+    return {
+        ref.step.rpartition(".")[0]
+        for spec in specs
+        for step in spec.steps.values()
+        for ref in step.references
+        if ref.step is not None
+    }
 
 
 def spec_file(project: Project, name: str) -> Path | None:

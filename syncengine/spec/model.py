@@ -31,12 +31,6 @@ class Limit:
     def __str__(self) -> str:
         return f"{self.value:g}%" if self.percent else f"{self.value:g}"
 
-    def allows(self, count: int, owned: int) -> bool:
-        """Whether a count is within the limit; a percentage of nothing limits nothing."""
-        if not self.percent:
-            return count <= self.value
-        return owned == 0 or count * 100 <= self.value * owned
-
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
