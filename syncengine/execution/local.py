@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from syncengine.changes import Batch, Outcome
 from syncengine.errors import Exit, Problem, SyncError, UnsafeError, worst
@@ -48,7 +48,7 @@ class Interrupted:
 
     def __init__(self) -> None:
         self.exit: Exit | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupted:
         if threading.current_thread() is threading.main_thread():
@@ -64,7 +64,7 @@ class Interrupted:
 
     def __exit__(self, *_exception: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
 
 class LocalRunner:
