@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -64,12 +65,10 @@ class Asker:
         users = {"reader": {"password": "secret", "roles": ["itil"]}}
         http.running.seed({"users": users, "clients": clients}, force=True)
         http.session.auth = None
-        self.number = 0
 
     def claims(self, client: str, **changes: Any) -> Claims:
         """A good set, changed."""
-        self.number += 1
-        good = {"iss": client, "sub": "reader", "aud": client, "exp": 1e11, "jti": f"{id(self)}-{self.number}"}
+        good = {"iss": client, "sub": "reader", "aud": client, "exp": 1e11, "jti": uuid4().hex}
         return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
     def __call__(self, client: str, assertion: str, **form: str) -> requests.Response:
