@@ -28,6 +28,8 @@ ACTIONS: tuple[Action, ...] = (
     "rejected",
     "unknown",
 )
+Kind = Literal["cmdb", "relation", "staging", "attach", "4me"]
+"""The target keys of the language."""
 Basis = Literal["engine", "compared", "predicted", "implied", "unknown"]
 Role = Literal["parent", "child"]
 IfMissing = Literal["error", "omit", "skip_row"]
@@ -45,6 +47,8 @@ class StepRef(NamedTuple):
 
     step: str
     key: str
+    take: str = ""
+    """The value of that record that is wanted, known while planning; empty for its id on the target."""
 
 
 class Find(NamedTuple):
@@ -134,7 +138,7 @@ class Change:
     """
 
     op: int
-    kind: Literal["cmdb", "relation", "end"]
+    kind: Kind | Literal["end"]
     step: int
     """Index into the steps of the plan's header."""
     action: Action = "unknown"
@@ -147,6 +151,8 @@ class Change:
     values: dict[str, str] = field(default_factory=dict)
     refs: dict[str, End] = field(default_factory=dict)
     """Fields that hold the id of another record, known now (`sys_id`) or only after it is applied."""
+    follows: tuple[int, ...] = ()
+    """Operations that make what this one names or completes: unless they are applied, it is not sent."""
     lookup: tuple[Part, ...] = ()
     related: tuple[Part, ...] = ()
     before: dict[str, str] = field(default_factory=dict)
@@ -187,6 +193,8 @@ class Change:
         return self.action in SENT or (self.action == "touched" and self.reason in SENT_REASONS)
 
 
+SECOND_PASS = "second pass"  # noqa: S105
+"""Why a record has a second operation: it writes what could not be said before other records were there."""
 SENT_REASONS = frozenset({"adopted", "touch"})
 """Why a record that stays as it is is sent all the same."""
 SENT: frozenset[Action] = frozenset({"create", "update", "reclassify", "retire", "relate", "attach", "unknown"})
@@ -204,6 +212,8 @@ class Batch:
     relations: tuple[int, ...]
     context: tuple[int, ...] = ()
     """Identifying relations that stay as they are, needed to ask for (not to write) the dependents among the items."""
+    step: int = 0
+    """The step of its first operation; all its steps go through one target."""
 
     @property
     def ops(self) -> tuple[int, ...]:
@@ -249,6 +259,8 @@ class Seen:
     """Other operations of the request that the target merged with this one."""
     trace: str = ""
     """The target's id of this exchange, for its log; never part of a plan."""
+    outcome: Outcome | None = None
+    """After a write: what became of it, where looking tells exactly that (a row that a transform refused, say)."""
 
 
 class Owned(NamedTuple):
@@ -263,7 +275,7 @@ class StepInfo:
     """What a plan keeps of a step: enough to send its records without the spec."""
 
     name: str
-    kind: Literal["cmdb", "relation"]
+    kind: Kind
     connection: str
     data_source: str
     feed: str
@@ -280,6 +292,10 @@ class StepInfo:
     """Unchanged records are sent, too."""
     stops: bool = False
     """The step goes no further after a row that the target refused (`on_error: stop`)."""
+    deferred: tuple[str, ...] = ()
+    """Fields that are written in a second pass, when the records that they name are there."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What the step says of its kind, as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -20,9 +20,10 @@ from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
 from syncengine.planning import checks, gather, guards
-from syncengine.planning.asking import Asking
-from syncengine.planning.batches import Batches
+from syncengine.planning.asking import Asking, FlatAsking
+from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
+from syncengine.planning.connections import connections_of
 from syncengine.planning.lines import batch_from_json, batch_to_json
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
@@ -30,7 +31,7 @@ from syncengine.planning.rows import Reading, read_steps
 from syncengine.planning.sealing import check_of, same_key, sealed, sealer
 from syncengine.planning.workspace import Workspace, workspace
 from syncengine.spec.model import Environment, Project, Spec
-from syncengine.targets import find
+from syncengine.targets import FlatTarget, Manner, Target, find
 from syncengine.targets.cmdb import CmdbTarget
 from syncengine.transport.clock import Clock
 from syncengine.transport.instance import Instance
@@ -50,14 +51,7 @@ class Connected:
     writer: Writer
     permits: int
     settle: float
-    pin: bool
-    source_info: bool
-    dialect: str = "enhanced"
-
-    @property
-    def manner(self) -> dict[str, Any]:
-        """How its targets are to talk to it."""
-        return {"pin": self.pin, "source_info": self.source_info, "dialect": self.dialect}
+    manner: Manner = field(default_factory=Manner)
 
     @property
     def reader(self) -> Reader:
@@ -74,7 +68,8 @@ class Planning:
     specs: Sequence[Spec]
     references: Sequence[Spec]
     """Specs that are not planned but referred to."""
-    connected: Connected
+    connections: Mapping[str, Connected]
+    """By name; those that the specs need."""
     product: str
     run_date: str
     made_at: str
@@ -89,24 +84,80 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
 
     Raises SpecError, SourceError, AuthError, RemoteError; nothing was written to the target then or otherwise.
     """
+    known = {name: one.identity.kind for name, one in of.connections.items()}
+    through = connections_of([*of.specs, *of.references], known)
     with workspace() as ws:
-        reading = read_steps(of.specs, of.references, of.connected.name, of.environment, of.run_date, ws, of.progress)
+        reading = read_steps(of.specs, of.references, through, of.environment, of.run_date, ws, of.progress)
         return plan_records(ws, reading, of, path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A target of the plan, with the connection it is asked through and the numbers of the steps it serves."""
+
+    target: Target
+    connected: Connected
+    numbers: tuple[int, ...]
 
 
 def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> PlanFile:
     """Make a plan of the records in a workspace; see `make_plan`."""
-    instance = Instance(of.connected.reader)
+    steps = reading.steps
+    asked = _targets(steps, of)
+    readers = {name: one.reader for name, one in of.connections.items()}
+    cis = next((one for one in asked if isinstance(one.target, CmdbTarget)), None)
+    flat = [(one, one.target) for one in asked if isinstance(one.target, FlatTarget)]
+    instance = Instance(cis.connected.reader) if cis is not None else None
     _refuse_doubled_keys(ws, reading)
-    gather.check_classes(ws, instance, reading.steps)
-    gather.resolve(ws, instance, of.connected.reader)
+    notes = _prepare(flat, steps)
+    if instance is not None:
+        gather.check_classes(ws, instance, steps)
+    gather.resolve(ws, instance, readers)
     gather.missing_ends(ws, instance)
-    target = CmdbTarget(reading.steps, **of.connected.manner)
-    _own(ws, target, of, reading.steps)
-    identities = checks.Identities(instance)
-    _ask(ws, target, of, reading.steps, identities)
-    notes = _check(ws, instance, reading.steps, identities)
-    return _write(ws, of, reading, notes, target.batch_limit, path)
+    for one in asked:
+        _own(ws, one, steps)
+    identities = checks.Identities(instance) if instance is not None else None
+    _ask(ws, of, steps, cis, flat, identities)
+    notes += _check(ws, steps, instance, identities)
+    cut_by = {number: target for one, target in flat for number in one.numbers}
+    return _write(ws, of, reading, notes, Batches(ws, steps, CmdbTarget.batch_limit, cut_by), path)
+
+
+def _targets(steps: Sequence[StepInfo], of: Planning) -> list[_Asked]:
+    """One target for each kind and connection; raises SpecError where CIs would go to several instances."""
+    found: dict[tuple[type[Target], str], list[int]] = {}
+    for number, step in enumerate(steps):
+        found.setdefault((find(step.kind), step.connection), []).append(number)
+    instances = [numbers[0] for (kind, _), numbers in found.items() if kind is CmdbTarget]
+    if len(instances) > 1:
+        raise SpecError(
+            [
+                Problem(
+                    "two-instances",
+                    f"{steps[number].name} makes CIs on {steps[number].connection}; a plan makes CIs on one instance",
+                    steps[number].position,
+                    fix="plan the specs of each instance by themselves",
+                )
+                for number in instances[1:]
+            ],
+            effect=NOTHING_WRITTEN,
+        )
+    made = []
+    for (kind, name), numbers in found.items():
+        connected = of.connections[name]
+        made.append(_Asked(kind(steps, connected.manner), connected, tuple(numbers)))
+    return made
+
+
+def _prepare(flat: Sequence[tuple[_Asked, FlatTarget]], steps: Sequence[StepInfo]) -> list[Note]:
+    """Let the targets read what they need to know; raises SpecError with everything that stops the plan."""
+    said: list[Problem] = []
+    for one, target in flat:
+        said += target.prepare([steps[number] for number in one.numbers], one.connected.reader)
+    errors = [problem for problem in said if problem.severity == "error"]
+    if errors:
+        raise SpecError(errors, effect=NOTHING_WRITTEN)
+    return [Note(problem.code, problem.message, str(problem.place), fix=problem.fix) for problem in said]
 
 
 def _refuse_doubled_keys(ws: Workspace, reading: Reading) -> None:
@@ -124,31 +175,54 @@ def _refuse_doubled_keys(ws: Workspace, reading: Reading) -> None:
         raise SpecError(problems, effect=NOTHING_WRITTEN)
 
 
-def _own(ws: Workspace, target: CmdbTarget, of: Planning, steps: Sequence[StepInfo]) -> None:
+def _own(ws: Workspace, asked: _Asked, steps: Sequence[StepInfo]) -> None:
     """Note which records each step has written before: guards and adoption count from them."""
-    for number, step in enumerate(steps):
-        if step.kind == "cmdb":
-            rows = ((number, owned.key, owned.sys_id) for owned in target.owned(step, of.connected.reader))
-            ws.db.executemany("INSERT INTO owned VALUES(?,?,?)", rows)
+    for number in asked.numbers:
+        if steps[number].kind != "relation":
+            found = asked.target.owned(steps[number], asked.connected.reader)
+            ws.db.executemany("INSERT INTO owned VALUES(?,?,?)", ((number, one.key, one.sys_id) for one in found))
 
 
-def _ask(ws: Workspace, target: CmdbTarget, of: Planning, steps: list[StepInfo], identities: checks.Identities) -> None:
-    permits, progress = of.connected.permits, lambda number: of.progress("asked", number)
-    asking = Asking(ws, target, of.connected.reader, steps, permits, progress, identities)
-    for wave in range(max((step.wave for step in steps), default=0) + 1):
-        asking.records(wave)
+def _ask(
+    ws: Workspace,
+    of: Planning,
+    steps: list[StepInfo],
+    cis: _Asked | None,
+    flat: Sequence[tuple[_Asked, FlatTarget]],
+    identities: checks.Identities | None,
+) -> None:
+    def progress(number: int) -> None:
+        of.progress("asked", number)
+
+    asking = None
+    if cis is not None and identities is not None:
+        way = cis.connected
+        asking = Asking(ws, cis.target, way.reader, steps, way.permits, progress, identities)
+    others = [
+        FlatAsking(ws, target, one.connected.reader, one.numbers, one.connected.permits, progress)
+        for one, target in flat
+    ]
+    for wave in waves(ws):
+        if asking is not None:
+            asking.records(wave)
+        for other in others:
+            other.records(wave)
     checks.unmade_references(ws)
     checks.merged_by_the_target(ws)
     checks.one_record_two_keys(ws)
-    asking.relations()
+    if asking is not None:
+        asking.relations()
 
 
-def _check(ws: Workspace, instance: Instance, steps: Sequence[StepInfo], identities: checks.Identities) -> list[Note]:
-    checks.new_records_that_are_one(ws, identities)
+def _check(
+    ws: Workspace, steps: Sequence[StepInfo], instance: Instance | None, identities: checks.Identities | None
+) -> list[Note]:
+    if identities is not None:
+        checks.new_records_that_are_one(ws, identities)
     checks.rejected_hosts(ws)
     checks.adopt(ws, steps)
     checks.touch(ws, steps)
-    return checks.unidentifiable(ws, instance, steps)
+    return [] if instance is None else checks.unidentifiable(ws, instance, steps)
 
 
 def _spill_batches(ws: Workspace, batches: Batches) -> int:
@@ -159,9 +233,9 @@ def _spill_batches(ws: Workspace, batches: Batches) -> int:
     return batches.number
 
 
-def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], limit: int, path: Path) -> PlanFile:
+def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], cut: Batches, path: Path) -> PlanFile:
     steps = reading.steps
-    batches = _spill_batches(ws, Batches(ws, steps, limit))
+    batches = _spill_batches(ws, cut)
     errors = [bound for bounds in reading.bounds.values() if (bound := bounds.get("max_errors"))]
     manifest = Manifest(waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=batches)
     manifest.max_errors = min((bound.number for bound in errors if bound.number is not None), default=None)
@@ -176,7 +250,7 @@ def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], lim
     header = Header(
         product=of.product,
         environment=of.environment.name,
-        connections={of.connected.name: of.connected.identity},
+        connections={name: of.connections[name].identity for name in sorted({step.connection for step in steps})},
         inputs=reading.inputs,
         steps=tuple(steps),
         show_values=of.environment.show_values,
@@ -208,7 +282,7 @@ def apply_plan(
     state: State,
     plan: PlanFile,
     run: str,
-    connected: Connected,
+    connections: Mapping[str, Connected],
     clock: Clock,
     wall: Callable[[], str],
     *,
@@ -220,8 +294,14 @@ def apply_plan(
     from syncengine.execution import run as running  # a plan needs no journal: 130 ms
 
     steps = plan.header.steps
-    kind = find(steps[0].kind) if steps else CmdbTarget
-    target = kind(steps, **connected.manner)
-    how = running.Doing(target, connected.writer, clock, connected.permits, connected.settle, stale_check=stale_check)
+    lanes: dict[tuple[type[Target], str], list[int]] = {}
+    for number, step in enumerate(steps):
+        lanes.setdefault((find(step.kind), step.connection), []).append(number)
+    made = []
+    for (kind, name), numbers in lanes.items():
+        way = connections[name]
+        target = kind(steps, way.manner)
+        made.append(running.Lane(name, target, way.writer, way.permits, way.settle, frozenset(numbers)))
+    how = running.Doing(made, clock, stale_check=stale_check)
     how = replace(how, sealer=sealer(plan_key, steps), originals=originals)
     yield from running.execute(state, plan, run, how, wall)

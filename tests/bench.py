@@ -22,6 +22,7 @@ from syncengine.planning.rows import Reading
 from syncengine.planning.workspace import workspace
 from syncengine.sandbox.process import Running
 from syncengine.spec.model import Environment, Project
+from syncengine.targets import Manner
 from syncengine.transport.answer import Ending
 from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client, Limits
@@ -83,7 +84,7 @@ class Bench:
         client = Client(running.url, auth, ServiceNow(), permits=permits, limits=limits)
         self._clients.append(client)
         identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
-        return Connected("servicenow", identity, Writer(client), permits, settle, pin, True)
+        return Connected("servicenow", identity, Writer(client), permits, settle, Manner(pin=pin))
 
     def plan(
         self,
@@ -112,6 +113,7 @@ class Bench:
                 reading.steps.append(replace(info, stops=name in stops, touch=name in touched))
                 reading.planned.add(name)
                 reading.counted[name] = (len(listed), 0)
+            ws.know_steps(reading.steps)
             reading.bounds = bounds or {}
             for number, listed in enumerate(rows.values()):
                 for start in range(0, len(listed), 500):
@@ -122,7 +124,7 @@ class Bench:
                 Environment("sandbox", None, {}),
                 (),
                 (),
-                self.connect(permits=permits, pin=pin),
+                {"servicenow": self.connect(permits=permits, pin=pin)},
                 "0.1.0",
                 "2026-11-22",
                 f"time {next(self._numbers)}",
@@ -153,7 +155,8 @@ class Bench:
             return self._finish(plan, run, self.connect(settle=settle), True)
 
     def _finish(self, plan: PlanFile, run: str, connected: Connected, stale_check: bool) -> Summary:
-        events = apply_plan(self.state, plan, run, connected, Clock(), lambda: "then", stale_check=stale_check)
+        ways = {"servicenow": connected}
+        events = apply_plan(self.state, plan, run, ways, Clock(), lambda: "then", stale_check=stale_check)
         last = list(events)[-1]
         assert isinstance(last, RunFinished)
         return last.summary

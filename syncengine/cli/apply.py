@@ -136,8 +136,12 @@ def applied(
     try:
         with locked(state, plan, run):
             env = connect.environment(project, env_name or plan.header.environment, env_file)
-            with connect.opened(project, env, [], permits=permits) as connected, progress("Applying") as shown:
-                connect.same_system(plan, connected)
+            needed = plan.header.connections
+            with (
+                connect.opened(project, env, [], needed, permits=permits) as connections,
+                progress("Applying") as shown,
+            ):
+                connect.same_system(plan, connections)
                 key = os.environ.get(KEY_NAME)
                 check_key(plan, key)
                 kept = begin(state, plan, run, places.wall(), __version__)
@@ -146,7 +150,7 @@ def applied(
                     state,
                     kept,
                     run,
-                    connected,
+                    connections,
                     clock,
                     places.wall,
                     stale_check=stale_check,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from syncengine.planning.plan import Identity
 from syncengine.planning.plan_file import PlanFile
 from syncengine.spec import load_environment
 from syncengine.spec.model import Connection, Environment, Project
+from syncengine.targets import Manner
 from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client, Limits
 from syncengine.transport.clock import Clock
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from syncengine.sandbox.process import Running
 
 SANDBOX = "sandbox"
+SERVICES = ("servicenow", "4me")
 SANDBOX_SETTLE = 2.0
 STATE = ".syncengine"
 
@@ -43,20 +45,48 @@ def environment(project: Project, name: str, file: Path | None) -> Environment:
     return load_environment(project, name, file)
 
 
+def services(env: Environment) -> dict[str, str]:
+    """The service of each connection of an environment; the built-in sandbox is one of each."""
+    if not env.connections:
+        return {name: name for name in SERVICES}
+    return {name: connection.kind for name, connection in env.connections.items()}
+
+
 @contextlib.contextmanager
 def opened(
-    project: Project, env: Environment, seeds: Sequence[Path], *, permits: int | None = None, clock: Clock | None = None
-) -> Iterator[Connected]:
-    """The one connection of an environment, open; a sandbox is started when none is there."""
-    if not env.connections:
-        with _sandbox(project, seeds) as running, contextlib.ExitStack() as stack:
-            many = permits or 4
-            client = _to_sandbox(running, many, clock)
-            stack.callback(client.close)
-            identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
-            yield Connected("servicenow", identity, Writer(client, purse=Purse()), many, SANDBOX_SETTLE, True, True)
-        return
-    yield _open(project, only_connection(env), permits, clock)
+    project: Project,
+    env: Environment,
+    seeds: Sequence[Path],
+    needed: Collection[str],
+    *,
+    permits: int | None = None,
+    clock: Clock | None = None,
+) -> Iterator[dict[str, Connected]]:
+    """The needed connections of an environment, open, by name; a sandbox is started when none is there.
+
+    What is not needed is not opened, so its credentials may be missing. Raises SpecError for a name that is not there.
+    """
+    with contextlib.ExitStack() as stack:
+        if not env.connections:
+            running = stack.enter_context(_sandbox(project, seeds))
+            yield {name: _sandboxed(name, running, permits or 4, clock, stack) for name in sorted(needed)}
+            return
+        gone = [name for name in needed if name not in env.connections]
+        if gone:
+            said = f"environment {env.name} has no connection {', '.join(sorted(gone))}"
+            raise SpecError(Problem("unknown-connection", said, str(env.file or "")))
+        yield {name: _open(project, env.connections[name], permits, clock, stack) for name in sorted(needed)}
+
+
+def _sandboxed(
+    service: str, running: Running, permits: int, clock: Clock | None, stack: contextlib.ExitStack
+) -> Connected:
+    if service != "servicenow":
+        raise SpecError(Problem("not-yet", f"the sandbox has no {service} side that can be planned against"))
+    client = _to_sandbox(running, permits, clock)
+    stack.callback(client.close)
+    identity = Identity(service, f"sandbox:{running.identity}", running.user)
+    return Connected(service, identity, Writer(client, purse=Purse()), permits, SANDBOX_SETTLE)
 
 
 @contextlib.contextmanager
@@ -122,29 +152,35 @@ def proxy() -> str:
     return os.environ.get("HTTPS_PROXY", "")
 
 
-def _open(project: Project, connection: Connection, permits: int | None, clock: Clock | None) -> Connected:
-    client = _client(project, connection, permits or connection.permits, clock)
-    identity = Identity("servicenow", connection.url.rstrip("/"), client.who)
-    return Connected(
-        connection.name,
-        identity,
-        Writer(client, purse=Purse()),
-        permits or connection.permits,
-        connection.settle,
-        connection.pin,
-        connection.source_info,
-        connection.dialect,
+def _open(
+    project: Project, connection: Connection, permits: int | None, clock: Clock | None, stack: contextlib.ExitStack
+) -> Connected:
+    many = permits or connection.permits
+    if connection.kind != "servicenow":
+        raise SpecError(Problem("not-yet", f"{connection.kind} cannot be planned yet", connection.position))
+    client = _client(project, connection, many, clock)
+    stack.callback(client.close)
+    manner = Manner(
+        pin=connection.pin,
+        source_info=connection.source_info,
+        dialect=connection.dialect,
+        insert_multiple=connection.insert_multiple,
+        state=state_directory(project),
     )
+    identity = Identity("servicenow", connection.url.rstrip("/"), client.who)
+    return Connected(connection.name, identity, Writer(client, purse=Purse()), many, connection.settle, manner)
 
 
-def same_system(plan: PlanFile, connected: Connected) -> None:
-    """Refuse a plan that was made for another system; raises StaleError naming what differs."""
-    planned = plan.header.connections.get(connected.name)
-    if planned is None:
-        planned = next(iter(plan.header.connections.values()))
+def same_system(plan: PlanFile, connections: Mapping[str, Connected]) -> None:
+    """Refuse a plan that was made for other systems; raises StaleError naming what differs."""
     differs = [
-        f"{name}: planned for {before}, now {now}"
-        for name, before, now in zip(("kind", "system", "user"), _said(planned), _said(connected.identity), strict=True)
+        f"{connection}: {name}: planned for {before}, now {now}"
+        if len(connections) > 1
+        else f"{name}: planned for {before}, now {now}"
+        for connection, planned in plan.header.connections.items()
+        for name, before, now in zip(
+            ("kind", "system", "user"), _said(planned), _said(connections[connection].identity), strict=True
+        )
         if before != now
     ]
     if differs:

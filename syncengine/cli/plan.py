@@ -15,6 +15,7 @@ from syncengine.cli.inputs import CHANGED
 from syncengine.cli.progress import progress
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, UnsafeError
 from syncengine.pipeline import Planning, make_plan
+from syncengine.planning.connections import connections_of
 from syncengine.planning.guards import WAIVABLE, refusals
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import KEY_NAME
@@ -86,13 +87,14 @@ def planned(
     others = references(project, specs, paths)
     env = connect.environment(project, env_name, env_file)
     seeds = places.seeds(project, [*specs, *others])
-    with connect.opened(project, env, seeds, permits=permits) as connected, progress("Planning") as shown:
+    needed = set(connections_of([*specs, *others], connect.services(env)).values())
+    with connect.opened(project, env, seeds, needed, permits=permits) as connections, progress("Planning") as shown:
         of = Planning(
             project,
             env,
             specs,
             others,
-            connected,
+            connections,
             __version__,
             places.today(),
             places.moment(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncengine.cli.places import is_terminal
-from syncengine.execution.events import BatchSettled, Event, RunFinished, RunStarted, Settling
+from syncengine.execution.events import BatchSettled, Event, RunFinished, RunStarted, Settling, Waiting
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -31,6 +31,7 @@ class Progress:
         self._started = self._said = time.monotonic()
         self._terminal = is_terminal()
         self._bar: RichProgress | None = None
+        self._beside = ""
 
     def add(self, name: str, number: int) -> None:
         """Note some more work of a kind."""
@@ -46,8 +47,14 @@ class Progress:
             self._said = now
             click.echo(f"{self.what}: {self._said_done()} ({now - self._started:.0f} s)", err=True)
 
+    def tell(self, said: str) -> None:
+        """Show how far something is that the target does in its own time."""
+        self._beside = said
+        self.add(next(iter(self.done), "settled"), 0)
+
     def _said_done(self) -> str:
-        return ", ".join(f"{number:,} {name}" for name, number in self.done.items())
+        done = ", ".join(f"{number:,} {name}" for name, number in self.done.items())
+        return f"{done}; {self._beside}" if self._beside else done
 
     def _draw(self) -> RichProgress:
         from rich.console import Console  # 60 ms that only a long run on a terminal pays
@@ -93,6 +100,8 @@ def follow(events: Iterator[Event], made: Progress) -> RunFinished:
             click.echo(
                 f"batch {event.batch}: {event.why}; looking at the target for up to {event.seconds:.0f} s", err=True
             )
+        elif isinstance(event, Waiting):
+            made.tell(event.said)
         else:
             finished = event
     if finished is None:

@@ -36,14 +36,18 @@ def command(run: str | None, env_file: Path | None, permits: int | None, form: s
         plan = open_plan(state.run_directory(row.id) / "plan")
         with locked(state, plan, row.id):
             env = connect.environment(project, plan.header.environment, env_file)
-            with connect.opened(project, env, [], permits=permits) as connected, progress("Resuming") as shown:
-                connect.same_system(plan, connected)
+            needed = plan.header.connections
+            with (
+                connect.opened(project, env, [], needed, permits=permits) as connections,
+                progress("Resuming") as shown,
+            ):
+                connect.same_system(plan, connections)
                 key = os.environ.get(KEY_NAME)
                 events = apply_plan(
                     state,
                     plan,
                     row.id,
-                    connected,
+                    connections,
                     Clock(),
                     places.wall,
                     plan_key=key,

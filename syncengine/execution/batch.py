@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncengine.changes import Change, Outcome, Parcel, Seen
-from syncengine.errors import RemoteError, SyncError
+from syncengine.errors import Problem, RemoteError, SyncError
 from syncengine.files import reach
 from syncengine.parcels import fill_ends, halves, keep, without
-from syncengine.targets import Answered, Refused, Target
+from syncengine.targets import Answered, Refused, Running, Started, Target, Watch
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
 
@@ -31,6 +31,8 @@ class Done:
     notes: list[str] = field(default_factory=list)
     stop: SyncError | None = None
     """Nothing more can be sent: the server refused the login, or is gone."""
+    step_stop: Problem | None = None
+    """The steps of this batch go no further, and why."""
     requests: int = 0
     open: list[int] = field(default_factory=list)
     """Operations that were sent; those among them without an outcome are unclear."""
@@ -50,6 +52,8 @@ class BatchRunner:
         stale_check: bool,
         resuming: bool,
         settling: Callable[[int, str, float], None],
+        waiting: Callable[[int, str], None] = lambda _batch, _said: None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.target = target
         self.writer = writer
@@ -59,9 +63,13 @@ class BatchRunner:
         self.stale_check = stale_check
         self.resuming = resuming
         self.settling = settling
+        self.waiting = waiting
+        self.is_over = is_over
 
-    def run(self, number: int, parcel: Parcel, blocked: list[Outcome], *, ambiguous: bool) -> Done:
+    def run(self, number: int, parcel: Parcel, blocked: list[Outcome], *, ambiguous: bool, token: str = "") -> Done:
         """Do a batch; `ambiguous` says that an earlier attempt left an intent without a result.
+
+        With a `token` that attempt started work on the target, which is then followed to its end.
 
         Everything that is decided is in the journal when this returns; a SyncError inside ends up in `stop`.
         """
@@ -69,7 +77,9 @@ class BatchRunner:
         try:
             if blocked:
                 self._decide(done, blocked)
-            if ambiguous:
+            if ambiguous and token:
+                self._follow(done, parcel, token)
+            elif ambiguous:
                 self._settle(done, parcel, "the last attempt was interrupted")
             if (parcel.items or parcel.relations) and self.stale_check:
                 self._stop_stale(done, parcel, implied=True)
@@ -141,9 +151,14 @@ class BatchRunner:
             done.requests += 1
             answer = self.target.send(parcel, self.writer)
             reach("answer.checked")
+            if isinstance(answer, Started):
+                self.journal.started(done.number, answer.token)
+                if self._follow(done, parcel, answer.token):
+                    return
+                attempts += 1
+                continue
             if isinstance(answer, Answered):
-                done.notes.extend(answer.notes)
-                self._decide(done, list(answer.outcomes))
+                self._answered(done, answer)
                 return
             if isinstance(answer, Refused) and answer.named:
                 # All or nothing: without what is named here the rest may be taken.
@@ -157,6 +172,27 @@ class BatchRunner:
             attempts += 1
             self._settle(done, parcel, answer.why)
         self._unknown(done, parcel, f"it was sent {ATTEMPTS} times and never answered")
+
+    def _answered(self, done: Done, answer: Answered) -> None:
+        done.notes.extend(answer.notes)
+        done.step_stop = done.step_stop or answer.stop
+        self._decide(done, list(answer.outcomes))
+
+    def _follow(self, done: Done, parcel: Parcel, token: str) -> bool:
+        """See started work to its end; False where something of it is not done and may be sent again."""
+        done.open = [change.op for change in (*parcel.items, *parcel.relations)]
+        watch = Watch(self.clock, lambda said: self.waiting(done.number, said), self.is_over)
+        answer = self.target.follow(token, parcel, self.writer, watch)
+        if isinstance(answer, Answered):
+            reach("answer.checked")
+            self._answered(done, answer)
+            told = {outcome.op for outcome in answer.outcomes}
+            parcel.items = [change for change in parcel.items if change.op not in told]
+        elif isinstance(answer, Running):
+            self._unknown(done, parcel, answer.why, record=False)
+        else:
+            self._settle(done, parcel, answer.why)
+        return not parcel.items
 
     def _refused(self, done: Done, parcel: Parcel, answer: Refused) -> None:
         """The server did not take the request: too much of it is halved, a closed door ends the run."""
@@ -187,7 +223,7 @@ class BatchRunner:
         only two equal answers.
         """
         first = self._look(done, parcel)
-        if not all(is_done(change, first) for change in (*parcel.items, *parcel.relations)):
+        if not all(_is_told(change, first) for change in (*parcel.items, *parcel.relations)):
             self.settling(done.number, why, self.seconds)
             self.clock.sleep(self.seconds)
             first = self._look(done, parcel)
@@ -200,18 +236,25 @@ class BatchRunner:
             else:
                 self._unknown(done, parcel, "the target keeps changing while it is looked at")
                 return
-        applied, foreign = [], []
+        applied, foreign, unseen = [], [], []
         for change in (*parcel.items, *parcel.relations):
             answer = first.get(change.op)
             if answer is None:
                 continue
-            if is_done(change, first):
+            if answer.outcome is not None:
+                foreign.append(answer.outcome)
+            elif answer.action == "unknown" and not answer.code:
+                said = answer.reason or "the target does not tell what became of it"
+                unseen.append(Outcome(change.op, "unknown", code="unclear", message=said))
+            elif is_done(change, first):
                 applied.append(Outcome(change.op, "applied", answer.sys_id, answer.operation, warnings=SETTLED))
             elif differs := self._moved(change, answer):
                 foreign.append(Outcome(change.op, "stale", code="stale", message=differs))
-        self._decide(done, applied + foreign)
-        keep(parcel, {outcome.op: outcome for outcome in applied})
-        self._decide(done, without(parcel, {outcome.op for outcome in foreign}, "is stale"))
+        self._decide(done, applied + foreign + unseen)
+        gone = {outcome.op: outcome for outcome in (*applied, *foreign) if outcome.result == "applied"}
+        keep(parcel, gone)
+        self._decide(done, without(parcel, {one.op for one in foreign if one.op not in gone}, "was not applied"))
+        self._decide(done, without(parcel, {one.op for one in unseen}, "is unclear"))
 
     def _look(self, done: Done, parcel: Parcel) -> dict[int, Seen]:
         done.requests += 1
@@ -238,6 +281,10 @@ def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:
     if seen.code:
         return f"the target now refuses it: {seen.code} {seen.message}".strip()
     planned = change.action
+    if planned == "unknown" or seen.action == "unknown":
+        return "" if planned == seen.action else f"planned as {planned}, the target now says {seen.action}"
+    if planned == "attach":
+        return "" if seen.action == "attach" else "the file is there by now"
     if planned == "create":
         return "" if seen.action == "create" else f"the target has it by now ({seen.sys_id})"
     if planned == "relate":
@@ -263,6 +310,11 @@ def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:
     return ""
 
 
+def _is_told(change: Change, seen: dict[int, Seen]) -> bool:
+    answer = seen.get(change.op)
+    return is_done(change, seen) or (answer is not None and answer.outcome is not None)
+
+
 def is_done(change: Change, seen: dict[int, Seen]) -> bool:
     """Whether asking again would plan nothing for it."""
     answer = seen.get(change.op)
@@ -270,6 +322,6 @@ def is_done(change: Change, seen: dict[int, Seen]) -> bool:
 
 
 def _same(first: dict[int, Seen], second: dict[int, Seen]) -> bool:
-    return {op: (seen.action, seen.sys_id) for op, seen in first.items()} == {
-        op: (seen.action, seen.sys_id) for op, seen in second.items()
+    return {op: (seen.action, seen.sys_id, seen.outcome) for op, seen in first.items()} == {
+        op: (seen.action, seen.sys_id, seen.outcome) for op, seen in second.items()
     }

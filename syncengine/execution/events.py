@@ -38,6 +38,14 @@ class Settling:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The target works on a batch in its own time; `said` is how far it is."""
+
+    batch: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """The run ended; `exit` is the class the process ends with."""
 
@@ -46,4 +54,4 @@ class RunFinished:
     summary: Summary
 
 
-Event = RunStarted | BatchSettled | Settling | RunFinished
+Event = RunStarted | BatchSettled | Settling | Waiting | RunFinished

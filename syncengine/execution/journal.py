@@ -2,7 +2,8 @@
 
     intent → fsync → request → answer checked → result → fsync
 
-A batch with an intent and no result is ambiguous, whether the network or the process failed: it has to be settled by
+Where the target works in its own time, the token it gave is written (`started`) before anybody waits for it. A batch
+with an intent and no result is ambiguous, whether the network or the process failed: it has to be settled by
 looking at the target. Entries of a run form a chain: each carries a digest over itself and the one before it, so a
 torn, changed, missing or foreign entry is seen before anything is sent. One durable commit per entry.
 """
@@ -25,7 +26,7 @@ from syncengine.errors import Problem, StateError
 from syncengine.files import private_directory, reach
 
 FORMAT = 1
-KindOfEntry = Literal["intent", "result"]
+KindOfEntry = Literal["intent", "started", "result"]
 
 tables = sa.MetaData()
 runs = sa.Table(
@@ -175,6 +176,8 @@ class Written:
 
     intent: dict[str, Any] | None = None
     """The latest intent; None once a result followed it."""
+    token: str = ""
+    """What the work is asked about by that this intent started; empty where it did not come so far."""
     outcomes: dict[int, Outcome] | None = None
 
 
@@ -201,9 +204,11 @@ class Journal:
         for kind, batch, body in self._checked():
             of = known.setdefault(batch, Written())
             if kind == "intent":
-                of.intent = body
+                of.intent, of.token = body, ""
+            elif kind == "started":
+                of.token = body["token"]
             else:
-                of.intent = None
+                of.intent, of.token = None, ""
                 outcomes = of.outcomes = of.outcomes or {}
                 for row in body["outcomes"]:
                     outcome = _outcome_from(row)
@@ -238,6 +243,11 @@ class Journal:
         """Before a request: what it will carry. On disk when this returns."""
         self._append("intent", batch, {"ops": list(ops)})
         reach("intent.fsync")
+
+    def started(self, batch: int, token: str) -> None:
+        """After a request that the target does in its own time: how to ask about it. On disk when this returns."""
+        self._append("started", batch, {"token": token})
+        reach("started.fsync")
 
     def result(self, batch: int, outcomes: Sequence[Outcome]) -> None:
         """After a request, or instead of one: what became of operations. On disk when this returns."""

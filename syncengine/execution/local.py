@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from syncengine.changes import Batch, Outcome
 from syncengine.errors import Exit, Problem, SyncError, UnsafeError, worst
 from syncengine.execution.batch import BatchRunner, Done
-from syncengine.execution.events import BatchSettled, Event, Settling
+from syncengine.execution.events import BatchSettled, Event, Settling, Waiting
 from syncengine.execution.operations import Operations
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Stop:
     problem: Problem | None = None
     steps: set[int] = field(default_factory=set)
     """Steps that are stopped while the others go on."""
+    step_problem: Problem | None = None
+    """Why the first of them was stopped, where its target said so."""
 
     def __bool__(self) -> bool:
         return self.exit is not Exit.OK
@@ -73,17 +76,19 @@ class LocalRunner:
     def __init__(
         self,
         operations: Operations,
-        runner: BatchRunner,
+        runners: Mapping[int, BatchRunner],
         known: dict[int, Written],
-        permits: int,
+        permits: Mapping[int, int],
         *,
         most_errors: Callable[[int], int],
-        events: list[Settling],
+        events: list[Settling | Waiting],
     ) -> None:
         self.operations = operations
-        self.runner = runner
+        self.runners = runners
+        """By step; steps that go through one target share one."""
         self.known = known
         self.permits = permits
+        """How many batches of each step's target may be in flight at once."""
         self.most_errors = most_errors
         self.stop = Stop()
         self.notes: dict[str, int] = {}
@@ -94,7 +99,8 @@ class LocalRunner:
 
     def run(self, interrupted: Interrupted) -> Iterator[Event]:
         """Do what is left of the plan, wave after wave."""
-        with ThreadPoolExecutor(max_workers=self.permits, thread_name_prefix="send") as pool:
+        most = {id(runner): self.permits[step] for step, runner in self.runners.items()}
+        with ThreadPoolExecutor(max_workers=sum(most.values()) or 1, thread_name_prefix="send") as pool:
             for wave in self.operations.waves():
                 yield from self._wave(pool, self.operations.batches(wave), interrupted)
                 if self.stop:
@@ -103,7 +109,8 @@ class LocalRunner:
     def _wave(self, pool: ThreadPoolExecutor, batches: Iterator[Batch], interrupted: Interrupted) -> Iterator[Event]:
         waiting: list[Batch] = []
         running: dict[Future[Done], Batch] = {}
-        busy: set[int] = set()
+        flying: Counter[int] = Counter()
+        busy: set[int | str] = set()
         more = True
         while True:
             if interrupted.exit is not None:
@@ -114,12 +121,13 @@ class LocalRunner:
                     more = False
                 else:
                     waiting.append(batch)
-            while not self.stop and len(running) < self.permits:
-                ready = next((batch for batch in waiting if busy.isdisjoint(_touched(batch))), None)
+            while not self.stop:
+                ready = next((batch for batch in waiting if self._may_start(batch, busy, flying)), None)
                 if ready is None:
                     break
                 waiting.remove(ready)
-                busy.update(_touched(ready))
+                busy.update(self._touched(ready))
+                flying[id(self.runners[ready.step])] += 1
                 running[self._start(pool, ready)] = ready
             if not running:
                 return
@@ -128,8 +136,18 @@ class LocalRunner:
                 yield self._settling.pop(0)
             for future in done:
                 batch = running.pop(future)
-                busy.difference_update(_touched(batch))
+                busy.difference_update(self._touched(batch))
+                flying[id(self.runners[batch.step])] -= 1
                 yield self._settled(batch, future.result())
+
+    def _may_start(self, batch: Batch, busy: set[int | str], flying: Mapping[int, int]) -> bool:
+        full = flying[id(self.runners[batch.step])] >= self.permits[batch.step]
+        return not full and busy.isdisjoint(self._touched(batch))
+
+    def _touched(self, batch: Batch) -> set[int | str]:
+        """The records a batch touches, and the name that it holds alone; batches that share one are not in flight."""
+        alone = self.runners[batch.step].target.alone(self.operations.plan.header.steps[batch.step])
+        return {*batch.items, *batch.ends, alone} if alone else {*batch.items, *batch.ends}
 
     def _start(self, pool: ThreadPoolExecutor, batch: Batch) -> Future[Done]:
         parcel, blocked = self.operations.parcel(batch)
@@ -141,7 +159,9 @@ class LocalRunner:
             blocked += [Outcome(op, "not_sent", code="step-stopped", message="its step was stopped") for op in gone]
         written = self.known.get(batch.number)
         ambiguous = written is not None and written.intent is not None
-        return pool.submit(self.runner.run, batch.number, parcel, blocked, ambiguous=ambiguous)
+        token = written.token if written is not None else ""
+        run = self.runners[batch.step].run
+        return pool.submit(run, batch.number, parcel, blocked, ambiguous=ambiguous, token=token)
 
     def _settled(self, batch: Batch, done: Done) -> BatchSettled:
         self.operations.settle(done.outcomes)
@@ -164,6 +184,9 @@ class LocalRunner:
         self._rejected += rejected
         if done.stop is not None:
             self._stopped(done.stop)
+        if done.step_stop is not None:
+            self.stop.steps.update({change.step for change in self.operations.changes(batch.items).values()})
+            self.stop.step_problem = self.stop.step_problem or done.step_stop
         limit = self.most_errors(self._sent)
         if self._rejected > limit:
             message = f"{self._rejected} of {self._sent} rows were refused by the target; the limit is {limit}"
@@ -185,8 +208,3 @@ class LocalRunner:
 
     def _stopped(self, error: SyncError) -> None:
         self.stop.because(error.exit, error.problems[0] if error.problems else None)
-
-
-def _touched(batch: Batch) -> set[int]:
-    """The CIs a batch touches; two batches that share one are not sent at once."""
-    return {*batch.items, *batch.ends}

@@ -222,7 +222,7 @@ class Operations:
         for op in needs:
             if op not in items and not self._known(op)[0]:
                 return op
-        return None
+        return next((op for op in change.follows if self._known(op)[3] != "applied"), None)
 
     def _why(self, cause: int) -> str:
         row = self.changes([cause]).get(cause)

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import orjson
 
 from syncengine.errors import Exit, LockedError, Problem, StaleError, worst
 from syncengine.execution.batch import BatchRunner
-from syncengine.execution.events import Event, RunFinished, RunStarted, Settling
+from syncengine.execution.events import Event, RunFinished, RunStarted, Settling, Waiting
 from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
@@ -32,14 +32,24 @@ from syncengine.transport.reader import Writer
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """A target and the connection it writes through, for some steps of a plan."""
+
+    connection: str
+    target: Target
+    writer: Writer
+    permits: int
+    settle: float
+    """Seconds after which a request without answer has ended on the server."""
+    steps: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Doing:
     """How a plan is to be applied."""
 
-    target: Target
-    writer: Writer
+    lanes: Sequence[Lane]
     clock: Clock
-    permits: int
-    settle: float
     stale_check: bool = True
     sealer: Sealer | None = None
     """Opens the sensitive values of the plan."""
@@ -117,23 +127,30 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             operations = Operations(plan, Path(place) / "run.db", doing.sealer)
             settled = _restore(operations, known)
             yield RunStarted(run, operations.count_sent(), settled)
-            told: list[Settling] = []
-            runner = BatchRunner(
-                doing.target,
-                doing.writer,
-                journal,
-                doing.clock,
-                doing.settle,
-                stale_check=doing.stale_check,
-                resuming=bool(known),
-                settling=lambda batch, why, seconds: told.append(Settling(batch, why, seconds)),
-            )
+            told: list[Settling | Waiting] = []
+            runners: dict[int, BatchRunner] = {}
+            permits: dict[int, int] = {}
+            for lane in doing.lanes:
+                runner = BatchRunner(
+                    lane.target,
+                    lane.writer,
+                    journal,
+                    doing.clock,
+                    lane.settle,
+                    stale_check=doing.stale_check,
+                    resuming=bool(known),
+                    settling=lambda batch, why, seconds: told.append(Settling(batch, why, seconds)),
+                    waiting=lambda batch, said: told.append(Waiting(batch, said)),
+                    is_over=lambda: interrupted.exit is not None,
+                )
+                runners.update(dict.fromkeys(lane.steps, runner))
+                permits.update(dict.fromkeys(lane.steps, lane.permits))
             local = LocalRunner(
-                operations, runner, known, doing.permits, most_errors=plan.manifest.errors_allowed, events=told
+                operations, runners, known, permits, most_errors=plan.manifest.errors_allowed, events=told
             )
             yield from local.run(interrupted)
             summary = _summary(run, plan, operations, local)
-            summary.retries = doing.writer.retries
+            summary.retries = sum({id(lane.writer): lane.writer.retries for lane in doing.lanes}.values())
             summary.seconds = round(doing.clock.now() - started, 2)
             rejects = state.run_directory(run) / "rejects.csv"
             if write_rejects(operations, rejects, doing.originals):
@@ -171,7 +188,9 @@ def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunne
     if operations.masked():
         summary.notes["fields refused by reconciliation rules"] = operations.masked()
     summary.stopped = local.stop.exit
-    summary.problem = local.stop.problem
+    summary.problem = local.stop.problem or local.stop.step_problem
+    if local.stop.step_problem is not None:
+        summary.stopped = worst((summary.stopped, Exit.PARTIAL))
     if operations.drifted:
         summary.stopped = worst((summary.stopped, Exit.STALE))
         summary.problem = summary.problem or Problem(

@@ -5,17 +5,17 @@ Answers are stored by operation, so the order in which they arrive does not matt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import orjson
 
-from syncengine.changes import Change, End, Parcel, Seen, StepInfo
+from syncengine.changes import SECOND_PASS, Change, End, Parcel, Seen, StepInfo
 from syncengine.planning.checks import Identities
-from syncengine.planning.units import RECORD, Part, fill, pack, parts
+from syncengine.planning.units import CIS, RECORD, Part, fill, pack, parts
 from syncengine.planning.workspace import Workspace
-from syncengine.targets import Target
+from syncengine.targets import FlatTarget, Target
 from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import rows_by_ids
 
@@ -70,7 +70,7 @@ class Asking:
         """Ask for the records of a wave with the relations that identify them."""
         asked = in_parallel(self._preview, self._unit_parcels(wave), self.permits)
         for parcel, seen in asked:
-            self._store(seen)
+            store(self.ws, seen)
             new = {answer.op for answer in seen if answer.action == "create"}
             rows = [row for change in parcel.items if change.op in new for row in self.identities.of(change)]
             self.ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", rows)
@@ -82,7 +82,7 @@ class Asking:
         rows = self.ws.rows(
             "SELECT n.op, n.field, a.sys_id, a.class FROM need n CROSS JOIN record r ON r.op=n.op"
             " CROSS JOIN answer a ON a.op=n.op CROSS JOIN answer t ON t.op=n.target"
-            " WHERE r.wave=? AND t.action='create' AND a.sys_id<>'' AND a.code='' ORDER BY n.op",
+            f" WHERE r.wave=? AND {CIS} AND t.action='create' AND a.sys_id<>'' AND a.code='' ORDER BY n.op",
             (wave,),
         )
         wanted: dict[str, dict[str, tuple[int, list[str]]]] = {}
@@ -121,7 +121,7 @@ class Asking:
             " WHERE l.in_unit=0 AND (p.action='create' OR c.action='create')"
         )
         for parcel, seen in in_parallel(self._preview, self._relation_parcels(), self.permits):
-            self._store(seen)
+            store(self.ws, seen)
             self.progress(len(parcel.relations))
 
     def _preview(self, parcel: Parcel) -> list[Seen]:
@@ -130,7 +130,7 @@ class Asking:
     # ── parcels ─────────────────────────────────────────────────────────────────────────────────
 
     def _unit_parcels(self, wave: int) -> Iterator[Parcel]:
-        where = f"r.wave={wave} AND r.origin<2 AND r.unit NOT NULL AND a.code IS NULL"
+        where = f"r.wave={wave} AND r.origin<2 AND {CIS} AND r.unit NOT NULL AND a.code IS NULL"
         for packed in pack(parts(self.ws, where, self.target.batch_limit), self.target.batch_limit):
             yield self._parcel(packed)
 
@@ -208,28 +208,111 @@ class Asking:
             parcel.ends = list(ends.values())
             yield parcel
 
-    # ── answers ─────────────────────────────────────────────────────────────────────────────────
 
-    def _store(self, seen: Iterable[Seen]) -> None:
-        """Keep what was said; of a companion that is asked again, the first answer stays."""
-        self.ws.db.executemany(
-            "INSERT OR IGNORE INTO answer(op,action,basis,sys_id,class,reason,code,message,body)"
-            " VALUES(?,?,?,?,?,?,?,?,?)",
-            [
-                (
-                    answer.op,
-                    answer.action,
-                    answer.basis,
-                    answer.sys_id,
-                    answer.class_name,
-                    answer.reason,
-                    answer.code,
-                    answer.message,
-                    _rest(answer),
-                )
-                for answer in seen
-            ],
+class FlatAsking:
+    """Asks one target about the records that stand alone, a wave at a time."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        target: FlatTarget,
+        reader: Reader,
+        numbers: Iterable[int],
+        permits: int,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.ws = ws
+        self.target = target
+        self.reader = reader
+        self.numbers = tuple(numbers)
+        self.permits = permits
+        self.progress = progress
+
+    def records(self, wave: int) -> None:
+        """Ask about the records of a wave, those that other plans make and this one names among them."""
+        for number in self.numbers:
+            self._follow(number, wave)
+            asked = in_parallel(self._preview, self._parcels(number, wave), self.permits)
+            for parcel, seen in asked:
+                store(self.ws, seen)
+                self.progress(len(parcel.items))
+
+    def _follow(self, number: int, wave: int) -> None:
+        """A second pass over a record that is not there yet cannot be asked about: it fills fields of what is made."""
+        self.ws.db.execute(
+            "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
+            " SELECT r.op, CASE m.action WHEN 'rejected' THEN 'rejected' ELSE 'update' END, 'implied',"
+            " CASE m.action WHEN 'rejected' THEN 'host-rejected' ELSE '' END,"
+            " CASE m.action WHEN 'rejected' THEN 'the record that it completes is rejected' ELSE '' END"
+            " FROM record r JOIN answer m ON m.op=r.main"
+            " WHERE r.step=? AND r.wave=? AND m.action IN ('create','rejected')",
+            (number, wave),
         )
+
+    def _preview(self, parcel: Parcel) -> list[Seen]:
+        return self.target.preview(parcel, self.reader)
+
+    def _parcels(self, number: int, wave: int) -> Iterator[Parcel]:
+        source = self.target.steps[number].data_source
+        items: list[Change] = []
+        where = "r.step=? AND r.wave=? AND r.origin<2 AND a.op IS NULL"
+        for change in flat_changes(self.ws, self.target.steps, where, (number, wave)):
+            items.append(change)
+            if len(items) == self.target.ask_size:
+                yield Parcel(source, items, [], [])
+                items = []
+        if items:
+            yield Parcel(source, items, [], [])
+
+
+def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameters: Sequence[Any]) -> Iterator[Change]:
+    """Records that stand alone, in source order, as far as they are known; `where` is over `record r`, `answer a`."""
+    rows = ws.rows(
+        "SELECT r.op, r.step, r.key, r.class, r.body, r.main, r.file, r.row, r.line, m.action, m.sys_id,"
+        " a.action, a.basis, a.sys_id, a.class, a.reason, a.body FROM record r"
+        " LEFT JOIN answer a ON a.op=r.op LEFT JOIN answer m ON m.op=r.main"
+        f" WHERE {where} ORDER BY r.op",
+        parameters,
+    )
+    for op, step, key, class_name, body, main, file, row, line, made, made_id, *known in rows:
+        change = Change(op, steps[step].kind, step, key=key, class_name=class_name, sys_id=made_id or "")
+        change.place = ws.place(file, row, line)
+        if main is not None:
+            change.reason = SECOND_PASS
+            if made == "create":
+                change.follows = (main,)
+        action, basis, sys_id, present, reason, rest = known
+        if action is not None:
+            change.action, change.basis, change.sys_id = action, basis, sys_id or change.sys_id
+            change.class_name, change.reason = present or class_name, reason or change.reason
+            if rest is not None:
+                change.before = orjson.loads(rest)[0]
+        fill(ws, change, body)
+        yield change
+
+
+# ── answers ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def store(ws: Workspace, seen: Iterable[Seen]) -> None:
+    """Keep what was said; of a companion that is asked again, the first answer stays."""
+    ws.db.executemany(
+        "INSERT OR IGNORE INTO answer(op,action,basis,sys_id,class,reason,code,message,body) VALUES(?,?,?,?,?,?,?,?,?)",
+        [
+            (
+                answer.op,
+                answer.action,
+                answer.basis,
+                answer.sys_id,
+                answer.class_name,
+                answer.reason,
+                answer.code,
+                answer.message,
+                _rest(answer),
+            )
+            for answer in seen
+        ],
+    )
 
 
 def _rest(answer: Seen) -> bytes | None:

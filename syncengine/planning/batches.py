@@ -6,11 +6,13 @@ that stays as it is goes by its sys_id, and is counted as touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.changes import Batch, StepInfo
-from syncengine.planning.units import Part, pack, parts
+from syncengine.planning.asking import flat_changes
+from syncengine.planning.units import CIS, Part, pack, parts
 from syncengine.planning.workspace import Workspace
+from syncengine.targets import FlatTarget
 
 SENT = (
     "(a.action IN ('create','update','reclassify','retire')"
@@ -21,29 +23,41 @@ SENT = (
 class Batches:
     """Makes the batches of a workspace whose answers are final."""
 
-    def __init__(self, ws: Workspace, steps: Sequence[StepInfo], limit: int) -> None:
+    def __init__(self, ws: Workspace, steps: Sequence[StepInfo], limit: int, flat: Mapping[int, FlatTarget]) -> None:
         self.ws = ws
         self.steps = steps
         self.limit = limit
+        self.flat = flat
+        """The target of each step whose records stand alone, by its number."""
         self.number = 0
 
     def all(self) -> Iterator[Batch]:
         """All batches, in the order in which they may be sent; batches of one wave need nothing of each other."""
         first = 0
-        for wave in range(max((step.wave for step in self.steps), default=0) + 1):
+        for wave in waves(self.ws):
             last = first
             for batch in self._units(wave, first):
                 last = max(last, batch.wave)
                 yield batch
+            yield from self._flat(wave, first)
             first = last + 1
         yield from self._relations(first)
 
     def _units(self, wave: int, first: int) -> Iterator[Batch]:
         self._bring_units()
-        where = f"r.wave={wave} AND r.origin=0 AND ({SENT} OR r.op IN (SELECT op FROM temp.carried))"
+        where = f"r.wave={wave} AND r.origin=0 AND {CIS} AND ({SENT} OR r.op IN (SELECT op FROM temp.carried))"
         for packed in pack(parts(self.ws, where, self.limit), self.limit):
             number = max(part.number for part in packed)
             yield self._batch(packed, first + number)
+
+    def _flat(self, wave: int, first: int) -> Iterator[Batch]:
+        """The records that stand alone, as their targets cut them."""
+        for number, target in self.flat.items():
+            step = self.steps[number]
+            where = f"r.step=? AND r.wave=? AND r.origin=0 AND ({SENT} OR a.action IN ('attach','unknown'))"
+            changes = flat_changes(self.ws, self.steps, where, (number, wave))
+            for cut in target.cuts(step, changes):
+                yield self._numbered(first, step.data_source, [change.op for change in cut], [], [])
 
     def _bring_units(self) -> None:
         """Records that stay as they are but whose identifying relation is new: both ends have to be there."""
@@ -137,4 +151,12 @@ class Batches:
     ) -> Batch:
         number = self.number
         self.number += 1
-        return Batch(number, wave, source, tuple(items), tuple(ends), tuple(relations), tuple(context or ()))
+        whose = "SELECT step FROM record WHERE op=?" if items else "SELECT step FROM link WHERE op=?"
+        step = int(self.ws.one(whose, (items[0] if items else relations[0],)))
+        all_ops = (tuple(items), tuple(ends), tuple(relations), tuple(context or ()))
+        return Batch(number, wave, source, *all_ops, step)
+
+
+def waves(ws: Workspace) -> range:
+    """The waves of a workspace, in order."""
+    return range((ws.one("SELECT MAX(wave) FROM record") or 0) + 1)

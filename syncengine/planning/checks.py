@@ -9,6 +9,7 @@ import orjson
 
 from syncengine.changes import Change, Part, StepInfo
 from syncengine.planning.plan import Note
+from syncengine.planning.units import CIS
 from syncengine.planning.workspace import Workspace, body_of
 from syncengine.transport.instance import Entry, Instance
 
@@ -16,15 +17,21 @@ from syncengine.transport.instance import Entry, Instance
 def one_record_two_keys(ws: Workspace) -> None:
     """Refuse records that the target answered with one sys_id: which of them is right, only a person knows."""
     ws.db.execute("CREATE INDEX answer_id ON answer(sys_id)")
+    alone = "SELECT id FROM step WHERE kind NOT IN ('cmdb','relation','attach') ORDER BY id"
+    for scope in (CIS, *(f"r.step={number}" for (number,) in list(ws.rows(alone)))):
+        _two_keys(ws, f"r.origin=0 AND r.main IS NULL AND {scope}")
+
+
+def _two_keys(ws: Workspace, scope: str) -> None:
     ws.db.execute(
         "CREATE TEMP TABLE doubled AS SELECT a.sys_id AS sys_id, GROUP_CONCAT(r.key, ' and ') AS said"
         " FROM (SELECT a.op, a.sys_id FROM answer a WHERE a.sys_id<>'' ORDER BY a.op) a JOIN record r ON r.op=a.op"
-        " WHERE r.origin=0 GROUP BY a.sys_id HAVING COUNT(*)>1"
+        f" WHERE {scope} GROUP BY a.sys_id HAVING COUNT(*)>1"
     )
     ws.db.execute(
         "UPDATE answer SET action='rejected', code='two-keys-one-record', message='the keys '"
         "||(SELECT said FROM temp.doubled d WHERE d.sys_id=answer.sys_id)||' are one record on the target: '||sys_id"
-        " WHERE sys_id IN (SELECT sys_id FROM temp.doubled) AND op IN (SELECT op FROM record WHERE origin=0)"
+        f" WHERE sys_id IN (SELECT sys_id FROM temp.doubled) AND op IN (SELECT r.op FROM record r WHERE {scope})"
     )
     ws.db.execute("DROP TABLE temp.doubled")
 
@@ -134,6 +141,11 @@ def rejected_hosts(ws: Workspace) -> None:
         " message='a record that a field refers to is rejected'"
         " WHERE action<>'rejected' AND op IN (SELECT n.op FROM need n CROSS JOIN answer t ON t.op=n.target"
         " WHERE t.action='rejected' AND COALESCE(t.sys_id,'')='')"
+    )
+    ws.db.execute(
+        "UPDATE answer SET action='rejected', code='host-rejected', message='the record that it completes is rejected'"
+        " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r CROSS JOIN answer m ON m.op=r.main"
+        " WHERE r.main NOT NULL AND m.action='rejected')"
     )
     ws.db.execute(
         "UPDATE answer SET action='rejected', code='end-rejected', message='a record at its end is rejected'"

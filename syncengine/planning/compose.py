@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from syncengine.changes import Change, End, StepInfo
+from syncengine.changes import SECOND_PASS, Change, End, StepInfo
 from syncengine.planning.plan import StepCounts
 from syncengine.planning.units import fill
 from syncengine.planning.workspace import FOUND, PLANNED, Workspace
@@ -30,14 +30,18 @@ class Composer:
 
     def _records(self) -> Iterator[Change]:
         rows = self.ws.rows(
-            f"SELECT r.op, r.step, r.key, r.class, r.body, r.file, r.row, r.line, r.host, {_ANSWER}"
-            " FROM record r LEFT JOIN answer a ON a.op=r.op WHERE r.origin=? ORDER BY r.op",
+            f"SELECT r.op, r.step, r.key, r.class, r.body, r.file, r.row, r.line, r.host, r.main, m.action, {_ANSWER}"
+            " FROM record r LEFT JOIN answer a ON a.op=r.op LEFT JOIN answer m ON m.op=r.main"
+            " WHERE r.origin=? ORDER BY r.op",
             (PLANNED,),
         )
-        for op, step, key, class_name, body, file, row, line, host, *answer in rows:
-            change = Change(op, "cmdb", step, key=key, class_name=class_name, host=host)
+        for op, step, key, class_name, body, file, row, line, host, main, made, *answer in rows:
+            change = Change(op, self.steps[step].kind, step, key=key, class_name=class_name, host=host)
             change.place = self.ws.place(file, row, line)
             self._answered(change, answer)
+            if main is not None:
+                change.reason = change.reason or SECOND_PASS
+                change.follows = (main,) if made == "create" else ()
             if change.is_sent or change.action == "rejected":
                 fill(self.ws, change, body)
             yield change

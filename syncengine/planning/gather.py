@@ -7,7 +7,7 @@ all that lives in it) has a number.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -19,13 +19,14 @@ from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import find_rows
 
 
-def resolve(ws: Workspace, instance: Instance, reader: Reader) -> None:
+def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Reader]) -> None:
     """Join ends to operations, look for records on the instance, find hosts and number the units.
 
-    Raises SpecError for classes, columns and relation types that the instance does not have.
+    `instance` knows the classes of the plan's CIs; None where it has none. Raises SpecError for classes, columns and
+    relation types that the instance does not have.
     """
-    ws.db.execute("CREATE UNIQUE INDEX record_key ON record(step, key)")
-    _find(ws, reader)
+    ws.db.execute("CREATE INDEX record_key ON record(step, key)")
+    _find(ws, readers)
     _leave_out(ws)
     for side in ("p", "c"):
         name = "parent" if side == "p" else "child"
@@ -35,7 +36,8 @@ def resolve(ws: Workspace, instance: Instance, reader: Reader) -> None:
         )
         ws.db.execute(f"UPDATE link SET {name}=(SELECT op FROM find WHERE id={side}_find) WHERE {side}_find NOT NULL")
         ws.db.execute(f"UPDATE link SET {side}_class=(SELECT class FROM record r WHERE r.op={name})")
-    _dependencies(ws, instance)
+    if instance is not None:
+        _dependencies(ws, instance)
     _hosts(ws)
     _forget_unused(ws)
     _units(ws)
@@ -48,6 +50,8 @@ def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) 
     """
     problems = []
     for number, step in enumerate(steps):
+        if step.kind != "cmdb":
+            continue
         used = "SELECT class, json_group_array(DISTINCT j.key) FROM record, json_each(body, '$[0]') j WHERE step=?"
         for class_name, names in list(ws.rows(f"{used} GROUP BY class", (number,))):
             info = instance.describe(class_name)
@@ -79,13 +83,13 @@ def _unknown_column(name: str, info: ClassInfo, step: StepInfo) -> Problem:
     )
 
 
-def _find(ws: Workspace, reader: Reader) -> None:
+def _find(ws: Workspace, readers: Mapping[str, Reader]) -> None:
     """Look once for each record that is named by what it holds; exactly one may be found."""
     finds = list(ws.rows("SELECT id, said FROM find ORDER BY id"))
     wanted = [(number, *orjson.loads(said)) for number, said in finds]
-    for number, table, where, take, _if_missing in wanted:
+    for number, table, where, take, _if_missing, connection in wanted:
         fields = tuple(dict.fromkeys(("sys_id", take, "sys_class_name", "discovery_source", *(f for f, _ in where))))
-        rows = find_rows(reader, table, where, fields)
+        rows = find_rows(readers[connection], table, where, fields)
         said = f"{table} where " + ", ".join(f"{name} is {value!r}" for name, value in where)
         if len(rows) != 1:
             problem = f"no {said}" if not rows else f"{len(rows)} records: {said}"
@@ -200,6 +204,8 @@ def _forget_unused(ws: Workspace) -> None:
     ws.db.execute(
         "INSERT OR IGNORE INTO needed SELECT parent FROM link WHERE origin=0 AND parent NOT NULL"
         " UNION SELECT child FROM link WHERE origin=0 AND child NOT NULL"
+        " UNION SELECT t.op FROM need n JOIN record r ON r.op=n.op JOIN record t ON t.step=n.step AND t.key=n.key"
+        " WHERE r.origin=0"
     )
     while ws.db.execute(
         "INSERT OR IGNORE INTO needed SELECT host FROM record WHERE op IN (SELECT op FROM needed) AND host NOT NULL"
@@ -267,7 +273,7 @@ def _homeless(ws: Workspace, instance: Instance) -> None:
         )
 
 
-def missing_ends(ws: Workspace, instance: Instance) -> None:
+def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     """Refuse the relations whose ends are nowhere; a reference never creates a skeleton record."""
     for side, name in (("p", "parent"), ("c", "child")):
         ws.db.execute(
@@ -277,14 +283,22 @@ def missing_ends(ws: Workspace, instance: Instance) -> None:
             f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
             (PLANNED,),
         )
-    _homeless(ws, instance)
+    if instance is not None:
+        _homeless(ws, instance)
     ws.db.execute(
         "UPDATE need SET target=COALESCE((SELECT op FROM find f WHERE f.id=find),"
-        " (SELECT op FROM record r WHERE r.step=need.step AND r.key=need.key))"
+        " (SELECT op FROM record r WHERE r.step=need.step AND r.key=need.key AND r.main IS NULL))"
     )
+    ws.db.execute("CREATE INDEX need_op ON need(op)")
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
         " SELECT n.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
         " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||' is not a record of this plan')"
         " FROM need n LEFT JOIN find f ON f.id=n.find WHERE n.target IS NULL"
+    )
+    ws.db.execute(
+        "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
+        " SELECT n.op,'rejected','unknown','missing-value', n.field||': '||n.key||' has no '||n.take"
+        " FROM need n JOIN record t ON t.op=n.target WHERE n.take NOT IN ('','sys_id')"
+        " AND COALESCE(json_extract(t.body,'$[0].\"'||replace(n.take,'\"','')||'\"'),'')=''"
     )

@@ -74,6 +74,8 @@ def change_to_json(change: Change) -> dict[str, Any]:
             line[name] = _parts_to_json(parts)
     if change.host is not None:
         line["host"] = change.host
+    if change.follows:
+        line["follows"] = change.follows
     for name in ("parent", "child"):
         if end := getattr(change, name):
             line[name] = end_to_json(end)
@@ -97,6 +99,7 @@ def change_from_json(line: dict[str, Any]) -> Change:
     change.lookup = _parts_from_json(get("lookup", ()))
     change.related = _parts_from_json(get("related", ()))
     change.host = get("host")
+    change.follows = tuple(get("follows", ()))
     if "parent" in line:
         change.parent = end_from_json(line["parent"])
     if "child" in line:
@@ -117,6 +120,7 @@ def batch_to_json(batch: Batch) -> dict[str, Any]:
         "ends": batch.ends,
         "relations": batch.relations,
         "context": batch.context,
+        "step": batch.step,
     }
 
 
@@ -130,4 +134,5 @@ def batch_from_json(line: dict[str, Any]) -> Batch:
         tuple(line["ends"]),
         tuple(line["relations"]),
         tuple(line["context"]),
+        line["step"],
     )

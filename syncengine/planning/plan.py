@@ -138,7 +138,8 @@ class Manifest:
 def header_from(data: Mapping[str, Any]) -> Header:
     """Rebuild a header from its line; raises KeyError or TypeError when the line is not one."""
     steps = [
-        {**value, "quiet": tuple(value["quiet"]), "sensitive": tuple(value["sensitive"])} for value in data["steps"]
+        {**value, **{name: tuple(value[name]) for name in ("quiet", "sensitive", "deferred")}}
+        for value in data["steps"]
     ]
     return Header(
         product=data["product"],

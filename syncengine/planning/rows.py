@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from syncengine.changes import BadRow, StepInfo
-from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError, SpecError
+from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError
 from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
-from syncengine.planning import graph
 from syncengine.planning.guards import DEFAULTS, Bound
+from syncengine.planning.order import Order, order_of
 from syncengine.planning.plan import Input, Note
 from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
 from syncengine.sources import Digest
@@ -39,25 +39,26 @@ class Reading:
 def read_steps(
     specs: Sequence[Spec],
     references: Sequence[Spec],
-    connection: str,
+    connections: Mapping[str, str],
     environment: Environment,
     run_date: str,
     ws: Workspace,
     progress: Callable[[str, int], None],
 ) -> Reading:
-    """Map every row of every step into the workspace.
+    """Map every row of every step into the workspace; `connections` says which one each step goes through.
 
     Raises SourceError with all rows that a spec does not want skipped, SpecError for references that run in a circle.
     """
     reading = Reading()
-    waves = _waves([*specs, *references])
+    order = order_of([*specs, *references])
     files: dict[tuple[str, str], tuple[str, Digest]] = {}
     problems: list[Problem] = []
     for spec in (*specs, *references):
         for step in spec.steps.values():
             ws.steps[step.full_name] = len(ws.step_names)
             ws.step_names.append(step.full_name)
-            reading.steps.append(_info(step, connection, waves[step.full_name]))
+            reading.steps.append(_info(step, connections[step.full_name], order))
+    ws.know_steps(reading.steps)
     for spec in (*specs, *references):
         is_planned = any(spec is one for one in specs)
         for step in spec.steps.values():
@@ -73,8 +74,9 @@ def read_steps(
                 reading.bounds[step.full_name] = _bounds(spec, step, environment)
                 _note_unmapped(made, reading)
     for name, number in ws.steps.items():
-        if waves[name]:
-            ws.db.execute("UPDATE record SET wave=? WHERE step=?", (waves[name], number))
+        if order.waves[name]:
+            ws.db.execute("UPDATE record SET wave=? WHERE step=?", (order.waves[name], number))
+    ws.db.execute("UPDATE record SET wave=? WHERE main NOT NULL", (max(order.waves.values(), default=0) + 1,))
     if problems:
         raise SourceError(problems, effect=NOTHING_WRITTEN)
     reading.inputs = tuple(
@@ -87,7 +89,7 @@ def read_steps(
     return reading
 
 
-def _info(step: Step, connection: str, wave: int) -> StepInfo:
+def _info(step: Step, connection: str, order: Order) -> StepInfo:
     allowed = step.reclassify
     settings = {
         "updateWithoutUpgrade": not allowed.upgrade,
@@ -100,7 +102,7 @@ def _info(step: Step, connection: str, wave: int) -> StepInfo:
         connection,
         step.data_source,
         step.feed,
-        wave,
+        order.waves[step.full_name],
         {name: True for name, forbidden in settings.items() if forbidden},
         str(step.position),
         {one.name: str(one.position) for one in step.fields},
@@ -108,39 +110,9 @@ def _info(step: Step, connection: str, wave: int) -> StepInfo:
         tuple(sorted(step.sensitive)),
         step.touch,
         step.on_error == "stop",
+        tuple(sorted(order.deferred.get(step.full_name, ()))),
+        step.options,
     )
-
-
-def _waves(specs: Sequence[Spec]) -> dict[str, int]:
-    """The wave of each step: a step whose fields hold the id of another's record comes after it."""
-    names = [step.full_name for spec in specs for step in spec.steps.values()]
-    positions = {step.full_name: str(step.position) for spec in specs for step in spec.steps.values()}
-    needs = {
-        step.full_name: [ref.step for ref in step.references if ref.role is None and ref.step]
-        for spec in specs
-        for step in spec.steps.values()
-    }
-    selfish = [name for name, wanted in needs.items() if name in wanted]
-    if selfish:
-        raise SpecError(
-            [
-                Problem(
-                    "self-reference",
-                    f"a field of {name} refers to {name} itself; which record comes first cannot be known",
-                    positions[name],
-                    fix="say it as a relation, or look for the other record with find_in",
-                )
-                for name in selfish
-            ],
-            effect=NOTHING_WRITTEN,
-        )
-    try:
-        ordered = graph.waves(names, needs)
-    except graph.Circle as circle:
-        place = positions.get(circle.path[0], "")
-        problem = Problem("circle", f"steps wait for each other: {circle}", place, fix="break it at one of its fields")
-        raise SpecError(problem, effect=NOTHING_WRITTEN) from None
-    return {name: number for number, wave in enumerate(ordered) for name in wave}
 
 
 def _spill(

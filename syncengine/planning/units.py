@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from syncengine.changes import Change, End
 from syncengine.planning.workspace import Workspace, body_of
 
+CIS = "r.step IN (SELECT id FROM step WHERE kind='cmdb')"
+"""Of the records, those that are CIs; what was found on the instance has no step."""
 RECORD = "r.op, r.step, r.key, r.class, r.body, r.host, r.unit, r.is_host, r.origin"
 
 
@@ -64,30 +66,45 @@ def fill(ws: Workspace, change: Change, body: bytes) -> None:
     """Give a change the values of its spilled record, references resolved as far as they are known."""
     values, refs, change.lookup, change.related, change.seen_at, change.native_key = body_of(body)
     change.values = values
-    for name, step, key, find in refs:
-        end = reference(ws, step, key, find)
-        if end is None:
-            continue
-        if isinstance(end, str):
-            change.values[name] = end
-        else:
+    for name, step, key, find, take in refs:
+        if find is not None:
+            value = ws.one("SELECT value FROM find WHERE id=?", (find,))
+            if value is not None:
+                change.values[name] = str(value)
+        elif take:
+            _taken(ws, change, name, (step, key), take)
+        elif (end := _end(ws, step, key)) is not None:
             change.refs[name] = end
 
 
-def reference(ws: Workspace, step: int | None, key: str | None, find: int | None) -> End | str | None:
-    """What a field refers to: a value found on the instance, a record of this plan, or nothing."""
-    if find is not None:
-        value = ws.one("SELECT value FROM find WHERE id=?", (find,))
-        return None if value is None else str(value)
+def _end(ws: Workspace, step: int, key: str) -> End | None:
+    """The record of this plan whose id a field holds."""
     row = ws.db.execute(
         "SELECT r.op, a.sys_id, COALESCE(a.class, r.class) FROM record r LEFT JOIN answer a ON a.op=r.op"
-        " WHERE r.step=? AND r.key=?",
+        " WHERE r.step=? AND r.key=? AND r.main IS NULL",
         (step, key),
     ).fetchone()
     if row is None:
         return None
     op, sys_id, class_name = row
-    return End(op, ws.step_names[step or 0], key or "", sys_id or "", class_name)
+    return End(op, ws.step_names[step], key, sys_id or "", class_name)
+
+
+def _taken(ws: Workspace, change: Change, name: str, of: tuple[int, str], take: str) -> None:
+    """A value of a record of this plan, by which the target will know it; what makes that record comes first."""
+    row = ws.db.execute(
+        "SELECT r.op, r.body, a.action FROM record r LEFT JOIN answer a ON a.op=r.op"
+        " WHERE r.step=? AND r.key=? AND r.main IS NULL",
+        of,
+    ).fetchone()
+    if row is None:
+        return
+    op, body, action = row
+    value = body_of(body)[0].get(take)
+    if value is not None:
+        change.values[name] = value
+    if action in ("create", "unknown") and op not in change.follows:
+        change.follows = (*change.follows, op)
 
 
 def pack(units: Iterator[Part], limit: int) -> Iterator[list[Part]]:

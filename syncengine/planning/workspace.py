@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from syncengine.changes import BadRow, Find, Link, Pair, Part, Record, StepRef
+from syncengine.changes import BadRow, Find, Link, Pair, Part, Record, StepInfo, StepRef
 from syncengine.errors import Place
 
 PLANNED, REFERENCE, FOUND = 0, 1, 2
@@ -25,7 +25,8 @@ SCHEMA = """
 CREATE TABLE record(
   op INTEGER PRIMARY KEY, step INTEGER, key TEXT, class TEXT, body BLOB, file INTEGER, row INTEGER, line INTEGER,
   origin INTEGER, wave INTEGER DEFAULT 0, host INTEGER, unit INTEGER, depth INTEGER DEFAULT 0,
-  is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0);
+  is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0, main INTEGER);
+CREATE TABLE step(id INTEGER PRIMARY KEY, kind TEXT);
 CREATE TABLE bad(
   op INTEGER PRIMARY KEY, step INTEGER, key TEXT, code TEXT, message TEXT, file INTEGER, row INTEGER, line INTEGER);
 CREATE TABLE link(
@@ -35,7 +36,7 @@ CREATE TABLE link(
   parent INTEGER, child INTEGER, p_class TEXT, c_class TEXT, in_unit INTEGER DEFAULT 0, unit INTEGER);
 CREATE TABLE find(id INTEGER PRIMARY KEY, said TEXT UNIQUE, op INTEGER, value TEXT, owner TEXT, problem TEXT,
   several INTEGER DEFAULT 0);
-CREATE TABLE need(op INTEGER, field TEXT, step INTEGER, key TEXT, find INTEGER, target INTEGER);
+CREATE TABLE need(op INTEGER, field TEXT, step INTEGER, key TEXT, find INTEGER, take TEXT, target INTEGER);
 CREATE TABLE answer(
   op INTEGER PRIMARY KEY, action TEXT, basis TEXT, sys_id TEXT, class TEXT, reason TEXT DEFAULT '',
   code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
@@ -62,6 +63,18 @@ class Workspace:
         self.next_op = 1
         self.skipped: dict[int, int] = {}
         """Records of each step that were left out because what they refer to is not on the instance."""
+        self.deferred: dict[int, frozenset[str]] = {}
+        """Fields of each step that are written in a second pass, as an operation of their own."""
+        self.connections: dict[int, str] = {}
+        """Where the records are looked for that a step names, by its connection."""
+
+    def know_steps(self, steps: Sequence[StepInfo]) -> None:
+        """Note what the steps are, by number, before their first record comes."""
+        self.db.executemany("INSERT INTO step VALUES(?,?)", [(n, step.kind) for n, step in enumerate(steps)])
+        for number, step in enumerate(steps):
+            self.connections[number] = step.connection
+            if step.deferred:
+                self.deferred[number] = frozenset(step.deferred)
 
     def text(self, value: str) -> int:
         """Intern a text that many rows share (a file name, a position)."""
@@ -91,17 +104,25 @@ class Workspace:
             file = self.text(place.file)
             if isinstance(made, Record):
                 where = (file, place.row, place.line, origin)
-                records.append((op, step, made.key, made.class_name, self._body(op, made, needs), *where))
+                later = self.deferred.get(step)
+                first, second = (made, None) if later is None else _passes(made, later)
+                body = self._body(op, step, first, needs)
+                records.append((op, step, made.key, made.class_name, body, *where, None))
                 links.extend(self._link(step, op, link, made.key, where) for link in made.links)
+                if second is not None:
+                    again = self.next_op
+                    self.next_op += 1
+                    body = self._body(again, step, second, needs)
+                    records.append((again, step, made.key, made.class_name, body, *where, op))
             elif isinstance(made, Pair):
-                ends = self._end(made.parent) + self._end(made.child)
+                ends = self._end(step, made.parent) + self._end(step, made.child)
                 where = (file, place.row, place.line, origin)
                 links.append((op, step, None, made.type, spec_id, *where, *ends))
             else:
                 problem = made.problem
                 bad.append((op, step, made.key, problem.code, problem.message, file, place.row, place.line))
         self.db.executemany(
-            "INSERT INTO record(op,step,key,class,body,file,row,line,origin) VALUES(?,?,?,?,?,?,?,?,?)", records
+            "INSERT INTO record(op,step,key,class,body,file,row,line,origin,main) VALUES(?,?,?,?,?,?,?,?,?,?)", records
         )
         self.db.executemany(
             "INSERT INTO link(op,step,record,type,spec,file,row,line,origin,"
@@ -109,13 +130,13 @@ class Workspace:
             links,
         )
         self.db.executemany("INSERT INTO bad VALUES(?,?,?,?,?,?,?,?)", bad)
-        self.db.executemany("INSERT INTO need(op,field,step,key,find) VALUES(?,?,?,?,?)", needs)
+        self.db.executemany("INSERT INTO need(op,field,step,key,find,take) VALUES(?,?,?,?,?,?)", needs)
 
-    def _body(self, op: int, made: Record, needs: list[tuple[Any, ...]]) -> bytes:
+    def _body(self, op: int, step: int, made: Record, needs: list[tuple[Any, ...]]) -> bytes:
         refs = [
-            (name, self.steps.get(end.step, -1), end.key, None)
+            (name, self.steps.get(end.step, -1), end.key, None, "" if end.take == "sys_id" else end.take)
             if isinstance(end, StepRef)
-            else (name, None, None, self.find(end))
+            else (name, None, None, self.find(end, step), "")
             for name, end in made.refs
         ]
         needs.extend((op, *ref) for ref in refs)
@@ -126,18 +147,19 @@ class Workspace:
         op = self.next_op
         self.next_op += 1
         own: tuple[Any, ...] = (step, key, None)
-        other = self._end(link.other)
+        other = self._end(step, link.other)
         ends = other + own if link.role == "parent" else own + other
         return (op, step, record, link.type, self.text(link.position), *where, *ends)
 
-    def _end(self, end: StepRef | Find) -> tuple[Any, ...]:
+    def _end(self, step: int, end: StepRef | Find) -> tuple[Any, ...]:
         if isinstance(end, StepRef):
             return (self.steps.get(end.step, -1), end.key, None)
-        return (None, None, self.find(end))
+        return (None, None, self.find(end, step))
 
-    def find(self, find: Find) -> int:
+    def find(self, find: Find, step: int) -> int:
         """Intern a record to look for on the instance; equal ones are looked for once."""
-        said = orjson.dumps([find.table, find.where, find.take, find.if_missing]).decode()
+        where = self.connections.get(step, "")
+        said = orjson.dumps([find.table, find.where, find.take, find.if_missing, where]).decode()
         self.db.execute("INSERT OR IGNORE INTO find(said) VALUES(?)", (said,))
         return int(self.db.execute("SELECT id FROM find WHERE said=?", (said,)).fetchone()[0])
 
@@ -159,6 +181,19 @@ class Workspace:
     def close(self) -> None:
         """Forget everything."""
         self.db.close()
+
+
+def _passes(made: Record, later: frozenset[str]) -> tuple[Record, Record | None]:
+    """A record without the fields of the second pass, and a record of only those; None where it has none of them."""
+    values = {name: value for name, value in made.values.items() if name in later}
+    refs = tuple(ref for ref in made.refs if ref[0] in later)
+    if not values and not refs:
+        return made, None
+    first = made._replace(
+        values={name: value for name, value in made.values.items() if name not in later},
+        refs=tuple(ref for ref in made.refs if ref[0] not in later),
+    )
+    return first, made._replace(values=values, refs=refs, lookup=(), related=(), links=())
 
 
 def body_of(data: bytes) -> tuple[dict[str, str], list[Any], tuple[Part, ...], tuple[Part, ...], str, str]:

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from syncengine import sources
-from syncengine.changes import Role
+from syncengine.changes import Kind, Role
 from syncengine.credentials import SecretSource
 from syncengine.errors import Position
 from syncengine.mapping.model import Level, Recipe, RowRules
-
-Kind = Literal["cmdb", "relation"]
-"""The targets that can be planned; the other words of the language are read and checked."""
 
 Dialect = Literal["enhanced", "classic"]
 OnError = Literal["continue", "stop"]
@@ -281,6 +278,16 @@ class Step:
     fields: tuple[FieldInfo, ...] = ()
     references: tuple[Reference, ...] = ()
     key_parts: int = 0
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What is said of its kind, as JSON has it; goes into the plan."""
+    run_after: tuple[str, ...] = ()
+    """Full names of steps that it waits for, whatever its fields name."""
+    defers: bool = False
+    """Whether fields that name records can be written in a second pass."""
+    must_defer: frozenset[str] = frozenset()
+    """Fields that are always written in a second pass."""
+    never_defer: frozenset[str] = frozenset()
+    """Fields without which its records cannot be made."""
 
     @property
     def compare_false(self) -> frozenset[str]:

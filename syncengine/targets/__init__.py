@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from syncengine.changes import Outcome, Owned, Parcel, Seen, StepInfo
+from syncengine.changes import Change, Outcome, Owned, Parcel, Seen, StepInfo
 from syncengine.errors import Problem, SyncError
+from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Reader, Writer
 
 
@@ -24,6 +26,8 @@ class Answered:
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
     """What the target did beside the plan, e.g. `committed beside the plan: cmdb_ci_ip_address`."""
+    stop: Problem | None = None
+    """Why the steps of this write go no further, where their next rows would fare the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +53,60 @@ class Refused:
     """Something in it was refused and took the rest along, and nobody says what: halves may tell."""
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A write that the target took and does in its own time; `token` is what it is asked about by.
+
+    It stands in the journal before anybody waits, so that a run that is interrupted goes on with the same work.
+    """
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Work that was started is not at its end, and the run is: who resumes it asks again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How to wait for work that was started: by whose clock, who is told, and when to let go."""
+
+    clock: Clock
+    say: Callable[[str], None]
+    """Told how far it is, on one line."""
+    is_over: Callable[[], bool]
+    """Whether the run is being stopped; then `Running` is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a target is to talk to its connection."""
+
+    pin: bool = True
+    """A record that was matched while planning goes by its id."""
+    source_info: bool = True
+    dialect: str = "enhanced"
+    import_jobs: int = 1
+    """Imports that an account takes at a time."""
+    insert_multiple: str = "labels"
+    account: str = ""
+    state: Path | None = None
+    """Where the target may keep what it read, for the next plan."""
+
+
 class Target(ABC):
-    """One kind of target; built for the steps of a plan."""
+    """One kind of target; built for the steps of a plan, all of them, so that `Change.step` is an index into them."""
 
     kinds: tuple[str, ...]
     batch_limit: int
     """The most records one request carries."""
 
-    def __init__(
-        self, steps: Sequence[StepInfo], *, pin: bool = True, source_info: bool = True, dialect: str = "enhanced"
-    ) -> None:
+    def __init__(self, steps: Sequence[StepInfo], manner: Manner | None = None) -> None:
         self.steps = steps
-        self.pin = pin
-        self.source_info = source_info
-        self.dialect = dialect
+        self.manner = manner or Manner()
 
     @abstractmethod
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
@@ -73,12 +117,63 @@ class Target(ABC):
         """What would become of each operation of a parcel; writes nothing."""
 
     @abstractmethod
-    def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear:
+    def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear | Started:
         """Write a parcel once."""
+
+    def follow(self, token: str, parcel: Parcel, writer: Writer, watch: Watch) -> Answered | Unclear | Running:
+        """See work to its end that `send` started; also in a later process, which knows only the token."""
+        raise NotImplementedError
 
     @abstractmethod
     def settle(self, parcel: Parcel, reader: Reader) -> dict[int, Seen]:
-        """Look at the target for what an unclear write has done."""
+        """Look at the target for what an unclear write has done.
+
+        An operation that is `unchanged` is done, one with an `outcome` ended so, one that is `unknown` cannot be
+        looked up and is never sent again; any other is not done, and is.
+        """
+
+    def alone(self, step: StepInfo) -> str:
+        """A name that only one batch at a time may hold; empty where batches of the step may go side by side."""
+        del step
+        return ""
+
+
+class FlatTarget(Target):
+    """A target whose records stand alone: no units, no relations; each is asked about and sent as one row."""
+
+    ask_size: int = 500
+    """The most records that one preview looks at."""
+
+    @classmethod
+    def order(cls, steps: Sequence[StepInfo]) -> Iterable[tuple[str, str]]:
+        """Names of steps, the first of which should come before the second where nothing else says otherwise."""
+        del steps
+        return ()
+
+    def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
+        """Nothing, where a target does not remember who wrote a record."""
+        del step, reader
+        return iter(())
+
+    def prepare(self, steps: Sequence[StepInfo], reader: Reader) -> list[Problem]:
+        """Read what previews need, once, before the first one; warnings are what a reviewer should know of it.
+
+        A problem that is no warning stops the plan.
+        """
+        del steps, reader
+        return []
+
+    def cuts(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[list[Change]]:
+        """The changes of a step that are sent, in source order, cut to what one request carries."""
+        del step
+        cut: list[Change] = []
+        for change in changes:
+            cut.append(change)
+            if len(cut) == self.batch_limit:
+                yield cut
+                cut = []
+        if cut:
+            yield cut
 
 
 def find(kind: str) -> type[Target]:
@@ -86,6 +181,6 @@ def find(kind: str) -> type[Target]:
     for module in pkgutil.iter_modules(__path__):
         loaded = importlib.import_module(f"{__name__}.{module.name}")
         for value in vars(loaded).values():
-            if isinstance(value, type) and issubclass(value, Target) and value is not Target and kind in value.kinds:
+            if isinstance(value, type) and issubclass(value, Target) and kind in getattr(value, "kinds", ()):
                 return value
     raise LookupError(kind)

@@ -30,7 +30,8 @@ class ClassicBench(Bench):
 
     def connect(self, *args: Any, **how: Any) -> Connected:
         """A connection that calls the plain pair."""
-        return replace(super().connect(*args, **how), dialect=self.dialect)
+        made = super().connect(*args, **how)
+        return replace(made, manner=replace(made.manner, dialect=self.dialect))
 
 
 @pytest.fixture(params=["named", "unnamed", "older"])

@@ -34,7 +34,7 @@ class CmdbTarget(Target):
     @property
     def calls(self) -> Dialect:
         """The pair of calls that the instance has."""
-        return DIALECTS[self.dialect]
+        return DIALECTS[self.manner.dialect]
 
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
         """Rows of sys_object_source under the step's data source and feed."""
@@ -67,7 +67,7 @@ class CmdbTarget(Target):
 
     def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear:
         """Commit a parcel; records that were matched at plan time carry their sys_id."""
-        body, ops, relation_ops = self._payload(parcel, pin=self.pin)
+        body, ops, relation_ops = self._payload(parcel, pin=self.manner.pin)
         sent = writer.send(self.calls.commit, self.calls.params(parcel.data_source), body, kind=Kind.KEYED)
         if sent.outcome is Ending.UNKNOWN:
             return Unclear(sent.problem.message if sent.problem else "no clear answer", is_late=sent.answer.is_late)
@@ -134,7 +134,7 @@ class CmdbTarget(Target):
             item["related"] = [_part(part) for part in change.related]
         if step.settings:
             item["settings"] = dict(step.settings)
-        if self.source_info:
+        if self.manner.source_info:
             source = {
                 "source_name": step.data_source,
                 "source_feed": step.feed,

@@ -1,0 +1,51 @@
+"""Which connection of the environment each step goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
+from syncengine.spec.model import Spec, Step
+
+SERVICE = {"4me": "4me"}
+"""The service of each kind of step that is not ServiceNow's."""
+
+
+def connections_of(specs: Sequence[Spec], known: Mapping[str, str]) -> dict[str, str]:
+    """The connection of each step, by full name; `known` gives the service of each connection of the environment.
+
+    Raises SpecError for all steps whose connection is missing, of another service, or one of several.
+    """
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    for spec in specs:
+        for step in spec.steps.values():
+            name = _connection(step, known, problems)
+            if name:
+                found[step.full_name] = name
+    if problems:
+        raise SpecError(problems, effect=NOTHING_WRITTEN)
+    return found
+
+
+def _connection(step: Step, known: Mapping[str, str], problems: list[Problem]) -> str:
+    service = SERVICE.get(step.kind, "servicenow")
+    fitting = [name for name, kind in known.items() if kind == service]
+    if step.connection is not None:
+        if step.connection in fitting:
+            return step.connection
+        what = f"is one of {known[step.connection]}" if step.connection in known else "is not in this environment"
+        said = f'the connection "{step.connection}" of {step.full_name} {what}'
+        fix = f"connection: {fitting[0]}" if fitting else f"add a connection of kind {service} to the environment"
+        problems.append(Problem("unknown-connection", said, step.position, fix=fix))
+        return ""
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        said = f"the environment has no connection of kind {service}, which {step.full_name} needs"
+        fix = f"connections: {{{service}: {{kind: {service}, url: .., auth: ..}}}}  in environments/NAME.yaml"
+    else:
+        said = f"the environment has several connections of kind {service}; {step.full_name} must say which"
+        fix = f"connection: {fitting[0]}   (or {', '.join(fitting[1:])})"
+    problems.append(Problem("connections", said, step.position, fix=fix))
+    return ""
