@@ -32,13 +32,16 @@ def text(specs: Sequence[Spec]) -> Iterator[str]:
             )
             for reference in step.references:
                 yield visible(f"    {sentence(step, reference)}")
-        for later in spec.later:
-            yield visible(f"  {later.name}: {later.kind}, not planned yet")
 
 
 def makes(step: Step) -> str:
     """What a step makes, in few words."""
-    return f"relations {step.relation_type}" if step.kind == "relation" else " | ".join(step.classes)
+    if step.kind == "relation":
+        return f"relations {step.relation_type}"
+    if step.kind == "attach":
+        return "attachments"
+    classes = " | ".join(step.classes)
+    return classes if step.kind == "cmdb" else f"{step.kind} {classes}"
 
 
 def sentence(step: Step, reference: Reference) -> str:

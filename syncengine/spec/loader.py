@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -311,25 +311,15 @@ class _Names:
             return
         step = target.spec.steps.get(note.step) if target.spec is not None else None
         if step is None:
-            self._of_later(target, note, add)
-        elif step.kind == "relation":
-            add("bad-reference", f'"{note.step}" is a relation step: it makes no records', note.position)
+            return
+        if step.kind in ("relation", "attach"):
+            said = f'"{note.step}" is a{"n" * (step.kind == "attach")} {step.kind} step: it makes no records'
+            add("bad-reference", said, note.position)
         elif step.key_parts != note.key_parts:
             given = "1 is" if note.key_parts == 1 else f"{note.key_parts} are"
             said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {given} given'
             shown = ", ".join(getattr(one, "text", "VALUE") for one in step.recipe.key)
             add("key-parts", said, note.key_position, f"The key there is [{shown}].")
-
-    def _of_later(self, target: Read, note: StepNote, add: Callable[..., None]) -> None:
-        """A reference to a step that cannot be planned yet."""
-        found = next((one for one in target.spec.later if one.name == note.step), None) if target.spec else None
-        if found is None:
-            return
-        if found.kind == "attach":
-            add("bad-reference", f'"{note.step}" is an attach step: it makes no records', note.position)
-        elif found.key_parts and found.key_parts != note.key_parts:
-            said = f'"{note.step}" has a key of {found.key_parts} part{_s(found.key_parts)}; here {note.key_parts}'
-            add("key-parts", said, note.key_position)
 
     def _unknown(self, read: Read, target: Read, note: StepNote) -> None:
         known = tuple(target.step_names)

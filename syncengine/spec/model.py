@@ -301,17 +301,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class LaterStep:
-    """A step that was read and checked, and that cannot be planned yet."""
-
-    name: str
-    full_name: str
-    kind: str
-    position: Position
-    key_parts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class TestCase:
     """A unit test of a spec: rows given, records expected."""
 
@@ -345,5 +334,3 @@ class Spec:
     owner: str = ""
     tags: tuple[str, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
-    later: tuple[LaterStep, ...] = ()
-    """Steps that cannot be planned yet."""

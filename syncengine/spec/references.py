@@ -169,7 +169,8 @@ def reference(fields: Fields, report: Report, if_missing: str = "error") -> Reco
     note.steps.append(
         StepNote(spec, step, len(parts), fields.position(STEP), fields.position(KEY), note.role, note.step)
     )
-    return RecordRef(f"{spec or note.name}.{step}", parts, missing, node.position)
+    take = fields.need(TAKE) if fields.has(TAKE) else ""
+    return RecordRef(f"{spec or note.name}.{step}", parts, missing, node.position, take)
 
 
 def alternatives(names: tuple[str, ...]) -> Schema:

@@ -79,7 +79,7 @@ def for_spec(spec: Spec, columns: Mapping[str, Sequence[str]]) -> Schema:
     """The schema of one spec: its sources and steps as enums, and its columns where they are the only ones."""
     made = schema("spec")
     named = made["$defs"]
-    sources, steps = sorted(spec.sources), sorted((*spec.steps, *(one.name for one in spec.later)))
+    sources, steps = sorted(spec.sources), sorted(spec.steps)
     for branch in named["step"]["allOf"]:
         properties = branch.get("then", {}).get("properties", {})
         if "source" in properties:

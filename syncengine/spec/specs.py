@@ -27,12 +27,13 @@ from syncengine.spec.files import (
     merged_defaults,
     read_shared,
 )
-from syncengine.spec.model import Guards, LaterStep, Project, Source, Spec, Step
+from syncengine.spec.kinds.common import StepContext
+from syncengine.spec.model import Guards, Project, Source, Spec, Step
 from syncengine.spec.nodes import MapNode, Node, compose, decode, describe, read_bytes
 from syncengine.spec.reader import Reader
 from syncengine.spec.rows import SourceSchema, read_source
 from syncengine.spec.shapes import AnyKey, Fields, Key, ListOf, MapOf, Report, Schema, Shape, Text, Wrong, read_keys
-from syncengine.spec.steps import StepContext, StepShape, build_step
+from syncengine.spec.steps import StepShape, build_step
 from syncengine.spec.tests import TESTS_SHAPE, read_tests
 from syncengine.spec.wording import near
 
@@ -168,9 +169,8 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
         values,
     )
     note.sources = tuple(context.sources)
-    built = _steps(fields, context, note, read)
-    steps = {name: one for name, one in built.items() if isinstance(one, Step)}
-    tests = read_tests(fields.node.get("tests"), tuple(context.sources), _tested(read, built), note)
+    steps = _steps(fields, context, note, read)
+    tests = read_tests(fields.node.get("tests"), tuple(context.sources), tuple(read.step_names), note)
     _guard_names(fields, read, context, note)
     if any(problem.severity == "error" for problem in note.problems):
         return read
@@ -188,14 +188,8 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
         fields.get(OWNER) or "",
         fields.get(TAGS) or (),
         values,
-        tuple(one for one in built.values() if isinstance(one, LaterStep)),
     )
     return read
-
-
-def _tested(read: Read, built: Mapping[str, Step | LaterStep]) -> tuple[str, ...]:
-    """The steps that tests can expect something of."""
-    return tuple(name for name in read.step_names if not isinstance(built.get(name), LaterStep))
 
 
 def _shared(fields: Fields, path: Path, project: Project, note: Reader, digest: Any) -> dict[str, ValueMap]:
@@ -278,7 +272,7 @@ def _broken(fields: Fields, found: Mapping[str, Source]) -> dict[str, RowRules]:
     return {key.text: RowRules() for key, _ in node.pairs if key.text not in found}
 
 
-def _steps(fields: Fields, context: StepContext, note: Reader, read: Read) -> dict[str, Step | LaterStep]:
+def _steps(fields: Fields, context: StepContext, note: Reader, read: Read) -> dict[str, Step]:
     node = fields.get(_STEPS)
     if node is None:
         return {}
@@ -292,7 +286,7 @@ def _steps(fields: Fields, context: StepContext, note: Reader, read: Read) -> di
         note.add("too-many-steps", f"A spec has at most {MAX_STEPS} steps", node.position)
         return {}
     names = MapOf(Text(), "step", NAME, NAME_MUST)
-    found: dict[str, Step | LaterStep] = {}
+    found: dict[str, Step] = {}
     for key, value in node.pairs:
         names.name(key, note)
         read.step_names[key.text] = key.position

@@ -6,6 +6,7 @@ a module is the name of its room; the kinds of step it serves stand in its `kind
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
@@ -178,9 +179,19 @@ class FlatTarget(Target):
 
 def find(kind: str) -> type[Target]:
     """The target that serves a kind of step; raises LookupError when no module of this folder does."""
+    return _registry()[kind]
+
+
+def kinds() -> frozenset[str]:
+    """The kinds of step that some target serves."""
+    return frozenset(_registry())
+
+
+@functools.cache
+def _registry() -> dict[str, type[Target]]:
+    found: dict[str, type[Target]] = {}
     for module in pkgutil.iter_modules(__path__):
-        loaded = importlib.import_module(f"{__name__}.{module.name}")
-        for value in vars(loaded).values():
-            if isinstance(value, type) and issubclass(value, Target) and kind in getattr(value, "kinds", ()):
-                return value
-    raise LookupError(kind)
+        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Target):
+                found.update(dict.fromkeys(getattr(value, "kinds", ()), value))
+    return found

@@ -83,7 +83,7 @@ def test_a_night_makes_servers_disks_databases_and_applications(project: Command
     assert (plan.total("create"), plan.total("relate")) == (7, 6)
 
 
-@pytest.mark.parametrize(("name", "first"), [("users-staging", "users.yaml:6:5"), ("night-4me", "people.yaml:16:5")])
+@pytest.mark.parametrize(("name", "first"), [("users-staging", "users.yaml:5:3"), ("night-4me", "people.yaml:14:3")])
 def test_what_cannot_be_planned_yet_is_checked_and_refused_by_name(project: CommandLine, name: str, first: str) -> None:
     """validate is content; plan ends with 3, and names step and line."""
     inner = CommandLine(project.folder / "examples" / name)
@@ -91,7 +91,7 @@ def test_what_cannot_be_planned_yet_is_checked_and_refused_by_name(project: Comm
     said = inner.run("plan").ends(int(Exit.SPEC)).err
     assert "error[not-yet]" in said
     assert f"at {first}\n" in said
-    assert "Nothing was sent." in said
+    assert "Nothing was written." in said
 
 
 def test_the_schema_of_a_class_is_the_instances_own(tmp_path: Path) -> None:

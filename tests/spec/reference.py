@@ -9,25 +9,26 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from syncengine.spec import environments, files, guards, items, later, rows, specs, steps, suites, tests, values
+from syncengine.spec import environments, files, guards, items, rows, specs, suites, tests, values
+from syncengine.spec.kinds import attach, cmdb, fourme, staging
 from syncengine.spec.references import IF_MISSING_KEY, KEY, MANY, SPEC, TAKE, WHERE
 from syncengine.spec.shapes import AnyKey
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
 
-_own = {key.name for key in steps.CMDB_KEYS}
+_own = {key.name for key in cmdb.CMDB_KEYS}
 TABLES: dict[str, Sequence[AnyKey]] = {
     "spec": specs.SPEC_KEYS,
     "source": rows.KEYS,
     "column-rules": rows.RULE.keys,
     "check": rows.CHECK.keys,
-    "cmdb-step": steps.CMDB_KEYS,
-    "relation-step": steps.RELATION_KEYS,
-    "staging-step": steps.STAGING_KEYS,
-    "staging": later.STAGING_OPTIONS.keys,
-    "attach-step": steps.ATTACH_KEYS,
-    "attach": later.ATTACH_OPTIONS.keys,
-    "4me-step": steps.FOURME_KEYS,
+    "cmdb-step": cmdb.CMDB_KEYS,
+    "relation-step": cmdb.RELATION_KEYS,
+    "staging-step": staging.STAGING_KEYS,
+    "staging": staging.STAGING_OPTIONS.keys,
+    "attach-step": attach.ATTACH_KEYS,
+    "attach": attach.ATTACH_OPTIONS.keys,
+    "4me-step": fourme.FOURME_KEYS,
     "servicenow": rows.TABLE_OPTIONS.keys,
     "item": items.PART.inner.keys,
     "relation": items.LINK.keys,

@@ -1,4 +1,4 @@
-"""Steps and sources of the language that cannot be planned yet: checked like all others, and refused by name."""
+"""Steps of all kinds in one spec, and sources that cannot be read yet: checked like all others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from syncengine.cli import graph, test, validate
-from syncengine.errors import Position, SpecError
+from syncengine.errors import SpecError
 from syncengine.spec import Project, check_specs, load_specs
 from tests.spec.helpers import folder
 
@@ -23,23 +23,11 @@ steps:
 
 
 def test_a_night_in_two_systems_is_checked_as_a_whole() -> None:
-    """ServiceNow, attachments and 4me in one spec; only what cannot be planned is told, as warnings."""
+    """ServiceNow, attachments and 4me in one spec."""
     checked = check_specs(Project(VALID), [VALID / "datacentre.yaml"])
     (spec,) = checked.specs
-    assert {one.code for one in checked.problems} == {"not-yet"}
-    assert {one.severity for one in checked.problems} == {"warning"}
-    assert list(spec.steps) == ["servers", "disks", "databases", "apps", "app_uses_database"]
-    assert [one.kind for one in spec.later] == ["attach"] + ["4me"] * 7
-
-
-def test_a_plan_refuses_it_by_name_and_line(tmp_path: Path) -> None:
-    """The first thing that is read for a plan; nothing is sent."""
-    folder(tmp_path, {"users.yaml": USERS, "users.csv": "name\nana\n"})
-    with pytest.raises(SpecError) as caught:
-        load_specs(Project(tmp_path), [tmp_path / "users.yaml"])
-    (problem,) = caught.value.problems
-    assert (problem.code, problem.place, problem.severity) == ("not-yet", Position("users.yaml", 5, 5), "error")
-    assert '"users"' in problem.message
+    assert not checked.problems
+    assert [one.kind for one in spec.steps.values()] == ["cmdb"] * 4 + ["relation", "attach"] + ["4me"] * 7
 
 
 @pytest.mark.parametrize(
@@ -60,7 +48,7 @@ def test_rows_of_a_table_are_checked_and_refused_by_a_plan(tmp_path: Path, sourc
     assert wrong == (["unknown-column"] if "fields: [name]}}" in source else ["not-yet"])
 
 
-def test_commands_that_plan_nothing_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_that_plan_nothing_take_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """validate counts it, graph draws it, test runs what can be run."""
     cmdb = "  s: {cmdb: cmdb_ci_server, key: name, fields: [name]}\ntests:\n"
     cmdb += "  t: {given: {source: [{name: a}]}, expect: {s: [{key: a}]}}\n"
@@ -68,5 +56,5 @@ def test_commands_that_plan_nothing_take_it(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
     assert runner.invoke(validate.command).stdout == "1 spec with 2 steps: right.\n"
-    assert "users: staging, not planned yet" in runner.invoke(graph.command).stdout
+    assert "users: staging imp_user from specs/users.csv" in runner.invoke(graph.command).stdout
     assert runner.invoke(test.command).stdout == "ok   u: t\n1 passed, 0 failed.\n"

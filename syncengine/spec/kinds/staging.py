@@ -1,0 +1,125 @@
+"""`staging`: rows into a staging table, which the instance transforms."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from syncengine.mapping.model import Recipe
+from syncengine.spec.atoms import FIELD, NAME, TABLE, TABLE_MUST
+from syncengine.spec.items import EACH_INSIDE, FIELDS
+from syncengine.spec.kinds.common import (
+    COMMON,
+    CONNECTION,
+    DISTINCT,
+    KEY,
+    ON_ERROR,
+    STEP_IF_EMPTY,
+    StepContext,
+    field_references,
+)
+from syncengine.spec.model import FieldInfo, Step
+from syncengine.spec.nodes import Scalar
+from syncengine.spec.reader import Reader
+from syncengine.spec.shapes import Choice, Either, Fields, Key, MapOf, Mapped, Report, Shape, Text, Wrong
+from syncengine.spec.values import WHEN
+
+
+def kept(fields: Fields, report: Report) -> Fields:
+    """The keys as they are; what is made of them needs the whole step."""
+    del report
+    if fields.failed:
+        raise Wrong
+    return fields
+
+
+_TABLE_NAME: Shape[str] = Text("the name of a table", TABLE, must=TABLE_MUST)
+TABLE_KEY = Key("table", _TABLE_NAME, "The staging table.", required=True, example="table: imp_user")
+SEND = Key(
+    "send",
+    Choice(("single", "multiple")),
+    "single: one call and one answer per row; multiple: insertMultiple.",
+    default="single",
+)
+LABELS = Key(
+    "labels",
+    MapOf(Text("a label"), "field", FIELD, "letters, digits and _ only", least=1),
+    "Column labels by field: insertMultiple takes labels, not names.",
+    example="labels: {user_id: User ID}",
+)
+MARKER = Key(
+    "marker",
+    Text("the name of a column", FIELD, must="letters, digits and _ only"),
+    "A staging column for the name of batch and row: how rows are found again after an unclear answer.",
+)
+REPEAT_SAFE = Key(
+    "repeat_safe", Choice(("coalesce",)), "coalesce: the transform map coalesces on a key, so a row may be sent twice."
+)
+RUN_AFTER = Key(
+    "run_after",
+    Text("the name of a step", NAME),
+    "Another staging step whose import set is transformed first.",
+)
+STAGING_OPTIONS = Mapped("staging", "staging", (TABLE_KEY, SEND, LABELS, MARKER, REPEAT_SAFE, RUN_AFTER), kept)
+
+STAGING = Key(
+    "staging",
+    Either(_TABLE_NAME, STAGING_OPTIONS),
+    "A staging table, or the table and how its rows are sent.",
+    example="staging: imp_user",
+)
+STAGING_KEYS = (*COMMON, DISTINCT, KEY, STEP_IF_EMPTY, STAGING, FIELDS)
+
+
+def build(name: Scalar, fields: Fields, source: str, context: StepContext, note: Reader) -> Step:
+    """A step that fills a staging table; problems are noted, and `Wrong` raised where no step can be made.
+
+    Its options: table, send, labels, marker, repeat_safe.
+    """
+    said = fields.get(STAGING)
+    if isinstance(said, Fields) and said.has(LABELS) and said.get(SEND) != "multiple":
+        note.add("bad-staging", "labels goes with  send: multiple  only", said.position(LABELS), "send: multiple")
+    if fields.failed or not source:
+        raise Wrong
+    full = f"{note.name}.{name.text}"
+    options: dict[str, object] = {"table": said, "send": "single"}
+    run_after = None
+    if isinstance(said, Fields):
+        options = {"table": said.need(TABLE_KEY), "send": said.get(SEND) or "single"}
+        for key in (LABELS, MARKER, REPEAT_SAFE):
+            if said.has(key):
+                options[key.name] = said.need(key)
+        run_after = said.get(RUN_AFTER)
+    rules = fields.need(FIELDS)
+    named = fields.get(KEY) or ()
+    recipe = Recipe(
+        full,
+        name.position,
+        source,
+        context.sources[source],
+        key=named,
+        class_rule=str(options["table"]),
+        each=fields.get(EACH_INSIDE),
+        when=fields.get(WHEN),
+        distinct=fields.get(DISTINCT) or (),
+        fields=rules,
+        if_empty=cast(Any, fields.get(STEP_IF_EMPTY) or context.defaults.if_empty),
+        timezone=context.defaults.timezone,
+        vars=context.vars,
+    )
+    return Step(
+        name.text,
+        full,
+        "staging",
+        source,
+        name.position,
+        recipe,
+        feed=full,
+        classes=(str(options["table"]),),
+        on_error=cast(Any, fields.get(ON_ERROR) or context.defaults.on_error),
+        connection=fields.get(CONNECTION),
+        fields=tuple(FieldInfo(one.name, one.position, one.sensitive, one.compare) for one in rules),
+        references=field_references(rules),
+        key_parts=len(named),
+        options=options,
+        run_after=(f"{note.name}.{run_after}",) if run_after else (),
+    )
