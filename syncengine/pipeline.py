@@ -19,7 +19,7 @@ import orjson
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
-from syncengine.planning import checks, gather, guards
+from syncengine.planning import checks, gather, guards, vanished
 from syncengine.planning.asking import Asking, FlatAsking
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
@@ -29,6 +29,7 @@ from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCount
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
 from syncengine.planning.sealing import check_of, same_key, sealed, sealer
+from syncengine.planning.vanished import Missing
 from syncengine.planning.workspace import Workspace, workspace
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.targets import FlatTarget, Manner, Target, find
@@ -76,6 +77,8 @@ class Planning:
     waivers: Mapping[str, int] = field(default_factory=dict)
     plan_key: str | None = None
     """What sensitive fields are encrypted with."""
+    missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """In how many runs each key of a step was missing in its source already."""
     progress: Callable[[str, int], None] = lambda _what, _number: None
 
 
@@ -110,17 +113,19 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     instance = Instance(cis.connected.reader) if cis is not None else None
     _refuse_doubled_keys(ws, reading)
     notes = _prepare(flat, steps)
+    for one in asked:
+        _own(ws, one, steps)
+    missing = vanished.add_gone(ws, steps, reading.watched, readers, of.missing)
+    notes += missing.notes
     if instance is not None:
         gather.check_classes(ws, instance, steps)
     gather.resolve(ws, instance, readers)
     gather.missing_ends(ws, instance)
-    for one in asked:
-        _own(ws, one, steps)
     identities = checks.Identities(instance) if instance is not None else None
     _ask(ws, of, steps, cis, flat, identities)
     notes += _check(ws, steps, instance, identities)
     cut_by = {number: target for one, target in flat for number in one.numbers}
-    return _write(ws, of, reading, notes, Batches(ws, steps, CmdbTarget.batch_limit, cut_by), path)
+    return _write(ws, of, reading, notes, Batches(ws, steps, CmdbTarget.batch_limit, cut_by), missing, path)
 
 
 def _targets(steps: Sequence[StepInfo], of: Planning) -> list[_Asked]:
@@ -207,6 +212,7 @@ def _ask(
             asking.records(wave)
         for other in others:
             other.records(wave)
+    vanished.decide(ws)
     checks.unmade_references(ws)
     checks.merged_by_the_target(ws)
     checks.one_record_two_keys(ws)
@@ -233,11 +239,15 @@ def _spill_batches(ws: Workspace, batches: Batches) -> int:
     return batches.number
 
 
-def _write(ws: Workspace, of: Planning, reading: Reading, notes: list[Note], cut: Batches, path: Path) -> PlanFile:
+def _write(
+    ws: Workspace, of: Planning, reading: Reading, notes: list[Note], cut: Batches, missing: Missing, path: Path
+) -> PlanFile:
     steps = reading.steps
     batches = _spill_batches(ws, cut)
     errors = [bound for bounds in reading.bounds.values() if (bound := bounds.get("max_errors"))]
-    manifest = Manifest(waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=batches)
+    manifest = Manifest(
+        waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=batches, missing=missing.keys
+    )
     manifest.max_errors = min((bound.number for bound in errors if bound.number is not None), default=None)
     manifest.max_errors_percent = min((bound.percent for bound in errors if bound.percent is not None), default=None)
     for step in steps:

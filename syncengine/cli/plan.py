@@ -21,7 +21,7 @@ from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import ALL, find
 from syncengine.spec import load_specs, references
-from syncengine.spec.model import Spec
+from syncengine.spec.model import Project, Spec
 
 DETAILS = 20
 
@@ -100,10 +100,24 @@ def planned(
             places.moment(),
             waivers,
             os.environ.get(KEY_NAME),
+            _missing(project, env.name, specs),
             shown.add,
         )
         plan = make_plan(of, path)
     return plan, refusals(plan.manifest, _positions(specs))
+
+
+def _missing(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, dict[str, int]]:
+    """In how many runs records were missing in their sources, where a step wants to know."""
+    if not any(step.vanished.after > 1 for spec in specs for step in spec.steps.values()):
+        return {}
+    from syncengine.execution.journal import State  # only this needs the journal: 130 ms
+
+    state = State(connect.state_directory(project))
+    try:
+        return state.missing(environment)
+    finally:
+        state.close()
 
 
 def _positions(specs: Sequence[Spec]) -> dict[str, str]:

@@ -280,7 +280,7 @@ def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:
     """Why an operation may not be sent as planned, or empty when the target still says the same."""
     if seen.code:
         return f"the target now refuses it: {seen.code} {seen.message}".strip()
-    planned = change.action
+    planned = "update" if change.action == "retire" else change.action
     if planned == "unknown" or seen.action == "unknown":
         return "" if planned == seen.action else f"planned as {planned}, the target now says {seen.action}"
     if planned == "attach":

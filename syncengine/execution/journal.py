@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +55,17 @@ entries = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("seal", sa.LargeBinary, nullable=False),
     sa.PrimaryKeyConstraint("run", "seq"),
+)
+
+
+missing = sa.Table(
+    "missing",
+    tables,
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("runs", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("environment", "step", "key"),
 )
 
 
@@ -142,6 +153,35 @@ class State:
                 ]
         except (sa.exc.DatabaseError, orjson.JSONDecodeError) as error:
             raise _damaged(self.path, _reason(error)) from error
+
+    def missing(self, environment: str) -> dict[str, dict[str, int]]:
+        """In how many runs each key of a step was missing in its source, up to the last run."""
+        found: dict[str, dict[str, int]] = {}
+        try:
+            with self.engine.connect() as connection:
+                for row in connection.execute(missing.select().where(missing.c.environment == environment)):
+                    found.setdefault(row.step, {})[row.key] = row.runs
+        except sa.exc.DatabaseError as error:
+            raise _damaged(self.path, _reason(error)) from error
+        return found
+
+    def count_missing(self, environment: str, steps: Mapping[str, Sequence[str]]) -> None:
+        """Count one more run in which keys were missing; a key that is there again starts anew."""
+        known = self.missing(environment)
+        try:
+            with self.engine.begin() as connection:
+                for step, keys in steps.items():
+                    of_step = (missing.c.environment == environment) & (missing.c.step == step)
+                    connection.execute(missing.delete().where(of_step))
+                    before = known.get(step, {})
+                    rows = [
+                        {"environment": environment, "step": step, "key": key, "runs": before.get(key, 0) + 1}
+                        for key in keys
+                    ]
+                    if rows:
+                        connection.execute(missing.insert(), rows)
+        except (sa.exc.DatabaseError, OSError) as error:
+            raise _damaged(self.path, f"it cannot be written ({_reason(error)})") from error
 
     def close(self) -> None:
         """Let go of the database."""

@@ -156,6 +156,8 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             if write_rejects(operations, rejects, doing.originals):
                 summary.rejects = str(rejects)
             operations.close()
+        if summary.exit in (Exit.OK, Exit.PARTIAL):
+            state.count_missing(plan.header.environment, plan.manifest.missing)
         state.end(run, wall(), int(summary.exit), _plain(summary))
         reach("end")
         yield RunFinished(run, summary.exit, summary)

@@ -276,7 +276,7 @@ def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameter
     )
     for op, step, key, class_name, body, main, file, row, line, made, made_id, *known in rows:
         change = Change(op, steps[step].kind, step, key=key, class_name=class_name, sys_id=made_id or "")
-        change.place = ws.place(file, row, line)
+        change.place = ws.place(file, row, line) if row else None
         if main is not None:
             change.reason = SECOND_PASS
             if made == "create":

@@ -37,7 +37,7 @@ class Composer:
         )
         for op, step, key, class_name, body, file, row, line, host, main, made, *answer in rows:
             change = Change(op, self.steps[step].kind, step, key=key, class_name=class_name, host=host)
-            change.place = self.ws.place(file, row, line)
+            change.place = self.ws.place(file, row, line) if row else None
             self._answered(change, answer)
             if main is not None:
                 change.reason = change.reason or SECOND_PASS

@@ -112,6 +112,8 @@ class Manifest:
     max_errors: int | None = None
     """The least number of refused rows that a step allows; None: the larger of 20 and the percentage."""
     max_errors_percent: float | None = None
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    """Keys that the source no longer has, of the steps that count in how many runs they are missing."""
 
     @property
     def is_refused(self) -> bool:
@@ -162,4 +164,5 @@ def manifest_from(data: Mapping[str, Any]) -> Manifest:
         batches=data["batches"],
         max_errors=data["max_errors"],
         max_errors_percent=data["max_errors_percent"],
+        missing=data["missing"],
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from syncengine.changes import BadRow, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError
 from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
+from syncengine.planning import vanished
 from syncengine.planning.guards import DEFAULTS, Bound
 from syncengine.planning.order import Order, order_of
 from syncengine.planning.plan import Input, Note
@@ -34,6 +35,8 @@ class Reading:
     bad_rows: dict[str, int] = field(default_factory=dict)
     bounds: dict[str, dict[str, Bound]] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    watched: dict[str, vanished.Watched] = field(default_factory=dict)
+    """Steps that want to know which of their records the source no longer has."""
 
 
 def read_steps(
@@ -73,6 +76,7 @@ def read_steps(
                 reading.bad_rows[step.full_name] = bad
                 reading.bounds[step.full_name] = _bounds(spec, step, environment)
                 _note_unmapped(made, reading)
+                _watch(ws, number, spec, step, reading, environment, run_date)
     for name, number in ws.steps.items():
         if order.waves[name]:
             ws.db.execute("UPDATE record SET wave=? WHERE step=?", (order.waves[name], number))
@@ -113,6 +117,29 @@ def _info(step: Step, connection: str, order: Order) -> StepInfo:
         tuple(sorted(order.deferred.get(step.full_name, ()))),
         step.options,
     )
+
+
+def _watch(
+    ws: Workspace, number: int, spec: Spec, step: Step, reading: Reading, environment: Environment, run_date: str
+) -> None:
+    """Keep which keys the source has, where the step wants to know what has vanished."""
+    of = vanished.watched(step)
+    if of is None:
+        return
+    reading.watched[step.full_name] = of
+    rows, _ = reading.counted[step.full_name]
+    least = reading.bounds[step.full_name].get("min_rows", DEFAULTS["min_rows"]).number
+    if reading.bad_rows[step.full_name]:
+        of.unsure = f"{reading.bad_rows[step.full_name]} rows could not be read"
+    elif least is not None and rows < least:
+        of.unsure = f"{rows} rows, min_rows is {least}"
+    elif step.recipe.when is None or step.vanished.include_filtered:
+        vanished.note_present(ws, number, of, None)
+    else:
+        bare = replace(step, recipe=vanished.keys_only(step.recipe))
+        made = mapper(spec, bare, run_date=run_date, variables=environment.vars)
+        source = open_source(spec, step.source, environment.vars)
+        vanished.note_present(ws, number, of, made.records(source.rows()))
 
 
 def _spill(

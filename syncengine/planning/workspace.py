@@ -25,7 +25,7 @@ SCHEMA = """
 CREATE TABLE record(
   op INTEGER PRIMARY KEY, step INTEGER, key TEXT, class TEXT, body BLOB, file INTEGER, row INTEGER, line INTEGER,
   origin INTEGER, wave INTEGER DEFAULT 0, host INTEGER, unit INTEGER, depth INTEGER DEFAULT 0,
-  is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0, main INTEGER);
+  is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0, main INTEGER, gone TEXT);
 CREATE TABLE step(id INTEGER PRIMARY KEY, kind TEXT);
 CREATE TABLE bad(
   op INTEGER PRIMARY KEY, step INTEGER, key TEXT, code TEXT, message TEXT, file INTEGER, row INTEGER, line INTEGER);
@@ -41,6 +41,7 @@ CREATE TABLE answer(
   op INTEGER PRIMARY KEY, action TEXT, basis TEXT, sys_id TEXT, class TEXT, reason TEXT DEFAULT '',
   code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
 CREATE TABLE owned(step INTEGER, key TEXT, sys_id TEXT);
+CREATE TABLE present(step INTEGER, key TEXT, PRIMARY KEY(step, key)) WITHOUT ROWID;
 CREATE TABLE identity(entry INTEGER, digest BLOB, op INTEGER);
 """
 

@@ -128,7 +128,7 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
     else:
         was = f" (was {change.was_class})" if change.was_class else ""
         yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
-    if change.action in ("update", "reclassify"):
+    if change.action in ("update", "reclassify", "retire"):
         for name, before in change.before.items():
             end = change.refs.get(name)
             after = end.key or end.sys_id if end is not None else change.values.get(name, "")
@@ -146,6 +146,8 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield f"      only touched as an end; its discovery source is {change.owner or 'not set'}"
     elif change.action == "touched":
         yield "      as wanted, and sent once so that it becomes ours"
+    elif change.action == "unknown" and not change.code:
+        yield from _unknown(change, show=show)
     elif change.action in ("rejected", "unknown"):
         yield from textwrap.wrap(
             f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "
@@ -154,6 +156,13 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
             yield f"      fix: {help_}"
     if change.masked and change.action in ("update", "create"):
         yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
+
+
+def _unknown(change: Change, *, show: bool) -> Iterator[str]:
+    """Why nobody can say what would become of it, and what is sent all the same."""
+    why = change.reason.replace("_", " ") or "the target does not tell what would become of it"
+    yield from textwrap.wrap(shown(why, 400), 74, initial_indent="      ", subsequent_indent="      ")
+    yield from _created(change, show=show)
 
 
 def _created(change: Change, *, show: bool) -> Iterator[str]:

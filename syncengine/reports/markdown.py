@@ -108,6 +108,8 @@ def _operation(change: Change, plan: PlanFile) -> str:
             for name, before in change.before.items()
         )
         what += f": {fields}"
+    if change.action == "unknown" and not change.code:
+        what += f": {code(change.reason, 120)}"
     if change.code:
         what += f": {code(change.code)} {code(change.message, 120)}"
     return f"- {what}" + (f" ({code(step)})" if step else "")
