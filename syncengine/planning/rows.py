@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from syncengine.changes import BadRow, StepInfo
+from syncengine.changes import BadRow, Row, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError
 from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
@@ -68,7 +68,7 @@ def read_steps(
             number = ws.steps[step.full_name]
             source = open_source(spec, step.source, environment.vars)
             made = mapper(spec, step, run_date=run_date, variables=environment.vars)
-            bad = _spill(ws, number, step, made.records(source.rows()), is_planned, problems, progress)
+            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress)
             files[spec.name, step.source] = (_said(spec, step.source), source.digest())
             if is_planned:
                 reading.planned.add(step.full_name)
@@ -146,26 +146,31 @@ def _spill(
     ws: Workspace,
     number: int,
     step: Step,
-    made: Iterator[Made],
+    made: Mapper,
+    source_rows: Iterable[Row | BadRow],
     is_planned: bool,
     problems: list[Problem],
     progress: Callable[[str, int], None],
 ) -> int:
     """Put what a step makes into the workspace; returns the number of rows that were skipped."""
-    skipped = 0
-    while block := list(islice(made, BLOCK)):
+    skipped = unmapped = 0
+    rows = made.records(source_rows)
+    while block := list(islice(rows, BLOCK)):
         kept: list[Made] = []
         for one in block:
             if not isinstance(one, BadRow):
                 kept.append(one)
             elif one.level == "fail":
-                if len(problems) < MOST_PROBLEMS and is_planned:
+                unmapped += one.problem.code == "unmapped-value"
+                if one.problem.code != "unmapped-value" and len(problems) < MOST_PROBLEMS and is_planned:
                     problems.append(_placed(one))
             elif is_planned and one.level == "skip":
                 skipped += 1
                 kept.append(one)
         ws.add(number, kept, str(step.position), origin=PLANNED if is_planned else REFERENCE)
         progress("rows read", len(block))
+    if unmapped and is_planned:
+        problems += made.unmapped_problems()
     return skipped
 
 

@@ -133,6 +133,12 @@ MAPS = Key(
 _IF_EMPTY = Key("if_empty", IF_EMPTY, "What no value does to a field.", default="omit")
 _ON_ERROR = Key("on_error", Choice(("continue", "stop")), "After a row that the server refused.", default="continue")
 _TIMEZONE = Key("timezone", Zone(), "Time zone of times that carry none.", example="timezone: Europe/Paris")
+_SEND = Key(
+    "send",
+    Choice(("single", "multiple")),
+    "How rows reach staging tables: one call a row, or insertMultiple.",
+    default="single",
+)
 _VANISHED = Key("vanished", VanishedShape(), "What becomes of records that the source no longer has.", default="keep")
 
 
@@ -144,13 +150,15 @@ def _defaults(fields: Fields, report: Report) -> tuple[Fields, Defaults]:
         cast(Any, fields.get(_IF_EMPTY) or "omit"),
         cast(Any, fields.get(_ON_ERROR) or "continue"),
         fields.get(_TIMEZONE),
+        cast(Any, fields.get(_SEND) or "single"),
+        fields.get(_VANISHED),
     )
     return fields, made
 
 
 DEFAULTS: Key[tuple[Fields, Defaults]] = Key(
     "defaults",
-    Mapped("defaults", "defaults", (_IF_EMPTY, _ON_ERROR, _TIMEZONE, _VANISHED), _defaults),
+    Mapped("defaults", "defaults", (_SEND, _IF_EMPTY, _ON_ERROR, _TIMEZONE, _VANISHED), _defaults),
     "What holds for all steps that do not say it themselves.",
     example="defaults: {timezone: Europe/Paris}",
 )
@@ -165,15 +173,10 @@ def merged_defaults(written: tuple[Fields, Defaults] | None, below: Defaults) ->
         below,
         **{
             name: getattr(own, name)
-            for name in ("if_empty", "on_error", "timezone")
+            for name in ("send", "if_empty", "on_error", "timezone", "vanished")
             if fields.node.get(name) is not None
         },
     )
-
-
-def default_vanished(written: tuple[Fields, Defaults] | None) -> Any:
-    """`defaults: {vanished: ...}`"""
-    return None if written is None else written[0].get(_VANISHED)
 
 
 # Project --------------------------------------------------------------------------------------------------------------

@@ -332,6 +332,7 @@ class _Names:
             if spec in self._by_name:
                 step = next(iter(self._by_name[spec].step_names), "STEP")
                 fix = f'Did you mean the spec "{spec}"?   {{spec: {spec}, step: {step}, key: ...}}'
+        fix = fix or f"Name one of these, or add the step:  step: {known[0] if known else 'STEP'}"
         read.note.add("unknown-step", said, note.position, fix, note.step)
 
     def _other(self, name: str) -> Read | None:

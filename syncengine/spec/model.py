@@ -83,6 +83,9 @@ class Defaults:
     if_empty: Literal["omit", "clear", "error", "skip_row"] = "omit"
     on_error: OnError = "continue"
     timezone: str | None = None
+    send: Literal["single", "multiple"] = "single"
+    """How rows reach staging tables."""
+    vanished: Vanished | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from syncengine.spec.files import (
     TAGS,
     VARS,
     VERSION,
-    default_vanished,
     file_kind,
     kind_key,
     merged_defaults,
@@ -165,7 +164,6 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
         {name: one.rules for name, one in read.sources.items()} | _broken(fields, read.sources),
         data_source if not (fields.has(DATA_SOURCE) and fields.get(DATA_SOURCE) is None) else "?",
         merged_defaults(written, project.defaults),
-        default_vanished(written),
         values,
     )
     note.sources = tuple(context.sources)

@@ -290,3 +290,18 @@ def test_a_usage_error_is_a_spec_error_with_the_way_to_help(project: Project) ->
     assert done.returncode == 3
     assert has_five_parts(done.stderr)
     assert project.run("plam").returncode == 3
+
+
+def test_values_that_a_map_lacks_are_one_problem_with_their_numbers(tmp_path: Path) -> None:
+    """One message for all rows, at the line of the map; not one a row."""
+    project = Project(tmp_path / "project")
+    (project.folder / "specs" / "estate.yaml").write_text(
+        "syncengine: 1\ndata_source: ImportSet\nsource: servers.csv\nsteps:\n"
+        "  servers: {cmdb: cmdb_ci_server, key: k, fields: {name: k, install_status: {from: s, map: {active: 1}}}}\n"
+    )
+    project.write("servers", ["k", "s"], [*((f"a{n}", "on order") for n in range(12)), ("b", "xx")])
+    done = project.run("plan")
+    assert done.returncode == 4
+    assert done.stderr.count("error[") == 1
+    assert "2 values are not in the map" in done.stderr
+    assert "on order (12 rows)" in done.stderr

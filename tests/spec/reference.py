@@ -36,7 +36,7 @@ TABLES: dict[str, Sequence[AnyKey]] = {
     "reclassify": (items._UPGRADE, items._DOWNGRADE, items._SWITCH),
     "origins": (*values.ORIGINS, KEY, SPEC, WHERE, TAKE, MANY, IF_MISSING_KEY),
     "modifiers": (*values.MODIFIERS, values.IF_EMPTY_KEY, values.COMPARE, values.SENSITIVE),
-    "defaults": (files._IF_EMPTY, files._ON_ERROR, files._TIMEZONE, files._VANISHED),
+    "defaults": (files._SEND, files._IF_EMPTY, files._ON_ERROR, files._TIMEZONE, files._VANISHED),
     "guards": guards.KEYS,
     "test": tests._KEYS,
     "tests": suites.SUITE_KEYS,

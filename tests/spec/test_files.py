@@ -108,7 +108,7 @@ def test_anchors_and_merges_work_inside_a_file(tmp_path: Path) -> None:
 
 def test_a_project_is_the_nearest_folder_upwards(tmp_path: Path) -> None:
     """Its defaults and guards hold for all specs; a folder without file is a project, too."""
-    project = ("syncengine: 1\nkind: project\nname: inventory\ndata_source: From Project\ndefaults: {timezone: UTC, if_empty: clear}\n"
+    project = ("syncengine: 1\nkind: project\nname: inventory\ndata_source: From Project\ndefaults: {timezone: UTC, if_empty: clear, send: multiple, vanished: report}\n"
                "guards: {max_creates: 7, max_retires: 3}\nvars: {zone: z}\n")  # fmt: skip
     text = "syncengine: 1\nsource: rows.csv\nguards: {max_creates: {t: 9}}\nsteps:\n  t: {cmdb: cmdb_ci, key: k, fields: {f: a}}\n"
     folder(tmp_path, {"syncengine.yaml": project, "specs/team/s.yaml": text, "specs/team/rows.csv": "k,a\n1,2\n"})
@@ -119,10 +119,14 @@ def test_a_project_is_the_nearest_folder_upwards(tmp_path: Path) -> None:
     step = made.steps["t"]
     assert (step.full_name, step.feed, step.data_source) == ("team/s.t", "team/s.t", "From Project")
     assert step.recipe.if_empty == "clear"
+    assert step.vanished.do == "report"
     assert str(made.guards.limit("max_creates", "t")) == "9"
     assert made.guards.limit("max_creates", "other") is None
     assert str(made.guards.limit("max_retires", "t")) == "3"
     assert find_project(tmp_path.parent / "nowhere").file is None
+    staged = "syncengine: 1\nsource: rows.csv\nsteps:\n  t: {staging: imp_user, fields: {f: a}}\n"
+    folder(tmp_path, {"specs/team/s.yaml": staged})
+    assert load_specs(found)[0].steps["t"].options["send"] == "multiple"
 
 
 ENVIRONMENT = """syncengine: 1

@@ -141,7 +141,7 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         reclassify=fields.get(RECLASSIFY) or Reclassify(),
         touch=bool(fields.get(TOUCH)),
         on_error=cast(Any, fields.get(ON_ERROR) or context.defaults.on_error),
-        vanished=fields.get(VANISHED) or context.default_vanished or Vanished(),
+        vanished=fields.get(VANISHED) or context.defaults.vanished or Vanished(),
         verify=bool(fields.get(VERIFY)),
         accept_inferred=bool(fields.get(ACCEPT)),
         connection=fields.get(CONNECTION),

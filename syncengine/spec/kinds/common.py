@@ -8,7 +8,7 @@ from syncengine.changes import Role
 from syncengine.mapping.model import FieldRule, FindIn, RecordRef, RowRules, Shaped
 from syncengine.spec.atoms import IF_EMPTY, NAME, NAME_MUST, ColumnName
 from syncengine.spec.items import EACH_INSIDE, VanishedShape
-from syncengine.spec.model import Defaults, Reference, Vanished
+from syncengine.spec.model import Defaults, Reference
 from syncengine.spec.nodes import Scalar
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import VALUE
@@ -60,7 +60,6 @@ class StepContext:
     sources: dict[str, RowRules]
     data_source: str | None
     defaults: Defaults
-    default_vanished: Vanished | None
     vars: dict[str, str]
 
 

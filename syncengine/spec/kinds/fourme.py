@@ -175,7 +175,7 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         feed=full,
         classes=(str(chosen),),
         on_error=cast(Any, fields.get(ON_ERROR) or context.defaults.on_error),
-        vanished=fields.get(VANISHED) or context.default_vanished or Vanished(),
+        vanished=fields.get(VANISHED) or context.defaults.vanished or Vanished(),
         accept_inferred=bool(fields.get(ACCEPT)),
         connection=fields.get(CONNECTION),
         fields=tuple(FieldInfo(one.name, one.position, one.sensitive, one.compare) for one in rules),

@@ -37,7 +37,7 @@ TABLE_KEY = Key("table", _TABLE_NAME, "The staging table.", required=True, examp
 SEND = Key(
     "send",
     Choice(("single", "multiple")),
-    "single: one call and one answer per row; multiple: insertMultiple.",
+    "single: one call and one answer per row; multiple: insertMultiple. Otherwise as defaults say.",
     default="single",
 )
 LABELS = Key(
@@ -76,15 +76,15 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     Its options: table, send, labels, marker, repeat_safe.
     """
     said = fields.get(STAGING)
-    if isinstance(said, Fields) and said.has(LABELS) and said.get(SEND) != "multiple":
+    if isinstance(said, Fields) and said.has(LABELS) and (said.get(SEND) or context.defaults.send) != "multiple":
         note.add("bad-staging", "labels goes with  send: multiple  only", said.position(LABELS), "send: multiple")
     if fields.failed or not source:
         raise Wrong
     full = f"{note.name}.{name.text}"
-    options: dict[str, object] = {"table": said, "send": "single"}
+    options: dict[str, object] = {"table": said, "send": context.defaults.send}
     run_after = None
     if isinstance(said, Fields):
-        options = {"table": said.need(TABLE_KEY), "send": said.get(SEND) or "single"}
+        options = {"table": said.need(TABLE_KEY), "send": said.need(SEND) if said.has(SEND) else context.defaults.send}
         for key in (LABELS, MARKER, REPEAT_SAFE):
             if said.has(key):
                 options[key.name] = said.need(key)
