@@ -35,6 +35,12 @@ def data(name: str) -> Any:
     return yaml.load((resources.files("syncengine.sandbox") / "data" / f"{name}.yaml").read_text("utf-8"), _LOADER)  # noqa: S506
 
 
+def calculated(table: str) -> Mapping[str, list[str]]:
+    """Columns that the service makes of others, with those."""
+    found: Mapping[str, list[str]] = data("tables").get(table, {}).get("calculated", {})
+    return found
+
+
 def fixed_id(*parts: str) -> str:
     """A sys_id that is the same in every sandbox."""
     return md5("|".join(parts).encode(), usedforsecurity=False).hexdigest()
@@ -50,19 +56,6 @@ def rows() -> Iterator[Row]:
     yield from _rules()
     yield from _dependencies()
     yield from _lists()
-
-
-@cache
-def shipped() -> tuple[tuple[str, str, str, Mapping[str, str]], ...]:
-    """The same as (root, table, sys_id, values); made once, since every reset needs it."""
-    every = list(rows())
-    objects = {values["sys_id"]: values for table, values in every if table == "sys_db_object"}
-    parents = {v["name"]: objects.get(v.get("super_class", ""), {}).get("name", "") for v in objects.values()}
-
-    def root(table: str) -> str:
-        return root(parents[table]) if parents.get(table) else table
-
-    return tuple((root(table), table, values.pop("sys_id"), values) for table, values in every)
 
 
 def table_rows(
@@ -260,6 +253,13 @@ def property_row(name: str, value: str) -> Row:
     return "sys_properties", {"sys_id": fixed_id("sys_properties", name), "name": name, "value": value}
 
 
+def access_row(name: str, operation: str, roles: str, **more: str) -> Row:
+    """One access rule; who has none of the roles (comma list) does not get through it."""
+    parts = (name, operation, roles, more.get("condition", ""), more.get("methods", ""))
+    values = {"name": name, "type": "record", "operation": operation, "roles": roles, "active": "true", **more}
+    return "sys_security_acl", {"sys_id": fixed_id("sys_security_acl", *parts), **values}
+
+
 def _lists() -> Iterator[Row]:
     for column, choices in data("choices").items():
         table, element = column.split(".")
@@ -269,6 +269,8 @@ def _lists() -> Iterator[Row]:
         yield property_row(name, value)
     for role in ("admin", "itil", "asset", "import_transformer", "import_admin", "rest_api_explorer", "snc_read_only"):
         yield "sys_user_role", {"sys_id": fixed_id("sys_user_role", role), "name": role}
+    for table, roles in data("access").items():
+        yield access_row(table, "read", roles)
 
 
 def _text(value: bool | str) -> str:

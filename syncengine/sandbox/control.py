@@ -15,6 +15,7 @@ from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.faults import Faults, RuleError
 from syncengine.sandbox.servicenow.errors import json_response
 from syncengine.sandbox.settings import SETTINGS
+from syncengine.sandbox.staging.sets import ImportSets
 from syncengine.sandbox.world import World
 
 Parameters = dict[str, list[str]]
@@ -24,8 +25,9 @@ Action = Callable[["Control", Parameters, bytes], Any]
 class Control:
     """Ledger, clock, faults, seeds, settings, reset."""
 
-    def __init__(self, world: World, accounts: Accounts, faults: Faults, token: str) -> None:
+    def __init__(self, world: World, accounts: Accounts, faults: Faults, imports: ImportSets, token: str) -> None:
         self.world = world
+        self.imports = imports
         self.accounts = accounts
         self.faults = faults
         self._token = token
@@ -57,6 +59,7 @@ class Control:
 
     def _clock(self, _query: Parameters, body: bytes) -> Any:
         self.world.advance(float(orjson.loads(body)["advance"]))
+        self.imports.run()
         return {"time": self.world.clock.now()}
 
     def _faults(self, _query: Parameters, _body: bytes) -> Any:
@@ -72,6 +75,10 @@ class Control:
     def _clear_faults(self, _query: Parameters, _body: bytes) -> Any:
         self.faults.clear()
         return {"rules": []}
+
+    def _run_imports(self, _query: Parameters, _body: bytes) -> Any:
+        self.imports.run()
+        return {"next": self.imports.due()}
 
     def _reset(self, _query: Parameters, _body: bytes) -> Any:
         self.world.reset()
@@ -92,7 +99,7 @@ class Control:
         for name, value in orjson.loads(body).items():
             self.world.settings.set(name, value)
         self.world.save_settings()
-        self.world.derive(dictionary=False)
+        self.world.derive()
         return self.world.settings.changed()
 
 
@@ -104,6 +111,7 @@ _ACTIONS: dict[tuple[str, str], Action] = {
     ("GET", "faults"): Control._faults,
     ("POST", "faults"): Control._add_fault,
     ("DELETE", "faults"): Control._clear_faults,
+    ("POST", "imports"): Control._run_imports,
     ("POST", "reset"): Control._reset,
     ("POST", "seed"): Control._seed,
     ("GET", "settings"): Control._settings,

@@ -12,3 +12,9 @@ injector: ContextVar[Injector | None] = ContextVar("injector", default=None)
 
 seconds_each: ContextVar[float] = ContextVar("seconds_each", default=0.0)
 """How long each request of a batch takes, by the sandbox's clock; nobody waits."""
+
+stuck: ContextVar[bool] = ContextVar("stuck", default=False)
+"""The import set that this request makes is never transformed."""
+
+first_bytes: ContextVar[int | None] = ContextVar("first_bytes", default=None)
+"""How many bytes of an upload are kept; None: all."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from syncengine.sandbox.encoded_query import fold
+
 SEPARATOR = "\x1f"
 
 
@@ -21,14 +23,21 @@ class Kind(NamedTuple):
     allow_null: bool
     exact: bool
     """Compare as written, instead of trimmed and without regard to case."""
+    query: bool = False
+    """Compare as the operator = of a query does: blanks count, the case of letters only where `exact`."""
 
     def spec(self) -> str:
         """What the number stands for; the same in every start."""
-        flags = ("n" if self.allow_null else "") + ("x" if self.exact else "")
+        flags = ("n" if self.allow_null else "") + ("x" if self.exact else "") + ("q" if self.query else "")
         return f"{self.table}:{','.join(self.attributes)}:{flags}"
 
     def key(self, values: Mapping[str, str]) -> str | None:
         """The record's key of this kind, or None where it lacks what the key needs."""
+        if self.query:
+            given = [values.get(attribute, "") for attribute in self.attributes]
+            if not self.allow_null and not all(given):
+                return None
+            return SEPARATOR.join(given if self.exact else map(fold, given))
         if len(self.attributes) == 1:
             value = values.get(self.attributes[0], "")
             if not self.exact:

@@ -40,9 +40,10 @@ def _parameter(query: str, name: str) -> str:
     return parse_qs(query)[name][-1] if name in query and name in parse_qs(query) else ""
 
 
-def check_accept(accept: str) -> None:
-    """Refuse who wants something else than JSON (documented status; the service has XML as well, the sandbox not)."""
-    if accept and not any(kind in accept for kind in ("json", "*/*", "application/*")):
+def check_accept(accept: str, xml: bool) -> None:
+    """Refuse who wants something else than JSON, or XML where the API has it (documented status)."""
+    kinds = ("json", "*/*", "application/*", *(["xml"] if xml else ()))
+    if accept and not any(kind in accept for kind in kinds):
         raise ApiError(406, "Requested media type is not supported")  # the text was not found
 
 

@@ -73,6 +73,10 @@ class Running:
         moved: str = self.control("POST", "clock", {"advance": seconds})["time"]
         return moved
 
+    def run_imports(self) -> None:
+        """Transform every import set that is due, to its end."""
+        self.control("POST", "imports", {})
+
     def reset(self) -> None:
         """Empty it to what a new sandbox holds."""
         self.control("POST", "reset", {})

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from syncengine.sandbox.encoded_query import Clause, Query, Related, parse
-from syncengine.sandbox.store import RELATIONS, SOURCES
+from syncengine.sandbox.store import ATTACHMENTS, RELATIONS, SOURCES, STAGING
 from syncengine.sandbox.tables import NUMERIC, Table, Tables
 
-# columns that have an index row of their own
+# columns of a root table that have an index row of their own
 _INDEXED = {
     (RELATIONS, "parent"): ("relation", "parent"),
     (RELATIONS, "child"): ("relation", "child"),
     (SOURCES, "target_sys_id"): ("source", "target"),
+    (STAGING, "sys_import_set"): ("staged", "import_set"),
+    (ATTACHMENTS, "table_sys_id"): ("attached", "target"),
 }
 
 
@@ -68,7 +70,7 @@ class Compiler:
     def _narrow(self, clause: Clause) -> bool:
         if clause.op == "=" and clause.field == "name" and clause.value:
             return self._table.name != SOURCES
-        return clause.op in ("=", "IN") and (self._table.name, clause.field) in _INDEXED
+        return clause.op in ("=", "IN") and (self._table.root, clause.field) in _INDEXED
 
     def _related(self, related: Related) -> str:
         table = self._tables.get(related.table)
@@ -136,8 +138,8 @@ class Compiler:
             return "0" if self._strict else ""
         sql, numeric = found
         value = clause.value
-        if (self._table.name, clause.field) in _INDEXED and clause.op in ("=", "IN") and self._alias == "r":
-            index, column = _INDEXED[self._table.name, clause.field]
+        if (self._table.root, clause.field) in _INDEXED and clause.op in ("=", "IN") and self._alias == "r":
+            index, column = _INDEXED[self._table.root, clause.field]
             marks = ",".join(self._p(v) for v in (value.split(",") if clause.op == "IN" else [value]))
             return f"r.rid IN (SELECT rid FROM {index} WHERE {column} IN ({marks}))"
         match clause.op:

@@ -4,6 +4,8 @@ choices: {cmdb_ci.discovery_source: [DC Inventory]}
 properties: {glide.class.switch.enabled: "false"}
 settings: {update.empty_clears: true}
 tables: {u_rack_import: {label: Rack import, columns: {u_name: string}}}
+staging:
+  u_asset_import: {columns: {u_tag: string}, maps: [{name: Assets, target: alm_asset, fields: {asset_tag: u_tag}}]}
 columns: {cmdb_ci_server: {u_team: string}}
 relation_types: ["Feeds::Fed by"]
 rules: [{name: Team, applies_to: cmdb_ci_team, independent: true, entries: [{order: 100, attributes: [name]}]}]
@@ -27,7 +29,7 @@ from uuid import uuid4
 
 import yaml
 
-from syncengine.sandbox import catalog
+from syncengine.sandbox import catalog, maps
 from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.ledger import content_hash
 from syncengine.sandbox.store import Record
@@ -97,7 +99,7 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
             world.save_settings()
         world.store.set_meta(mark, "applied")
     if "settings" in document:
-        world.derive(dictionary=False)
+        world.derive()
     return True
 
 
@@ -156,6 +158,19 @@ def _tables(world: World, section: Any) -> Rows:
         )
 
 
+def _staging(world: World, section: Any) -> Rows:
+    for name, table in section.items():
+        if isinstance(table, Mapping) and "maps" in table:
+            old = {r.sys_id: r for r in world.store.all("sys_transform_map") if r.values.get("source_table") == name}
+            for kind in ("sys_transform_entry", "sys_transform_script"):
+                for record in list(world.store.all(kind)):
+                    if record.values.get("map") in old:
+                        world.store.delete(record)
+            for record in old.values():
+                world.store.delete(record)
+        yield from maps.staging_rows(name, table)
+
+
 def _columns(world: World, section: Any) -> Rows:
     for table, columns in section.items():
         if table not in world.tables:
@@ -198,17 +213,14 @@ def _access(world: World, section: Any) -> Rows:
         names = [api] if api else [f"{table}.{column}" for column in rule.get("columns", ())] or [table]
         for name in names:
             for operation in ["execute"] if api else operations:
-                values = {
-                    "name": name,
-                    "type": "REST_Endpoint" if api else "record",
-                    "operation": operation,
-                    "methods": ",".join(_listed(rule.get("methods", ()))),
-                    "roles": ",".join(_listed(rule.get("roles", ()))),
-                    "condition": rule.get("condition", ""),
-                    "active": "true",
-                }
-                parts = (name, operation, values["roles"], values["condition"], values["methods"])
-                yield "sys_security_acl", {"sys_id": catalog.fixed_id("sys_security_acl", *parts), **values}
+                yield catalog.access_row(
+                    name,
+                    operation,
+                    ",".join(_listed(rule.get("roles", ()))),
+                    type="REST_Endpoint" if api else "record",
+                    methods=",".join(_listed(rule.get("methods", ()))),
+                    condition=rule.get("condition", ""),
+                )
 
 
 def _inclusion(_world: World, section: Any) -> Rows:
@@ -228,6 +240,7 @@ def _types(world: World) -> dict[str, str]:
 
 _SECTIONS: dict[str, Callable[[World, Any], Rows]] = {
     "tables": _tables,
+    "staging": _staging,
     "columns": _columns,
     "choices": _choices,
     "properties": _properties,

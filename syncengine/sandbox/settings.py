@@ -151,6 +151,91 @@ SETTINGS: dict[str, Setting] = {
     "oauth.jwt_client": Setting(
         "secret", ("secret", "secret_if_present"), "Whether a JWT bearer grant needs the client's secret as well."
     ),
+    "import.status": Setting(201, (201, 200), "Single inserts answer 201 in the documentation's example, or 200."),
+    "import.invalid_table": Setting(
+        400, (400, 404, 500), "A table that does not exist or is no staging table; texts observed, status not found."
+    ),
+    "import.unchanged_names": Setting(
+        "target", ("target", "row"), "Whose sys_id stands in the answer for a row that changed nothing: not stated."
+    ),
+    "import.no_map": Setting(
+        "empty", ("empty", "error"), "The answer to a single insert for a table without a transform map was not found."
+    ),
+    "import.no_map_state": Setting(
+        "processed", ("processed", "loaded"), "What becomes of an asynchronous set without a transform map: not stated."
+    ),
+    "import.start_seconds": Setting(
+        0, (), "Seconds from an asynchronous insert until its job begins; an instance's schedule is not public."
+    ),
+    "import.rows_per_second": Setting(
+        0, (), "Rows that a job transforms in a second of the sandbox's clock; 0: as fast as it can."
+    ),
+    "import.order": Setting(
+        "oldest_first", ("oldest_first", "newest_first"), "No order of waiting sets is promised without run_after."
+    ),
+    "import.run_column": Setting(
+        "set", ("set", "import_set"), "The column of sys_import_set_run that names the set: public clients differ."
+    ),
+    "import.imp_user_coalesce": Setting(
+        "email",
+        ("email", "user_id"),
+        "Documented for the shipped map: email; the example of the API page inserts a row without one.",
+    ),
+    "import.xml_root": Setting("response", ("response", "result"), "The outermost element of XML answers: not shown."),
+    "staging.too_long": Setting(
+        "cut", ("cut", "error"), "Text longer than its staging column: cut silently (observed), or refused."
+    ),
+    "staging.null": Setting("", ("", "null"), "What a JSON null becomes in a staging column: not documented."),
+    "staging.row_bytes": Setting(8126, (), "Documented maximum of a row; text over 255 stands elsewhere. 0: none."),
+    "staging.row_shows": Setting(
+        "last", ("last", "first"), "Of several maps one result is kept in the row: which one is not stated."
+    ),
+    "transform.empty_coalesce": Setting(
+        "any", ("any", "all"), "Whether one empty coalesce value skips a row, or only all of them: not stated."
+    ),
+    "transform.empty_row": Setting(
+        "skipped",
+        ("skipped", "inserted"),
+        "Rows with every field empty were reported as skipped; without a coalesce that is not stated.",
+    ),
+    "transform.first_match": Setting(
+        "oldest",
+        ("oldest", "newest", "sys_id"),
+        "The first of several matches is updated; which one is first, no page says.",
+    ),
+    "transform.reference_sys_id": Setting(
+        True, (True, False), "Whether a reference field takes a sys_id where a display value is due."
+    ),
+    "transform.rejected_state": Setting(
+        "skipped", ("skipped", "ignored", "error"), "State of a row that choice action reject turns away: not stated."
+    ),
+    "transform.mandatory_state": Setting(
+        "error", ("error", "skipped", "ignored"), "State of a row without a mandatory field: not stated."
+    ),
+    "transform.bad_date": Setting(
+        "left", ("left", "cleared"), "What a date in another format than its field map's does to the field."
+    ),
+    "transform.target_length": Setting(
+        "keep", ("keep", "cut"), "Text longer than the target column; lengths of shipped columns are not exact here."
+    ),
+    "attachment.hash": Setting(
+        "listed",
+        ("listed", "table", "none"),
+        "SHA-256 in lists and single records of recent releases, in the table only, or not at all.",
+    ),
+    "attachment.by_name": Setting(
+        "reads", ("reads", "always"), "created_by_name and updated_by_name: the upload example lacks them."
+    ),
+    "attachment.limit": Setting(1000, (), "sysparm_limit without a value, as the page says."),
+    "attachment.too_large_status": Setting(413, (413, 400, 500), "A file over the maximum: no answer was found."),
+    "attachment.extension_status": Setting(400, (400, 403, 415), "A blocked extension: no answer was found."),
+    "attachment.file_first": Setting(
+        400, (400, 201), "A multipart upload whose file part is not the last one: refused here, or taken all the same."
+    ),
+    "attachment.same_content": Setting(
+        "kept", ("kept", "refused"), "The same content twice on one record: whether REST refuses it was not found."
+    ),
+    "attachment.unknown_record": Setting(404, (404, 400, 201), "An upload for a record that does not exist."),
     "rules.hardware_fourth_entry": Setting(
         "mac_address,name",
         ("mac_address,name", "ip_address,mac_address"),

@@ -1,7 +1,8 @@
 """Records in SQLite, and the few indexes that identification needs.
 
-A record is one row with its values as JSON. Beside it stand three narrow indexes: search keys (`keys.py`), relations
-by their ends, and source keys. All writes pass through here, so the indexes cannot go stale.
+A record is one row with its values as JSON. Beside it stand narrow indexes: search keys (`keys.py`), relations by their
+ends, source keys, staging rows by import set, attachments by record. All writes pass through here, so the indexes
+cannot go stale. The bytes of attachments stand in a table of their own, in parts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from syncengine.sandbox.keys import Kind
 
 RELATIONS = "cmdb_rel_ci"
 SOURCES = "sys_object_source"
+STAGING = "sys_import_set_row"
+ATTACHMENTS = "sys_attachment"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,7 +41,17 @@ CREATE TABLE IF NOT EXISTS source (
   name TEXT NOT NULL, id TEXT NOT NULL, rid INTEGER NOT NULL, target TEXT NOT NULL,
   PRIMARY KEY (name, id, rid)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS source_target ON source (target);
+CREATE TABLE IF NOT EXISTS staged (
+  import_set TEXT NOT NULL, number INTEGER NOT NULL, rid INTEGER NOT NULL,
+  PRIMARY KEY (import_set, number, rid)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attached (
+  target TEXT NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (target, rid)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS content (
+  attachment TEXT NOT NULL, position INTEGER NOT NULL, packed BLOB NOT NULL, PRIMARY KEY (attachment, position));
 """
+
+# roots with an index of their own, and its table
+_INDEXED = {RELATIONS: "relation", SOURCES: "source", STAGING: "staged", ATTACHMENTS: "attached"}
 
 
 @dataclass(slots=True)
@@ -242,7 +255,7 @@ class Store:
         self.db.executemany("INSERT INTO record (rid, root, sys_id, class, name, body) VALUES (?,?,?,?,?,?)", rows)
         if keys:
             self.db.executemany("INSERT OR IGNORE INTO search VALUES (?,?,?)", keys)
-        self._index([record for record in records if record.root in (RELATIONS, SOURCES)])
+        self._index([record for record in records if record.root in _INDEXED])
 
     def update_many(self, changes: Sequence[tuple[Record, str, Mapping[str, str]]]) -> None:
         """Records with the class and the values they had before; the record itself is already new."""
@@ -255,7 +268,7 @@ class Store:
             gone += [(*pair, record.rid) for pair in old - new]
             keys += [(*pair, record.rid) for pair in new - old]
             self.changed.add(record.root)
-            if record.root in (RELATIONS, SOURCES):
+            if record.root in _INDEXED:
                 special.append(record)
         self.db.executemany("UPDATE record SET class=?, name=?, body=? WHERE rid=?", rows)
         if gone:
@@ -293,18 +306,65 @@ class Store:
             for r in records
             if r.root == SOURCES
         ]
+        staged = [
+            (r.values.get("sys_import_set", ""), int(r.values.get("sys_import_row", "0") or 0), r.rid)
+            for r in records
+            if r.root == STAGING
+        ]
+        attached = [(r.values.get("table_sys_id", ""), r.rid) for r in records if r.root == ATTACHMENTS]
         if relations:
             self.db.executemany("INSERT INTO relation VALUES (?,?,?,?)", relations)
         if sources:
             self.db.executemany("INSERT INTO source VALUES (?,?,?,?)", sources)
+        if staged:
+            self.db.executemany("INSERT INTO staged VALUES (?,?,?)", staged)
+        if attached:
+            self.db.executemany("INSERT INTO attached VALUES (?,?)", attached)
 
     def _unindex(self, records: Sequence[Record]) -> None:
-        # both are found by their record's row number; writes to them are rare enough for a scan of the narrow index
+        # most are found by their record's row number; writes to them are rare enough for a scan of the narrow index
         for record in records:
-            if record.root == RELATIONS:
-                self.db.execute("DELETE FROM relation WHERE rid=?", (record.rid,))
-            elif record.root == SOURCES:
-                self.db.execute("DELETE FROM source WHERE rid=?", (record.rid,))
+            if record.root == STAGING:
+                where = (record.values.get("sys_import_set", ""), record.rid)
+                self.db.execute("DELETE FROM staged WHERE import_set=? AND rid=?", where)
+            elif record.root in _INDEXED:
+                self.db.execute(f"DELETE FROM {_INDEXED[record.root]} WHERE rid=?", (record.rid,))
+
+    # -- staging rows and contents ---------------------------------------------------------------------------
+
+    def staged(self, import_set: str, after: int = 0, limit: int = -1) -> list[Record]:
+        """Rows of an import set with a higher number, in the order of their numbers."""
+        rows = self.db.execute(
+            "SELECT r.rid, r.root, r.class, r.sys_id, r.body FROM staged s CROSS JOIN record r ON r.rid=s.rid "
+            "WHERE s.import_set=? AND s.number>? ORDER BY s.number, s.rid LIMIT ?",
+            (import_set, after, limit),
+        )
+        return [_record(row) for row in rows.fetchall()]
+
+    def last_staged(self, import_set: str) -> int:
+        """The highest row number of an import set."""
+        sql = "SELECT coalesce(max(number), 0) FROM staged WHERE import_set=?"
+        return int(self.db.execute(sql, (import_set,)).fetchone()[0])
+
+    def add_content(self, attachment: str, position: int, packed: bytes) -> None:
+        """Store a part of an attachment's bytes."""
+        self.db.execute("INSERT INTO content VALUES (?,?,?)", (attachment, position, packed))
+
+    def content(self, attachment: str) -> Iterator[bytes]:
+        """The parts of an attachment's bytes; one is read at a time, so a write in between does no harm."""
+        position = 0
+        while True:
+            row = self.db.execute(
+                "SELECT packed FROM content WHERE attachment=? AND position=?", (attachment, position)
+            ).fetchone()
+            if row is None:
+                return
+            yield row[0]
+            position += 1
+
+    def drop_content(self, attachment: str) -> None:
+        """Remove an attachment's bytes."""
+        self.db.execute("DELETE FROM content WHERE attachment=?", (attachment,))
 
 
 def _row(record: Record) -> tuple[int, str, str, str, str | None, str]:

@@ -24,7 +24,10 @@ from syncengine.sandbox.servicenow.errors import ApiError
 from syncengine.sandbox.world import World
 
 COOKIE = "JSESSIONID"
-_BY_API = {"table_read", "table_write", "stats"}
+_BY_API = {
+    "table_read", "table_write", "stats", "import_one", "insert_multiple", "staging_read",
+    "attach_upload", "attach_list", "attach_file", "attach_write",
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -124,7 +127,7 @@ class Traffic:
     def cancelled(self, api: str, work: Callable[[], Answer]) -> Answer:
         """What a transaction over its quota is answered with; a write was not begun (inferred)."""
         way = self._world.settings["quota.answer"]
-        if way == "500" or api != "table_read":
+        if way == "500" or api not in ("table_read", "staging_read"):
             return answer_of(ApiError(500, CANCELLED["message"], CANCELLED["detail"]).response())
         answer = work()
         document = orjson.loads(answer.body)

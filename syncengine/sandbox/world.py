@@ -14,8 +14,10 @@ from syncengine.sandbox.clock import Clock
 from syncengine.sandbox.encoded_query import matches, parse
 from syncengine.sandbox.keys import Kind
 from syncengine.sandbox.ledger import Ledger
+from syncengine.sandbox.maps import STOCK, Maps, map_id
 from syncengine.sandbox.rulebook import Rulebook
 from syncengine.sandbox.settings import SETTINGS, Settings
+from syncengine.sandbox.shipped import shipped
 from syncengine.sandbox.store import Record, Store
 from syncengine.sandbox.tables import Table, Tables
 
@@ -40,7 +42,8 @@ LISTS = (
     "sys_script",
     "cmdb_ire_inclusion_rule",
 )
-DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS))
+MAPS = ("sys_transform_map", "sys_transform_entry", "sys_transform_script", "sys_rest_insert_multiple")
+DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS, *MAPS))
 
 
 class World:
@@ -50,6 +53,8 @@ class World:
         self.clock = clock or Clock()
         self.store = Store(path)
         self.settings = Settings()
+        self.resets = 0
+        """How often it was emptied; who remembers records looks at it."""
         self._open()
 
     def _open(self) -> None:
@@ -68,7 +73,7 @@ class World:
         self.store.insert_many(
             [
                 Record(self.store.new_rid(), root, table, sys_id, {**values, **made, "sys_mod_count": "0"})
-                for root, table, sys_id, values in catalog.shipped()
+                for root, table, sys_id, values in shipped()
             ]
         )
 
@@ -106,23 +111,46 @@ class World:
         self.access = Access(self.tables, store.all("sys_security_acl"))
         # who wrote which attribute, by record
         self.written_by = self._kind("cmdb_datasource_last_update", ("cmdb_ci",), False)
+        used = set(orjson.loads(store.meta("staging") or "[]"))
+        self.maps = Maps(self.tables, {name: list(store.all(name)) for name in MAPS}, used, self._query_kind)
         self._index()
+
+    def use_staging(self, table: str) -> None:
+        """Read the maps of a staging table from now on; what nobody imports into needs no search keys."""
+        used = set(orjson.loads(self.store.meta("staging") or "[]"))
+        if table not in used:
+            self.store.set_meta("staging", orjson.dumps(sorted({*used, table})).decode())
+            self.derive(dictionary=False)
 
     def _choose_variants(self) -> None:
         """Shipped records of which the sources give two variants follow their setting, unless somebody changed them."""
-        wanted = str(self.settings["rules.hardware_fourth_entry"])
-        record = self.store.get("cmdb_identifier_entry", catalog.HARDWARE_FOURTH_ENTRY)
-        known = SETTINGS["rules.hardware_fourth_entry"].choices
-        if record is not None and record.values.get("attributes") in known and record.values["attributes"] != wanted:
+        name = "rules.hardware_fourth_entry"
+        self._choose(name, "cmdb_identifier_entry", catalog.HARDWARE_FOURTH_ENTRY, "attributes")
+        column = catalog.fixed_id("sys_dictionary", "sys_import_set_run", "set")
+        self._choose("import.run_column", "sys_dictionary", column, "element")
+        by = self.settings["import.imp_user_coalesce"]
+        for target, source in (("email", "email"), ("user_name", "user_id")):
+            entry = catalog.fixed_id("sys_transform_entry", map_id("imp_user", 0, STOCK), target)
+            self._write_variant("sys_transform_entry", entry, "coalesce", str(source == by).lower(), ("true", "false"))
+
+    def _choose(self, setting: str, table: str, sys_id: str, column: str) -> None:
+        known = tuple(str(choice) for choice in SETTINGS[setting].choices)
+        self._write_variant(table, sys_id, column, str(self.settings[setting]), known)
+
+    def _write_variant(self, table: str, sys_id: str, column: str, wanted: str, known: tuple[str, ...]) -> None:
+        record = self.store.get(table, sys_id)
+        if record is not None and record.values.get(column) in known and record.values[column] != wanted:
             before = dict(record.values)
-            record.values["attributes"] = wanted
+            record.values[column] = wanted
             self.store.update_many([(record, record.table, before)])
 
     def _active(self, table: str) -> list[dict[str, str]]:
         return [r.values for r in self.store.all(table) if r.values.get("active") != "false"]
 
     def _kind(self, table: str, attributes: tuple[str, ...], allow_null: bool) -> Kind:
-        kind = Kind(0, table, attributes, allow_null, self.settings["identify.compare"] == "exact")
+        return self._numbered(Kind(0, table, attributes, allow_null, self.settings["identify.compare"] == "exact"))
+
+    def _numbered(self, kind: Kind) -> Kind:
         db = self.store.db
         row = db.execute("SELECT number FROM kind WHERE spec=?", (kind.spec(),)).fetchone()
         if row is None:
@@ -130,9 +158,12 @@ class World:
             db.execute("DELETE FROM search WHERE kind=?", row)
         return kind._replace(number=int(row[0]))
 
+    def _query_kind(self, table: str, attributes: tuple[str, ...], empty: bool, exact: bool) -> Kind:
+        return self._numbered(Kind(0, table, attributes, empty, exact, query=True))
+
     def _index(self) -> None:
         """Give new kinds of search keys their rows, and take those of old kinds away."""
-        kinds = self.rules.kinds() | {self.written_by}
+        kinds = self.rules.kinds() | {self.written_by} | self.maps.kinds()
         by_table: dict[str, list[Kind]] = {}
         for kind in kinds:
             by_table.setdefault(kind.table, []).append(kind)
@@ -184,6 +215,13 @@ class World:
                 return f"Operation against file '{table.name}' was aborted by Business Rule '{name}'"
         return ""
 
+    def calculate(self, table: Table, values: dict[str, str]) -> None:
+        """Fill the columns that the service makes of others (observed: a user's name)."""
+        for column, parts in catalog.calculated(table.name).items():
+            made = " ".join(text for part in parts if (text := values.get(part, "")))
+            if made:
+                values[column] = made
+
     def sources(self) -> Iterable[str]:
         """The data sources that the engine accepts: choices of cmdb_ci.discovery_source (documented)."""
         return self.choices.get(("cmdb_ci", "discovery_source"), {})
@@ -205,11 +243,12 @@ class World:
     def reset(self) -> None:
         """Empty it to what a new sandbox holds; identity, settings and clock stay."""
         with self.store.transaction():
-            for table in ("record", "search", "relation", "source", "ledger"):
+            for table in ("record", "search", "relation", "source", "staged", "attached", "content", "ledger"):
                 self.store.db.execute(f"DELETE FROM {table}")
-            self.store.db.execute("DELETE FROM meta WHERE name LIKE 'seed:%' OR name='indexed'")
+            self.store.db.execute("DELETE FROM meta WHERE name LIKE 'seed:%' OR name IN ('indexed', 'staging')")
             self._fill()
         self.ledger = Ledger(self.store)
+        self.resets += 1
         self.derive()
 
 

@@ -88,6 +88,12 @@ class Http:
         """POST below /api/now."""
         return self.session.post(f"{self.running.url}/api/now{path}", json=body, params=parameters, timeout=10)
 
+    def rows(self, table: str, query: str = "") -> list[dict[str, Any]]:
+        """Rows of a table, references as bare ids."""
+        asked = {"sysparm_query": query, "sysparm_exclude_reference_link": "true"}
+        found: list[dict[str, Any]] = self.get(f"/table/{table}", **asked).json()["result"]
+        return found
+
     def engine(self, call: str, *items: dict[str, Any], timeout: float = 10) -> requests.Response:
         """One call of the engine."""
         path = f"{self.running.url}/api/now/identifyreconcile{call}"

@@ -13,10 +13,12 @@ from starlette.responses import Response
 
 from syncengine.sandbox.servicenow import table_api
 from syncengine.sandbox.servicenow.requests import Call
+from syncengine.sandbox.staging.sets import ImportSets
 from syncengine.sandbox.world import World
 from tests.sandbox.conftest import Http
 
 WORLD = World()
+IMPORTS = ImportSets(WORLD)
 TABLE = "cmdb_ci_service"
 Write = tuple[str, int]
 WRITES = st.lists(st.tuples(st.sampled_from(["insert", "delete", "rename"]), st.integers(0, 99)), max_size=4)
@@ -26,6 +28,7 @@ def ask(method: str, path: str = "", body: Any = None, **parameters: Any) -> Any
     """One call of the API, in process."""
     call = Call(
         WORLD,
+        IMPORTS,
         method,
         f"/api/now/table/{TABLE}{path}",
         "",

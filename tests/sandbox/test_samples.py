@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.sandbox.conftest import Engine, sample
+from tests.sandbox.conftest import Engine, Http, sample
 
 SERVER, SWITCH = "2eaeea0e72fa45d059bfa7de1524c94b", "db2d80f3f4790fae95d75e0f6227fe0c"
 PARKED = "fed37a6c371b78ac6ef098698cada990"
@@ -101,3 +101,62 @@ def test_the_dry_run_of_it_has_no_ids_yet(engine: Engine) -> None:
     assert answer["items"][0]["relatedSysIds"] == [None]
     assert answer["items"][0]["mergedPayloadIds"] == expected["items"][0]["mergedPayloadIds"]
     assert engine.records("cmdb_ire_partial_payloads")
+
+
+def test_the_single_insert_answers_as_documented(http: Http) -> None:
+    """The example inserts a row without an e-mail address, so its map coalesces on the user's id: a setting."""
+    http.running.settings(import__imp_user_coalesce="user_id")
+    example = sample("import_single")
+    made = http.post("/import/imp_user", example["request"])
+    assert made.status_code == example["status"]
+    answer, expected = made.json(), example["answer"]
+    (result,), (documented,) = answer["result"], expected["result"]
+    assert list(answer) == list(expected)
+    assert list(result) == list(documented)
+    row = http.rows("sys_user", f"sys_id={result['sys_id']}")[0]
+    assert row["name"] == result["display_value"] == documented["display_value"]
+    links = {"record_link": f"{http.running.url}/api/now/table/sys_user/{result['sys_id']}", "sys_id": result["sys_id"]}
+    assert result == {**documented, **links}
+    assert answer["import_set"].startswith("ISET00")
+    read = http.session.get(made.headers["Location"], timeout=10)
+    assert (read.status_code, read.json()) == (200, answer)
+    again = http.post("/import/imp_user", example["request"]).json()["result"][0]
+    assert (again["status"], again["status_message"]) == ("ignored", "No field values changed")
+
+
+def test_the_multiple_insert_answers_as_documented(http: Http) -> None:
+    """Two ids and nothing else; the keys are the labels of the columns."""
+    columns = {"u_address": ["string", "Address", 80], "u_name": ["string", "Name", 80], "u_id": ["string", "ID", 80]}
+    maps = [{"name": "Employees", "target": "sys_user", "fields": {"user_name": "u_id", "name": "u_name"}}]
+    http.running.seed({"staging": {"u_employee_import": {"columns": columns, "maps": maps}}}, force=True)
+    example = sample("import_multiple")
+    made = http.post("/import/u_employee_import/insertMultiple", example["request"])
+    assert (made.status_code, list(made.json())) == (example["status"], list(example["answer"]))
+    http.running.run_imports()
+    rows = http.rows("u_employee_import", f"sys_import_set={made.json()['import_set_id']}^ORDERBYsys_import_row")
+    kept = [{"Address": row["u_address"], "Name": row["u_name"], "ID": row["u_id"]} for row in rows]
+    assert kept == example["request"]["records"]
+    assert [row["sys_import_state"] for row in rows] == ["inserted", "inserted"]
+
+
+def test_the_multipart_upload_answers_as_documented(http: Http) -> None:
+    """The same keys, every value a string."""
+    example = sample("attachment_upload")
+    target = example["answer"]["result"]["table_sys_id"]
+    http.running.seed({"records": {"incident": [{"sys_id": target, "number": "INC0000001"}]}}, force=True)
+    content = bytes(range(256)) * 771 + b"tail of it"
+    fields = {"table_name": "incident", "table_sys_id": target}
+    made = http.session.post(
+        f"{http.running.url}/api/now/attachment/upload",
+        data=fields,
+        files={"uploadFile": ("shot.jpg", content, "image/jpeg")},
+        timeout=10,
+    )
+    assert made.status_code == example["status"]
+    result, documented = made.json()["result"], example["answer"]["result"]
+    assert set(result) == set(documented)
+    same = ("table_sys_id", "file_name", "compressed", "table_name", "content_type", "sys_mod_count", "image_width")
+    assert {name: result[name] for name in same} == {name: documented[name] for name in same}
+    assert result["size_bytes"] == str(len(content))
+    assert made.headers["Location"].endswith(f"/api/now/attachment/{result['sys_id']}")
+    assert http.session.get(result["download_link"], timeout=10).content == content

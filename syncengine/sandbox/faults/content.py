@@ -44,7 +44,8 @@ def _shuffle(document: Any, rule: Rule) -> Any:
 
 def _operation(document: Any, rule: Rule) -> Any:
     for item in _items(document):
-        item["operation"] = rule.argument(0, "FROBNICATE")
+        name = "status" if "transform_map" in item else "operation"
+        item["sys_import_state" if "sys_import_state" in item else name] = rule.argument(0, "FROBNICATE")
     return document
 
 
@@ -148,6 +149,8 @@ def first(body: bytes, number: int) -> bytes | None:
         return None if number == 0 else body
     if isinstance(document.get("rest_requests"), list):
         document["rest_requests"] = document["rest_requests"][:number]
+    elif isinstance(document.get("records"), list):
+        document["records"] = document["records"][:number]
     elif isinstance(document.get("items"), list):
         gone = {str(item.get("internal_id", "")) for item in document["items"][number:]} - {""}
         document["items"] = document["items"][:number]

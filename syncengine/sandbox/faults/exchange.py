@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from syncengine.sandbox.body import Body, Download
 
 MARKER = (b"x-sandbox", b"syncengine")
 Headers = list[tuple[bytes, bytes]]
@@ -22,11 +24,19 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+    parts: Iterator[bytes] | None = None
+    """What is sent instead of the body, in parts."""
 
     async def send(self, send: Send) -> None:
         """Answer as usual; every answer carries the marker."""
         await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers, MARKER]})
+        for part in self.parts or ():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": self.body})
+
+    def whole(self) -> Answer:
+        """The same with its body in one piece."""
+        return self if self.parts is None else self._replace(body=b"".join(self.parts), parts=None)
 
     def header(self, name: bytes) -> bytes:
         """One header, or nothing."""
@@ -49,7 +59,8 @@ def made(
 
 def answer_of(response: Response) -> Answer:
     """What an API gave."""
-    return Answer(response.status_code, list(response.raw_headers), bytes(response.body))
+    parts = response.parts if isinstance(response, Download) else None
+    return Answer(response.status_code, list(response.raw_headers), bytes(response.body), parts)
 
 
 @dataclass(slots=True)
@@ -58,11 +69,13 @@ class Exchange:
 
     api: str
     path: str
-    body: bytes
+    body: Body
+    told: bytes
+    """Where rules look for a key: the body, of an upload its beginning and its parameters."""
     scope: Scope
     receive: Receive
     send: Send
-    answer: Callable[[bytes], Answer]
+    answer: Callable[[Body], Answer]
     """Does the work that a body asks for, whatever becomes of the answer."""
     transport_of: TransportOf | None
     place: Callable[[], AbstractAsyncContextManager[Answer | None]]

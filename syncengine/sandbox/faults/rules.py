@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 APIS = (
     "import_one", "insert_multiple", "staging_read", "ire", "ire_query", "table_read", "table_write", "meta", "stats",
-    "batch", "attach_upload", "attach_list", "oauth", "me_upload", "me_poll", "me_log", "me_read", "worker",
+    "batch", "attach_upload", "attach_list", "attach_file", "attach_write", "oauth",
+    "me_upload", "me_poll", "me_log", "me_read", "worker",
     "other", "*",
 )  # fmt: skip
 ACTIONS: dict[str, str] = {
@@ -27,7 +28,8 @@ ACTIONS: dict[str, str] = {
     "commit_then_hang": "the write takes effect, no answer",
     "commit_then_status": "commit_then_status(code): the write takes effect, the answer is an error",
     "commit_part": "commit_part(k)_then_reset, …_then_close, …_then_hang, …_then_status(code): only the first k "
-    "items of an identification payload, or requests of a batch, take effect; a write of one record only if k > 0",
+    "items of an identification payload, rows of insertMultiple, requests of a batch, or bytes of an upload, take "
+    "effect; a write of one record only if k > 0",
     "takes": "takes(s): the transaction takes s seconds by the sandbox's clock, nobody waits; in a batch, each request",
     "expire_token": "expire_token(n): at the n-th call every access token given out so far expires",
     "revoke": "from this call on no login is accepted, until the rules are cleared",
@@ -57,7 +59,8 @@ ACTIONS: dict[str, str] = {
     "nan": "JSON with NaN",
     "nulls": "every value of the result is null",
     "item_errors": "item_errors(p): items fail with probability p, their siblings are written",
-    "op": "op(NAME): every item has this operation",
+    "job": "job(stuck): the import set that insertMultiple makes is never transformed",
+    "op": "op(NAME): every item has this operation, every row this state",
     "code": "code(NAME): every item has this error, or, for cancelled, the answer holds result and error",
     "count": "count(+k) or count(-k): items too many or too few",
     "swap_ids": "the sys_ids of two items change places",

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from syncengine.sandbox.body import Body
 from syncengine.sandbox.clock import Clock
 from syncengine.sandbox.faults import content, wire
 from syncengine.sandbox.faults.exchange import Answer, Exchange, made
 from syncengine.sandbox.faults.rules import Rule, RuleError, parse
-from syncengine.sandbox.injected import injector, seconds_each
+from syncengine.sandbox.injected import first_bytes, injector, seconds_each, stuck
 
 BEFORE = frozenset({
     "status", "html200", "hibernate", "maintenance", "unauthorized", "drop202", "login302", "redirect", "rate_limit",
@@ -55,7 +56,7 @@ class Faults:
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request, through the rules that meet it."""
         now = self._clock.time()
-        rules = [rule for rule in self.rules if rule.meets(exchange.api, exchange.path, exchange.body, now)]
+        rules = [rule for rule in self.rules if rule.meets(exchange.api, exchange.path, exchange.told, now)]
         for rule in rules:
             self.met.append({"action": rule.action, "api": exchange.api, "path": exchange.path, "rule": rule.text})
         instead = next((rule for rule in rules if rule.action in BEFORE), None)
@@ -84,6 +85,8 @@ class Faults:
         return spent > exchange.quota
 
     async def _tell(self, exchange: Exchange, rules: list[Rule], answer: Answer) -> None:
+        if rules:
+            answer = answer.whole()
         for rule in rules:
             if rule.action.startswith("commit_then_") or rule.action == "commit_part":
                 await self._after(exchange, rule)
@@ -102,7 +105,10 @@ class Faults:
     def _work(self, exchange: Exchange, rules: list[Rule], late: bool) -> Answer:
         chosen = next((rule for rule in rules if _by_engine(exchange, rule)), None)
         part = next((rule for rule in rules if rule.action == "commit_part"), None)
-        body = exchange.body if part is None else content.first(exchange.body, part.first)
+        body: Body | None = exchange.body
+        if part is not None:
+            # of an upload, the API itself keeps only the first bytes of the file
+            body = content.first(body, part.first) if isinstance(body, bytes) else body if part.first else None
         if any(rule.action == "expire_token" for rule in rules):
             self._expire()
         self.revoked = self.revoked or any(rule.action == "revoke" for rule in rules)
@@ -110,11 +116,15 @@ class Faults:
             return made(200, b"")  # nothing takes effect, and nobody will see this
         each = sum(rule.number(0, 0) for rule in rules if rule.action == "takes")
         marks = injector.set((lambda: _error(chosen)) if chosen is not None else None), seconds_each.set(each)
+        stop = any(rule.action == "job" and rule.argument(0) == "stuck" for rule in rules)
+        more = stuck.set(stop), first_bytes.set(part.first if part is not None else None)
         try:
             if late:
                 return exchange.cancelled(lambda: exchange.answer(body))
             return exchange.answer(body)
         finally:
+            stuck.reset(more[0])
+            first_bytes.reset(more[1])
             injector.reset(marks[0])
             seconds_each.reset(marks[1])
 
@@ -150,8 +160,8 @@ class Faults:
 
 
 def _by_engine(exchange: Exchange, rule: Rule) -> bool:
-    """Item errors of the engine are found by the engine: the failed items are not written, their siblings are."""
-    return exchange.api in ("ire", "ire_query") and (
+    """Item errors are found by the engine or the transform: the failed items are not written, their siblings are."""
+    return exchange.api in ("ire", "ire_query", "import_one", "insert_multiple") and (
         rule.action == "item_errors" or (rule.action == "code" and rule.argument(0) != "cancelled")
     )
 

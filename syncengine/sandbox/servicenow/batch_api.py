@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
+from syncengine.sandbox.body import Download
 from syncengine.sandbox.injected import seconds_each
 from syncengine.sandbox.servicenow.errors import ApiError, json_response
 from syncengine.sandbox.servicenow.requests import Call
@@ -65,7 +66,7 @@ def _serve(call: Call, request: Mapping[str, Any], inside: Inside) -> dict[str, 
         answer = inside(str(request.get("method", "GET")).upper(), parts.path, parts.query, headers, content)
     served: dict[str, Any] = {
         "id": str(request.get("id", "")),
-        "body": base64.b64encode(bytes(answer.body)).decode(),
+        "body": base64.b64encode(_whole(answer)).decode(),
         "status_code": answer.status_code,
         "status_text": _TEXTS.get(answer.status_code, ""),
         "execution_time": 1,
@@ -76,6 +77,10 @@ def _serve(call: Call, request: Mapping[str, Any], inside: Inside) -> dict[str, 
     if not request.get("exclude_response_headers"):
         served["headers"] = [{"name": name, "value": value} for name, value in answer.headers.items()]
     return served
+
+
+def _whole(answer: Response) -> bytes:
+    return b"".join(answer.parts) if isinstance(answer, Download) else bytes(answer.body)
 
 
 _TEXTS = {200: "OK", 201: "Created", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}

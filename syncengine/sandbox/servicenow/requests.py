@@ -11,7 +11,10 @@ import orjson
 from starlette.responses import Response
 
 from syncengine.sandbox.access import Sight
+from syncengine.sandbox.body import Body
+from syncengine.sandbox.servicenow import xml
 from syncengine.sandbox.servicenow.errors import ApiError
+from syncengine.sandbox.staging.sets import ImportSets
 from syncengine.sandbox.world import World
 
 
@@ -20,11 +23,12 @@ class Call:
     """One request, read completely, by a user who is known."""
 
     world: World
+    imports: ImportSets
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes
+    body: Body
     base: str
     """`scheme://host:port`, for links."""
     user: str = ""
@@ -60,6 +64,15 @@ class Call:
         except ValueError:
             return default
 
+    @property
+    def content(self) -> bytes:
+        """The body, whole."""
+        return self.body if isinstance(self.body, bytes) else b"".join(self.body.parts())
+
+    def document(self) -> Any:
+        """The body of an API that takes XML as well (documented: `request` with `entry` elements)."""
+        return xml.entries(self.content) if "xml" in self.headers.get("content-type", "") else self.json()
+
     def json(self) -> Any:
         """The body; a write needs Content-Type and Accept (documented; the text of the refusal was not found)."""
         if not self.headers.get("content-type") or not self.headers.get("accept"):
@@ -67,7 +80,7 @@ class Call:
         if "json" not in self.headers["content-type"]:
             raise ApiError(415, "Unsupported content type")
         try:
-            return orjson.loads(self.body)
+            return orjson.loads(self.content)
         except ValueError as fault:
             raise ApiError(400, "Exception while reading request", str(fault)) from fault
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from syncengine.sandbox.access import Sight
@@ -76,6 +77,8 @@ class Rows:
         values = [value_of(record, name) if record is not None else "" for record in records]
         if column is not None and column.reference:
             return self._references(column, values)
+        if column is not None and column.type == "reference":
+            return [self._anywhere(record, value) for record, value in zip(records, values, strict=True)]
         return [self._scalar(record, column, name, value) for record, value in zip(records, values, strict=True)]
 
     def _scalar(self, record: Record | None, column: Column | None, name: str, value: str) -> Any:
@@ -116,6 +119,13 @@ class Rows:
                 shown.append({"display_value": name, "value": value, **({"link": link} if view.links else {})})
         return shown
 
+    def _anywhere(self, record: Record | None, value: str) -> Any:
+        """A reference to a record of a table that another column names: the target of a staging row (observed)."""
+        table = self._world.tables.get(record.values.get("sys_target_table", "")) if record is not None else None
+        if not value or table is None:
+            return self._empty()
+        return self._references(replace(_TARGET, reference=table.name), [value])[0]
+
     def _empty(self) -> Any:
         return {"display_value": "", "value": ""} if self._view.display == "all" else ""
 
@@ -127,6 +137,11 @@ class Rows:
             record = found.get(value)
             # a value that names no record is shown as it is: columns such as sys_dictionary.reference hold names
             self._names[column.reference, value] = display_of(self._world, record) if record else value
+
+
+_TARGET = Column(
+    "sys_target_sys_id", "reference", "Target record", 32, "", False, False, "", False, "sys_import_set_row"
+)
 
 
 def display_of(world: World, record: Record) -> str:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import orjson
 from starlette.responses import Response
 
+from syncengine.sandbox import attachments
 from syncengine.sandbox.access import Sight
 from syncengine.sandbox.encoded_query import Query, parse
 from syncengine.sandbox.engine.payload import text
@@ -21,7 +22,7 @@ from syncengine.sandbox.query_sql import Compiler, Where
 from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_record
 from syncengine.sandbox.servicenow.requests import Call
 from syncengine.sandbox.servicenow.rows import Rows, View
-from syncengine.sandbox.store import RELATIONS, Record
+from syncengine.sandbox.store import ATTACHMENTS, RELATIONS, Record
 from syncengine.sandbox.tables import Table
 
 DEFAULT_LIMIT = 10_000
@@ -116,7 +117,7 @@ def get_list(call: Call, name: str) -> Response:
         total = scope.count(call, sight if settings["access.total_count"] == "visible" else None)
         headers["X-Total-Count"] = str(total)
         if not call.flag("sysparm_suppress_pagination_header"):
-            link = _links(call, limit, offset, total)
+            link = page_links(call, limit, offset, total)
             if link:
                 headers["Link"] = link
     if not records and call.version == "v1":
@@ -124,7 +125,9 @@ def get_list(call: Call, name: str) -> Response:
     return json_response({"result": Rows(call.world, table, view_of(call), sight).show(records)}, headers=headers)
 
 
-def _links(call: Call, limit: int, offset: int, total: int) -> str:
+def page_links(call: Call, limit: int, offset: int, total: int) -> str:
+    """The Link header of a page; empty where everything is on it."""
+
     def link(rel: str, start: int) -> str:
         given = {**call.parameters, "sysparm_limit": str(limit), "sysparm_offset": str(start)}
         query = "&".join(f"{quote(name)}={quote(value, safe=_IN_QUERY)}" for name, value in given.items())
@@ -181,6 +184,7 @@ def post(call: Call, name: str) -> Response:
     }
     if "sys_class_name" in table.columns:
         values["sys_class_name"] = table.name
+    world.calculate(table, values)
     if not call.sight("create").row(Record(0, table.root, table.name, "", values)):
         raise _denied("Insert")
     _abort(call, table, "insert", values)
@@ -232,6 +236,9 @@ def delete(call: Call, name: str, sys_id: str) -> Response:
     if not call.sight("delete").row(record):
         raise _denied("Delete")
     _abort(call, world.tables[record.table], "delete", record.values)
+    if table.name == ATTACHMENTS:
+        attachments.remove(world, record)
+        return Response(status_code=204)
     with world.store.transaction():
         gone = [record, *(world.store.around(sys_id) if table.root == "cmdb" else ())]
         for one in gone:
@@ -247,7 +254,7 @@ def _abort(call: Call, table: Table, action: str, values: Mapping[str, str]) -> 
 
 
 def _sent(call: Call, table: Table, operation: str) -> dict[str, str]:
-    body = call.json()
+    body = call.document()
     if isinstance(body, Sequence) and not isinstance(body, str):
         body = body[0] if body else {}  # documented: only the first object of an array is used
     if not isinstance(body, Mapping):

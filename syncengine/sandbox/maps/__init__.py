@@ -1,0 +1,11 @@
+"""Staging tables and transform maps: as a seed writes them, as records, and as they are used.
+
+definition.py  the form of a seed, and the records that stand for it
+stored.py      the records, read back for use
+standin.py     the declared safe forms that stand in for scripts
+"""
+
+from syncengine.sandbox.maps.definition import STOCK, DefinitionError, map_id, staging_rows, stock
+from syncengine.sandbox.maps.stored import Entry, Map, Maps
+
+__all__ = ["STOCK", "DefinitionError", "Entry", "Map", "Maps", "map_id", "staging_rows", "stock"]
