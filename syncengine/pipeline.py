@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import orjson
-
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
@@ -24,7 +22,7 @@ from syncengine.planning.asking import Asking, FlatAsking
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
 from syncengine.planning.connections import connections_of
-from syncengine.planning.lines import batch_from_json, batch_to_json
+from syncengine.planning.lines import batch_from_line, batch_to_line
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
@@ -235,7 +233,7 @@ def _spill_batches(ws: Workspace, batches: Batches) -> int:
     """Make all batches before the first line is written: what they touch as ends stands in the lines before them."""
     ws.db.execute("CREATE TABLE batch(number INTEGER PRIMARY KEY, line BLOB)")
     for batch in batches.all():
-        ws.db.execute("INSERT INTO batch VALUES(?,?)", (batch.number, orjson.dumps(batch_to_json(batch))))
+        ws.db.execute("INSERT INTO batch VALUES(?,?)", (batch.number, batch_to_line(batch)))
     return batches.number
 
 
@@ -273,7 +271,7 @@ def _write(
             count(manifest.counts, change, steps)
             writer.change(sealed(change, steps[change.step], seal) if change.kind != "end" else change)
         for (line,) in ws.rows("SELECT line FROM batch ORDER BY number"):
-            writer.batch(batch_from_json(orjson.loads(line)))
+            writer.batch(batch_from_line(line))
         for name, counts in manifest.counts.items():
             found = guards.counted(counts, reading.bad_rows.get(name, 0), checks.foreign_ends(ws, steps, name))
             bounds = {**guards.DEFAULTS, **reading.bounds.get(name, {})}

@@ -94,7 +94,7 @@ def _digest(spec: Spec, name: str, variables: Mapping[str, str]) -> str | None:
     if name not in spec.sources:
         return ""
     try:
-        return open_source(spec, name, variables).digest().sha256
+        return open_source(spec, name, variables).sha256()
     except SourceError:
         return None
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import orjson
 import sqlalchemy as sa
 import zstandard
@@ -250,9 +251,7 @@ class Journal:
             else:
                 of.intent, of.token = None, ""
                 outcomes = of.outcomes = of.outcomes or {}
-                for row in body["outcomes"]:
-                    outcome = _outcome_from(row)
-                    outcomes[outcome.op] = outcome
+                outcomes.update((outcome.op, outcome) for outcome in msgspec.convert(body["outcomes"], list[Outcome]))
         return known
 
     def _checked(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -291,11 +290,11 @@ class Journal:
 
     def result(self, batch: int, outcomes: Sequence[Outcome]) -> None:
         """After a request, or instead of one: what became of operations. On disk when this returns."""
-        self._append("result", batch, {"outcomes": [_outcome_to(outcome) for outcome in outcomes]})
+        self._append("result", batch, {"outcomes": outcomes})
         reach("result.fsync")
 
     def _append(self, kind: KindOfEntry, batch: int, body: dict[str, Any]) -> None:
-        packed = zstandard.ZstdCompressor(level=1).compress(orjson.dumps(body))
+        packed = zstandard.ZstdCompressor(level=1).compress(msgspec.json.encode(body))
         with self._lock:
             seq = self._seq + 1
             seal = self._sealed(seq, kind, batch, packed)
@@ -312,28 +311,3 @@ class Journal:
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
-
-
-def _outcome_to(outcome: Outcome) -> list[Any]:
-    row: list[Any] = [
-        outcome.op,
-        outcome.result,
-        outcome.sys_id,
-        outcome.operation,
-        outcome.code,
-        outcome.message,
-        outcome.cause,
-        outcome.warnings,
-        outcome.masked,
-    ]
-    while len(row) > 2 and not row[-1]:
-        row.pop()
-    return row
-
-
-def _outcome_from(row: list[Any]) -> Outcome:
-    row = row + ["", "", "", "", None, (), ()][len(row) - 2 :]
-    op, result, sys_id, operation, code, message, cause, warnings, masked = row
-    return Outcome(
-        op, result, sys_id, operation, code, message, cause or None, tuple(warnings or ()), tuple(masked or ())
-    )

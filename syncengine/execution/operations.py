@@ -9,10 +9,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import orjson
-
 from syncengine.changes import SENT, SENT_REASONS, Batch, Change, End, Outcome, Parcel
-from syncengine.planning.lines import batch_from_json, change_from_json
+from syncengine.planning.lines import batch_from_line, change_from_line
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import Sealer, opened
 
@@ -45,14 +43,13 @@ class Operations:
     def _load(self) -> None:
         changes: list[tuple[object, ...]] = []
         batches: list[tuple[object, ...]] = []
-        for line, data in self.plan.raw():
-            if "op" in data:
-                action = data["action"]
-                sent = int(action in SENT or (action == "touched" and data.get("reason") in SENT_REASONS))
-                known = (data.get("sys_id", ""), data.get("class_name", ""))
-                changes.append((data["op"], data["step"], action, sent, *known, line))
+        for line, said in self.plan.raw():
+            if said.op is not None:
+                action = said.action
+                sent = action in SENT or (action == "touched" and said.reason in SENT_REASONS)
+                changes.append((said.op, said.step, action, sent, said.sys_id, said.class_name, line))
             else:
-                batches.append((data["batch"], data["wave"], line))
+                batches.append((said.batch, said.wave, line))
             if len(changes) + len(batches) >= 1000:
                 self._flush(changes, batches)
         self._flush(changes, batches)
@@ -77,7 +74,7 @@ class Operations:
         """The batches of a wave, in order."""
         cursor = self.db.cursor().execute("SELECT line FROM batch WHERE wave=? ORDER BY number", (wave,))
         for (line,) in cursor:
-            yield batch_from_json(orjson.loads(line))
+            yield batch_from_line(line)
 
     def count_sent(self) -> int:
         """How many operations the plan wants to do."""
@@ -90,7 +87,7 @@ class Operations:
             some = ops[start : start + _MARKS]
             marks = ",".join("?" * len(some))
             for (line,) in self.db.execute(f"SELECT line FROM change WHERE op IN ({marks})", some):
-                change = change_from_json(orjson.loads(line))
+                change = change_from_line(line)
                 found[change.op] = opened(change, self.plan.header.steps[change.step], self._sealer)
         return found
 
@@ -123,7 +120,7 @@ class Operations:
             " WHERE (c.sent=1 AND COALESCE(o.result,'')<>'applied') OR c.action='rejected' ORDER BY c.op"
         )
         for line, result, code, message in cursor:
-            yield change_from_json(orjson.loads(line)), result, code, message
+            yield change_from_line(line), result, code, message
 
     def totals(self) -> Iterator[tuple[int, str, str, int]]:
         """How many operations of each step and action have which result."""

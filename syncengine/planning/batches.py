@@ -46,7 +46,7 @@ class Batches:
     def _units(self, wave: int, first: int) -> Iterator[Batch]:
         self._bring_units()
         where = f"r.wave={wave} AND r.origin=0 AND {CIS} AND ({SENT} OR r.op IN (SELECT op FROM temp.carried))"
-        for packed in pack(parts(self.ws, where, self.limit), self.limit):
+        for packed in pack(parts(self.ws, where, self.limit, whole=False), self.limit):
             number = max(part.number for part in packed)
             yield self._batch(packed, first + number)
 

@@ -5,134 +5,125 @@ A line holds only what is said: empty parts are left out, ids not known yet are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from syncengine.changes import Batch, Change, End, Part
+import msgspec
+
+from syncengine.changes import Action, Basis, Batch, Change, End, Kind, Part
 from syncengine.errors import Place
 
-_PLAIN = (
-    "key",
-    "class_name",
-    "sys_id",
-    "native_key",
-    "reason",
-    "code",
-    "message",
-    "owner",
-    "seen_at",
-    "was_class",
-    "type",
-    "values",
-    "before",
-    "parts",
-    "masked",
-    "spec",
-)
+
+class _End(msgspec.Struct, omit_defaults=True, rename={"class_name": "class", "later": "$later"}):
+    op: int
+    key: str = ""
+    step: str = ""
+    sys_id: str = ""
+    class_name: str = ""
+    later: tuple[str, str] | None = None
 
 
-def end_to_json(end: End) -> dict[str, Any]:
-    """An end as it stands in a plan."""
+class _Line(msgspec.Struct, omit_defaults=True, rename={"place": "at"}):
+    """A change as it stands in a plan; the fields of Change, in its order, which is how one is made of the other."""
+
+    op: int
+    kind: Kind | Literal["end"]
+    step: int
+    action: Action = "unknown"
+    basis: Basis = "unknown"
+    key: str = ""
+    native_key: str = ""
+    class_name: str = ""
+    sys_id: str = ""
+    values: dict[str, str] = {}
+    refs: dict[str, _End] = {}
+    follows: tuple[int, ...] = ()
+    lookup: tuple[Part, ...] = ()
+    related: tuple[Part, ...] = ()
+    before: dict[str, str] = {}
+    was_class: str = ""
+    parts: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
+    host: int | None = None
+    type: str = ""
+    parent: _End | None = None
+    child: _End | None = None
+    in_unit: bool = False
+    reason: str = ""
+    code: str = ""
+    message: str = ""
+    owner: str = ""
+    seen_at: str = ""
+    spec: str = ""
+    place: Place | None = None
+
+
+class Head(msgspec.Struct):
+    """What is read of any line to know what it is: an operation, a batch, or (both None) the manifest."""
+
+    op: int | None = None
+    batch: int | None = None
+    step: int = 0
+    wave: int = 0
+    action: str = "unknown"
+    reason: str = ""
+    sys_id: str = ""
+    class_name: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_line = msgspec.json.Decoder(_Line).decode
+_batch = msgspec.json.Decoder(Batch).decode
+head = msgspec.json.Decoder(Head).decode
+"""Reads a line's head; raises msgspec.MsgspecError when it is none."""
+
+
+def _to_end(end: End) -> _End:
     if end.sys_id:
-        return {"op": end.op, "key": end.key, "step": end.step, "sys_id": end.sys_id, "class": end.class_name}
-    return {"op": end.op, "class": end.class_name, "$later": [end.step, end.key]}
+        return _End(end.op, end.key, end.step, end.sys_id, end.class_name)
+    return _End(end.op, class_name=end.class_name, later=(end.step, end.key))
 
 
-def end_from_json(data: dict[str, Any]) -> End:
-    """An end of a plan's line."""
-    later = data.get("$later")
-    if later is not None:
-        return End(data["op"], later[0], later[1], "", data["class"])
-    return End(data["op"], data["step"], data["key"], data["sys_id"], data["class"])
+def _from_end(end: _End) -> End:
+    if end.later is not None:
+        return End(end.op, end.later[0], end.later[1], "", end.class_name)
+    return End(end.op, end.step, end.key, end.sys_id, end.class_name)
 
 
-def _parts_to_json(parts: Iterable[Part]) -> list[list[Any]]:
-    return [[part.class_name, part.values] for part in parts]
-
-
-def _parts_from_json(parts: Iterable[list[Any]]) -> tuple[Part, ...]:
-    return tuple(Part(class_name, values) for class_name, values in parts)
-
-
-def change_to_json(change: Change) -> dict[str, Any]:
+def change_to_line(change: Change) -> bytes:
     """One operation as a line of the plan; keys in a fixed order, so equal plans have equal bytes."""
-    line: dict[str, Any] = {
-        "op": change.op,
-        "kind": change.kind,
-        "step": change.step,
-        "action": change.action,
-        "basis": change.basis,
-    }
-    for name in _PLAIN:
-        value = getattr(change, name)
-        if value:
-            line[name] = value
-    if change.refs:
-        line["refs"] = {name: end_to_json(end) for name, end in change.refs.items()}
-    for name in ("lookup", "related"):
-        if parts := getattr(change, name):
-            line[name] = _parts_to_json(parts)
-    if change.host is not None:
-        line["host"] = change.host
-    if change.follows:
-        line["follows"] = change.follows
-    for name in ("parent", "child"):
-        if end := getattr(change, name):
-            line[name] = end_to_json(end)
-    if change.in_unit:
-        line["in_unit"] = True
-    if change.place is not None:
-        line["at"] = list(change.place)
-    return line
+    if not change.refs and change.parent is None and change.child is None:
+        return _encode(change)
+    line = _Line(*msgspec.structs.astuple(change))
+    line.refs = {name: _to_end(end) for name, end in change.refs.items()}
+    line.parent = None if change.parent is None else _to_end(change.parent)
+    line.child = None if change.child is None else _to_end(change.child)
+    return _encode(line)
 
 
-def change_from_json(line: dict[str, Any]) -> Change:
-    """One operation of a plan; raises KeyError or TypeError when the line is not one."""
-    get = line.get
-    change = Change(line["op"], line["kind"], line["step"], line["action"], line["basis"])
-    for name in _PLAIN:
-        if name in line:
-            value = line[name]
-            setattr(change, name, tuple(value) if isinstance(value, list) else value)
-    if "refs" in line:
-        change.refs = {name: end_from_json(end) for name, end in line["refs"].items()}
-    change.lookup = _parts_from_json(get("lookup", ()))
-    change.related = _parts_from_json(get("related", ()))
-    change.host = get("host")
-    change.follows = tuple(get("follows", ()))
-    if "parent" in line:
-        change.parent = end_from_json(line["parent"])
-    if "child" in line:
-        change.child = end_from_json(line["child"])
-    change.in_unit = get("in_unit", False)
-    if "at" in line:
-        change.place = Place(*line["at"])
+def change_from_line(line: bytes) -> Change:
+    """One operation of a plan; raises msgspec.MsgspecError when the line is not one."""
+    read = _line(line)
+    change = Change(*msgspec.structs.astuple(read))
+    if read.refs:
+        change.refs = {name: _from_end(end) for name, end in read.refs.items()}
+    if read.parent is not None:
+        change.parent = _from_end(read.parent)
+    if read.child is not None:
+        change.child = _from_end(read.child)
     return change
 
 
-def batch_to_json(batch: Batch) -> dict[str, Any]:
+def change_to_json(change: Change) -> dict[str, Any]:
+    """One operation as plain data, as it stands in the plan."""
+    plain: dict[str, Any] = msgspec.json.decode(change_to_line(change))
+    return plain
+
+
+def batch_to_line(batch: Batch) -> bytes:
     """A batch as a line of the plan."""
-    return {
-        "batch": batch.number,
-        "wave": batch.wave,
-        "data_source": batch.data_source,
-        "items": batch.items,
-        "ends": batch.ends,
-        "relations": batch.relations,
-        "context": batch.context,
-        "step": batch.step,
-    }
+    return _encode(batch)
 
 
-def batch_from_json(line: dict[str, Any]) -> Batch:
-    """A batch of a plan; raises KeyError when the line is not one."""
-    return Batch(
-        line["batch"],
-        line["wave"],
-        line["data_source"],
-        tuple(line["items"]),
-        tuple(line["ends"]),
-        tuple(line["relations"]),
-        tuple(line["context"]),
-        line["step"],
-    )
+def batch_from_line(line: bytes) -> Batch:
+    """A batch of a plan; raises msgspec.MsgspecError when the line is not one."""
+    return _batch(line)

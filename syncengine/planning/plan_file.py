@@ -25,7 +25,7 @@ import zstandard
 from syncengine.changes import Batch, Change
 from syncengine.errors import Problem, StaleError
 from syncengine.files import replacing
-from syncengine.planning.lines import batch_from_json, batch_to_json, change_from_json, change_to_json
+from syncengine.planning.lines import Head, batch_from_line, batch_to_line, change_from_line, change_to_line, head
 from syncengine.planning.plan import FORMAT, Header, Manifest, header_from, manifest_from
 
 TRAILER = re.compile(rb'\n(\{"syncengine-plan":[^\n]{1,2000}\})\n\Z')
@@ -63,10 +63,9 @@ class PlanWriter:
         self._buffer: list[bytes] = []
         self._buffered = 0
 
-    def _line(self, data: dict[str, Any]) -> None:
-        line = orjson.dumps(data, option=orjson.OPT_APPEND_NEWLINE)
-        self._buffer.append(line)
-        self._buffered += len(line)
+    def _line(self, line: bytes) -> None:
+        self._buffer += (line, b"\n")
+        self._buffered += len(line) + 1
         if self._buffered > 256 * 1024:
             self._flush()
 
@@ -85,19 +84,19 @@ class PlanWriter:
 
     def header(self, header: Header) -> None:
         """The first line."""
-        self._line({"plan": FORMAT, **asdict(header)})
+        self._line(orjson.dumps({"plan": FORMAT, **asdict(header)}))
 
     def change(self, change: Change) -> None:
         """One operation."""
-        self._line(change_to_json(change))
+        self._line(change_to_line(change))
 
     def batch(self, batch: Batch) -> None:
         """One batch; all operations must be written before."""
-        self._line(batch_to_json(batch))
+        self._line(batch_to_line(batch))
 
     def manifest(self, manifest: Manifest) -> None:
         """The last line."""
-        self._line({"manifest": asdict(manifest)})
+        self._line(orjson.dumps({"manifest": asdict(manifest)}))
 
     def close(self, made_at: str) -> Seal:
         """End the frame and write the trailer."""
@@ -224,25 +223,24 @@ class PlanFile:
         """The operations, then the batches."""
         yield from self._read()
 
-    def raw(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Operations and batches as their bytes and what those say, for who stores them before use."""
+    def raw(self) -> Iterator[tuple[bytes, Head]]:
+        """Operations and batches as their bytes and what they are, for who stores them before use."""
         lines = _lines(self.path, self.seal.frame)
         next(lines)
         for line in lines:
-            data = orjson.loads(line)
-            if "manifest" in data:
+            said = head(line)
+            if said.op is None and said.batch is None:
                 return
-            yield line, data
+            yield line, said
 
     def _read(self) -> Iterator[Change | Batch]:
         lines = _lines(self.path, self.seal.frame)
         next(lines)
         for line in lines:
-            data = orjson.loads(line)
-            if "op" in data:
-                yield change_from_json(data)
-            elif "batch" in data:
-                yield batch_from_json(data)
+            if line.startswith(b'{"op":'):
+                yield change_from_line(line)
+            elif line.startswith(b'{"batch":'):
+                yield batch_from_line(line)
             else:
                 return
 

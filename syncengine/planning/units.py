@@ -28,10 +28,11 @@ class Part:
     """0 for the first part of a unit, then counting."""
 
 
-def parts(ws: Workspace, where: str, limit: int) -> Iterator[Part]:
+def parts(ws: Workspace, where: str, limit: int, *, whole: bool = True) -> Iterator[Part]:
     """The records that `where` selects, unit by unit, hosts first, in parts of at most `limit`.
 
-    `where` is a condition over `record r` and its `answer a`.
+    `where` is a condition over `record r` and its `answer a`. Unless the records are wanted `whole`, they come without
+    their values.
     """
     rows = ws.rows(
         f"SELECT {RECORD}, a.sys_id FROM record r LEFT JOIN answer a ON a.op=r.op"
@@ -51,7 +52,8 @@ def parts(ws: Workspace, where: str, limit: int) -> Iterator[Part]:
             part = Part(unit, number=number + 1)
             hosts = set()
         change = Change(op, "cmdb", step, key=key, class_name=class_name, sys_id=sys_id or "", host=host)
-        fill(ws, change, body)
+        if whole:
+            fill(ws, change, body)
         part.items.append(change)
         if host is not None and host not in hosts:
             hosts.add(host)
@@ -71,10 +73,11 @@ def fill(ws: Workspace, change: Change, body: bytes) -> None:
             value = ws.one("SELECT value FROM find WHERE id=?", (find,))
             if value is not None:
                 change.values[name] = str(value)
-        elif take:
-            _taken(ws, change, name, (step, key), take)
-        elif (end := _end(ws, step, key)) is not None:
-            change.refs[name] = end
+        elif step is not None and key is not None:
+            if take:
+                _taken(ws, change, name, (step, key), take)
+            elif (end := _end(ws, step, key)) is not None:
+                change.refs[name] = end
 
 
 def _end(ws: Workspace, step: int, key: str) -> End | None:

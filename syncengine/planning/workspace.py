@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from syncengine.changes import BadRow, Find, Link, Pair, Part, Record, StepInfo, StepRef
@@ -141,8 +142,7 @@ class Workspace:
             for name, end in made.refs
         ]
         needs.extend((op, *ref) for ref in refs)
-        parts = [[tuple(part) for part in items] for items in (made.lookup, made.related)]
-        return orjson.dumps([made.values, refs, *parts, made.seen_at or "", made.native_key])
+        return _packed((made.values, refs, made.lookup, made.related, made.seen_at or "", made.native_key))
 
     def _link(self, step: int, record: int, link: Link, key: str, where: tuple[int, ...]) -> tuple[Any, ...]:
         op = self.next_op
@@ -197,17 +197,14 @@ def _passes(made: Record, later: frozenset[str]) -> tuple[Record, Record | None]
     return first, made._replace(values=values, refs=refs, lookup=(), related=(), links=())
 
 
-def body_of(data: bytes) -> tuple[dict[str, str], list[Any], tuple[Part, ...], tuple[Part, ...], str, str]:
-    """Values, refs, lookup, related, seen-at and native key of a spilled record."""
-    values, refs, lookup, related, seen_at, native_key = orjson.loads(data)
-    return (
-        values,
-        refs,
-        tuple(Part(*part) for part in lookup),
-        tuple(Part(*part) for part in related),
-        seen_at,
-        native_key,
-    )
+Ref = tuple[str, int | None, str | None, int | None, str]
+"""A field that refers to a record: name; step and key, or the record that is looked for; what is taken of it."""
+Body = tuple[dict[str, str], list[Ref], tuple[Part, ...], tuple[Part, ...], str, str]
+"""Values, refs, lookup, related, seen-at and native key of a spilled record."""
+
+body_of = msgspec.json.Decoder(Body).decode
+"""Reads a spilled record."""
+_packed = msgspec.json.Encoder().encode
 
 
 @contextlib.contextmanager

@@ -39,6 +39,10 @@ class Source(ABC):
     def digest(self) -> Digest:
         """Of the bytes that the last full pass really read; reads all if there was none."""
 
+    def sha256(self) -> str:
+        """The content hash alone, as `digest` gives it; sources that can tell it without reading rows do."""
+        return self.digest().sha256
+
 
 class Options(ABC):
     """What a spec may say about a source of a kind; each kind has its own, frozen and typed."""

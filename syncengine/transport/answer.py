@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 from syncengine.errors import Problem
 
 Expect = Literal["json", "json or nothing", "bytes", "nothing"]
+Decode = Callable[[bytes], Any]
+"""Reads the JSON of an answer of one kind, in less time than any JSON takes; raises ValueError for another kind."""
 
 
 class Kind(StrEnum):
@@ -61,6 +63,8 @@ class Request:
     """Seconds for all of it, instead of the client's."""
     length: int | None = None
     """Bytes of a body that is an open file."""
+    decode: Decode | None = None
+    """Tried first on the body of a success; what it cannot read is read as any JSON."""
 
 
 @dataclass(frozen=True, slots=True)

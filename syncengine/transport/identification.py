@@ -10,7 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from syncengine.changes import Seen
+from syncengine.transport.answer import Decode
 
 ITEM_OPERATIONS = frozenset(
     {"INSERT", "UPDATE", "UPDATE_WITH_UPGRADE", "UPDATE_WITH_DOWNGRADE", "UPDATE_WITH_SWITCH", "NO_CHANGE"}
@@ -32,21 +35,67 @@ class Misfit(ValueError):
     """The answer does not fit the request."""
 
 
+class Row(msgspec.Struct, rename="camel"):
+    """What is read of an item or a relation of an answer; the rest of it is not even decoded."""
+
+    input_indices: list[int]
+    operation: str | None = None
+    sys_id: str | None = None
+    class_name: str | None = None
+    errors: list[dict[str, Any]] | None = None
+    error_count: int | None = None
+    warnings: list[Any] | None = None
+    merged_payload_ids: list[Any] | None = None
+    masked_attributes: list[str] | None = None
+    related_items: list[Any] | None = None
+    partial_sys_ids: list[str] | None = None
+    incomplete_sys_ids: list[str] | None = None
+
+
+class Result(msgspec.Struct, rename="camel"):
+    """The result of a call."""
+
+    items: list[Row] = []
+    relations: list[Row] = []
+    additional_committed_items: list[dict[str, Any]] | None = None
+    additional_committed_relations: list[dict[str, Any]] | None = None
+    log_context_id: str | None = None
+
+
+class Answer(msgspec.Struct):
+    """An answer that holds a result and no error beside it."""
+
+    result: Result
+    error: None = None
+
+
+decode: Decode = msgspec.json.Decoder(Answer).decode
+"""Reads an answer's bytes; what is no such answer raises msgspec.MsgspecError and is then read like any other."""
+
+
+def answer_of(body: Any) -> Answer:
+    """The answer, whichever way its bytes were read; raises Misfit where it is none."""
+    if isinstance(body, Answer):
+        return body
+    try:
+        return msgspec.convert(body, Answer, strict=False)
+    except msgspec.ValidationError as error:
+        raise Misfit(f"the answer is not one of this call: {error}") from error
+
+
 def read_answer(body: Any, items: Sequence[int], relations: Sequence[int]) -> dict[int, Seen]:
     """What the engine said of each item and relation; `items` and `relations` give the operation at each index.
 
     Raises Misfit when an operation has no answer, or two, or an index is out of range.
     """
-    result = body.get("result") if isinstance(body, dict) else None
-    if not isinstance(result, dict):
-        raise Misfit("the answer has no result")
+    result = answer_of(body).result
     seen: dict[int, Seen] = {}
-    _read(result.get("items"), items, seen, ITEM_OPERATIONS)
-    _read(result.get("relations"), relations, seen, RELATION_OPERATIONS)
+    _read(result.items, items, seen, ITEM_OPERATIONS)
+    _read(result.relations, relations, seen, RELATION_OPERATIONS)
     missing = len(items) + len(relations) - len(seen)
     if missing:
         raise Misfit(f"{missing} of {len(items) + len(relations)} operations have no answer")
-    trace = result.get("logContextId")
+    trace = result.log_context_id
     if trace:
         for answer in seen.values():
             if answer.code:
@@ -54,48 +103,43 @@ def read_answer(body: Any, items: Sequence[int], relations: Sequence[int]) -> di
     return seen
 
 
-def _read(rows: Any, ops: Sequence[int], seen: dict[int, Seen], words: frozenset[str]) -> None:
-    if not isinstance(rows, list):
-        if ops:
-            raise Misfit("the answer lists no items")
-        return
+def _read(rows: Sequence[Row], ops: Sequence[int], seen: dict[int, Seen], words: frozenset[str]) -> None:
+    count = len(ops)
     for row in rows:
-        indices = row.get("inputIndices") if isinstance(row, dict) else None
-        if not isinstance(indices, list) or not all(isinstance(index, int) for index in indices):
-            raise Misfit("an item of the answer names no input")
-        if any(not 0 <= index < len(ops) for index in indices):
-            raise Misfit(f"the answer speaks of item {max(indices)}, {len(ops)} were sent")
-        same = tuple(ops[index] for index in indices)
-        for op in same:
+        indices = row.input_indices
+        for index in indices:
+            if not 0 <= index < count:
+                raise Misfit(f"the answer speaks of item {max(indices)}, {count} were sent")
+            op = ops[index]
             if op in seen:
                 raise Misfit("the answer speaks of one item twice")
-            answer = _seen(op, row, words)
-            answer.same_as = tuple(other for other in same if other != op)
-            seen[op] = answer
+            answer = seen[op] = _seen(op, row, words)
+            if len(indices) > 1:
+                answer.same_as = tuple(ops[other] for other in indices if other != index)
 
 
-def _seen(op: int, row: Mapping[str, Any], words: frozenset[str]) -> Seen:
-    operation = str(row.get("operation") or "")
+def _seen(op: int, row: Row, words: frozenset[str]) -> Seen:
+    operation = row.operation or ""
     operation = MISPRINTS.get(operation, operation)
-    sys_id = str(row.get("sysId") or "")
-    answer = Seen(
-        op, operation, sys_id="" if sys_id == "Unknown" else sys_id, class_name=str(row.get("className") or "")
-    )
-    errors = row.get("errors") or []
-    warnings = tuple(_said(warning) for warning in row.get("warnings") or [])
-    if row.get("mergedPayloadIds"):
-        warnings += ("merged-parked-payload",)
-    answer.warnings = warnings
-    answer.masked = tuple(row.get("maskedAttributes") or ())
-    answer.parts = tuple(str(part.get("operation") or "") for part in _in_order(row.get("relatedItems")))
-    if errors or row.get("errorCount"):
+    sys_id = row.sys_id or ""
+    answer = Seen(op, operation, sys_id="" if sys_id == "Unknown" else sys_id, class_name=row.class_name or "")
+    if row.warnings:
+        answer.warnings = tuple(_said(warning) for warning in row.warnings)
+    if row.merged_payload_ids:
+        answer.warnings += ("merged-parked-payload",)
+    if row.masked_attributes:
+        answer.masked = tuple(row.masked_attributes)
+    if row.related_items:
+        answer.parts = tuple(str(part.get("operation") or "") for part in _in_order(row.related_items))
+    if row.errors or row.error_count:
+        errors = row.errors or []
         first = errors[0] if errors else {}
         answer.code = str(first.get("error") or "unnamed-error")
         answer.message = " · ".join(_steady(str(error.get("message") or error.get("error"))) for error in errors)
     elif operation in PARKED:
         answer.code = "parked"
-        answer.message = ": ".join([f"the target parks it instead of writing it ({operation})", *warnings])
-        answer.trace = " ".join([*(row.get("partialSysIds") or ()), *(row.get("incompleteSysIds") or ())])
+        answer.message = ": ".join([f"the target parks it instead of writing it ({operation})", *answer.warnings])
+        answer.trace = " ".join([*(row.partial_sys_ids or ()), *(row.incomplete_sys_ids or ())])
     elif operation not in words:
         answer.code = "unknown-operation"
         answer.message = f"the target answered with an operation that is not known: {operation or 'none'}"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from syncengine.transport.answer import Ending, Manners, Request
+from syncengine.transport.answer import Decode, Ending, Manners, Request
 from syncengine.transport.redaction import cut
 from syncengine.transport.wire import PlainHttpError
 
@@ -192,12 +192,14 @@ def _success(request: Request, raw: Raw, manners: Manners) -> Verdict:
         message = f'answered with a web page, not data (title: "{cut(title, 60)}")'
         return Verdict(Ending.UNKNOWN, "web-page", message, fix=advice, is_final=is_final)
     try:
-        data = parse(raw)
+        data = parse(raw, request.decode)
     except ValueError as damage:
         words = raw.body[-_MESSAGE_WIDTH:].decode("utf-8", "backslashreplace")
         if manners.is_cancelled(words):
             return _cancelled(words)
         return Verdict(Ending.UNKNOWN, "not-json", f"the answer is not usable JSON: {damage}", _shown_body(raw))
+    if request.decode is not None and not isinstance(data, (dict, list)):
+        return Verdict(Ending.DONE, data=data)
     if not isinstance(data, (dict, list)):
         return Verdict(Ending.UNKNOWN, "not-json", "the answer is neither an object nor a list", _shown_body(raw))
     error = manners.error_in(data)
@@ -227,7 +229,7 @@ def _redirect(raw: Raw) -> Verdict:
     return Verdict(Ending.UNKNOWN, "redirected", f"redirects to {cut(host, 80)}", target, fix, is_final=True)
 
 
-def parse(raw: Raw) -> Any:
+def parse(raw: Raw, decode: Decode | None = None) -> Any:
     """The JSON of an answer; ValueError for another content type, bytes that are not UTF-8, NaN, absurd depth."""
     kind, _, parameters = raw.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
@@ -236,6 +238,11 @@ def parse(raw: Raw) -> Any:
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
     if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
         raise ValueError(f"charset is {charset[1]!r}, not utf-8")
+    if decode is not None:
+        try:
+            return decode(raw.body)
+        except ValueError:  # another kind of answer, or a damaged one: the general reader tells which
+            pass
     return orjson.loads(raw.body)
 
 

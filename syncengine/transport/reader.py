@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, overload
 
 from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError, SyncError
-from syncengine.transport.answer import Answer, Ending, Expect, Kind, Request
+from syncengine.transport.answer import Answer, Decode, Ending, Expect, Kind, Request
 from syncengine.transport.client import Client
 from syncengine.transport.retry import Patience, Purse, Repeater
 
@@ -88,11 +88,15 @@ class Reader:
             return None
         return self._checked(answer)
 
-    def ask(self, path: str, params: Mapping[str, str] | None = None, body: object = None) -> Answer:
+    def ask(
+        self, path: str, params: Mapping[str, str] | None = None, body: object = None, *, decode: Decode | None = None
+    ) -> Answer:
         """The answer to a POST that writes nothing."""
         if path not in ASKS:
             raise ValueError(f"{path} is not known to write nothing")
-        return self._checked(self._repeater.call(Request("POST", path, params or {}, body, kind=Kind.DRY)))
+        return self._checked(
+            self._repeater.call(Request("POST", path, params or {}, body, kind=Kind.DRY, decode=decode))
+        )
 
     def _checked(self, answer: Answer) -> Answer:
         if answer.ending is not Ending.DONE:
@@ -134,11 +138,13 @@ class Writer(Reader):
         length: int | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        decode: Decode | None = None,
     ) -> Sent:
         """Write once. NOT_SENT and THROTTLED are repeated inside; what is returned is the last word on it."""
         if not kind.is_write:
             raise ValueError(f"{kind} is not a write")
-        request = Request(method, path, params or {}, body, kind, expect, content_type, headers or {}, deadline, length)
+        how = (kind, expect, content_type, headers or {}, deadline, length, decode)
+        request = Request(method, path, params or {}, body, *how)
         answer = self._repeater.call(request)
         stop: SyncError | None = None
         if answer.ending in (Ending.NOT_SENT, Ending.THROTTLED) or answer.status == 401:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from syncengine.changes import ACTIONS, Batch, Change, End, Part, StepInfo
 from syncengine.errors import Place, StaleError
-from syncengine.planning.lines import batch_from_json, batch_to_json, change_from_json, change_to_json
+from syncengine.planning.lines import batch_from_line, batch_to_line, change_from_line, change_to_line
 from syncengine.planning.plan import GuardResult, Header, Identity, Input, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import open_plan, write_plan
 
@@ -56,12 +56,12 @@ HEADER = Header(
 
 @given(changes)
 def test_a_change_is_read_as_it_was_written(change: Change) -> None:
-    assert change_from_json(change_to_json(change)) == change
+    assert change_from_line(change_to_line(change)) == change
 
 
 @given(batches)
 def test_a_batch_is_read_as_it_was_written(batch: Batch) -> None:
-    assert batch_from_json(batch_to_json(batch)) == batch
+    assert batch_from_line(batch_to_line(batch)) == batch
 
 
 def written(path: Path, listed: list[Change], made_at: str = "2026-11-22T08:00:00Z") -> Manifest:

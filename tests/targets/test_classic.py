@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from syncengine.changes import Batch, Pair, Part, Record
 from syncengine.errors import Exit
@@ -73,7 +74,7 @@ def only_once(bench: Bench) -> bool:
 
 def lines(plan: PlanFile) -> list[dict[str, Any]]:
     """The operations of a plan; what names one single answer (its trace, a new item's text) is left out."""
-    found = [asdict(change) for change in plan.changes()]
+    found = [structs.asdict(change) for change in plan.changes()]
     for one in found:
         one["message"] = re.sub(r" \(log context \w+\)|\"ire_received_time\":\"[^\"]*\"", "", one["message"])
     return found

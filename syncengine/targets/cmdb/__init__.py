@@ -16,7 +16,7 @@ from syncengine.targets.cmdb.dialects import DIALECTS, Dialect, ask_in_parts, is
 from syncengine.targets.cmdb.meaning import judge, outcome
 from syncengine.targets.cmdb.parts import fill_parts
 from syncengine.transport.answer import Ending, Kind
-from syncengine.transport.identification import Misfit, read_answer
+from syncengine.transport.identification import Misfit, answer_of, decode, read_answer
 from syncengine.transport.instance import Instance
 from syncengine.transport.reader import Reader, Writer
 from syncengine.transport.servicenow import query_value, table_rows
@@ -51,7 +51,7 @@ class CmdbTarget(Target):
 
         def ask(part: Parcel) -> dict[int, Seen]:
             body, ops, relation_ops = self._payload(part, pin=False)
-            answer = reader.ask(self.calls.query, self.calls.params(part.data_source), body)
+            answer = reader.ask(self.calls.query, self.calls.params(part.data_source), body, decode=decode)
             try:
                 return read_answer(answer.body, ops, relation_ops)
             except Misfit as misfit:
@@ -68,7 +68,9 @@ class CmdbTarget(Target):
     def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear:
         """Commit a parcel; records that were matched at plan time carry their sys_id."""
         body, ops, relation_ops = self._payload(parcel, pin=self.manner.pin)
-        sent = writer.send(self.calls.commit, self.calls.params(parcel.data_source), body, kind=Kind.KEYED)
+        sent = writer.send(
+            self.calls.commit, self.calls.params(parcel.data_source), body, kind=Kind.KEYED, decode=decode
+        )
         if sent.outcome is Ending.UNKNOWN:
             return Unclear(sent.problem.message if sent.problem else "no clear answer", is_late=sent.answer.is_late)
         if sent.outcome is not Ending.DONE:
@@ -81,11 +83,11 @@ class CmdbTarget(Target):
         if self.calls.is_whole and is_refused(seen):
             return _refused_together(parcel, seen)
         outcomes = [outcome(change, seen[change.op]) for change in (*parcel.items, *parcel.relations)]
-        result = sent.answer.body["result"]
+        result = answer_of(sent.answer.body).result
         beside = [
             f"committed beside the plan: {row.get('className', '?')} {row.get('sysId', '')}".strip()
-            for name in ("additionalCommittedItems", "additionalCommittedRelations")
-            for row in result.get(name) or ()
+            for rows in (result.additional_committed_items, result.additional_committed_relations)
+            for row in rows or ()
         ]
         return Answered(tuple(outcomes), tuple(beside))
 

@@ -9,7 +9,9 @@ they say of the good items beside it is not documented, so it is not believed: t
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from syncengine.changes import Parcel, Seen
 from syncengine.parcels import halves_to_ask, reduced
@@ -79,7 +81,9 @@ def rejected(ops: Iterable[int], seen: Mapping[int, Seen]) -> dict[int, Seen]:
 
 
 def _fallen(answer: Seen, cause: Seen) -> Seen:
-    return answer if _is_error(answer) else replace(answer, operation="", code="ABANDONED", message=cause.message)
+    if _is_error(answer):
+        return answer
+    return structs.replace(answer, operation="", code="ABANDONED", message=cause.message)
 
 
 def ask_in_parts(parcel: Parcel, ask: Ask) -> dict[int, Seen]:

@@ -115,7 +115,9 @@ def outcome(change: Change, answer: Seen) -> Outcome:
             f"{answer.message} ({answer.trace})" if answer.trace else answer.message,
             warnings=answer.warnings,
         )
-    drift = answer.operation not in EXPECTED.get(change.action, (answer.operation,))
-    warnings = answer.warnings + (("drift",) if drift else ())
-    masked = tuple(name for name in answer.masked if name in change.values)
-    return Outcome(change.op, "applied", answer.sys_id, answer.operation, warnings=warnings, masked=masked)
+    warnings, masked = answer.warnings, answer.masked
+    if answer.operation not in EXPECTED.get(change.action, (answer.operation,)):
+        warnings += ("drift",)
+    if masked:
+        masked = tuple(name for name in masked if name in change.values)
+    return Outcome(change.op, "applied", answer.sys_id, answer.operation, "", "", None, warnings, masked)
