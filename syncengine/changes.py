@@ -133,7 +133,7 @@ class End(NamedTuple):
     class_name: str = ""
 
 
-class Change(msgspec.Struct, omit_defaults=True, rename={"place": "at"}):
+class Change(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"}):
     """One operation of a plan: a record, a relation, or the end of one.
 
     What is not said is empty: a record has no `type`, a relation no `key`.
@@ -234,7 +234,7 @@ class Parcel(msgspec.Struct):
     context_ends: list[End] = []
 
 
-class Seen(msgspec.Struct):
+class Seen(msgspec.Struct, gc=False):
     """What the target said about one operation, in a dry run or after a write."""
 
     op: int
@@ -297,7 +297,7 @@ class StepInfo:
     """What the step says of its kind, as JSON has it."""
 
 
-class Outcome(msgspec.Struct, frozen=True, array_like=True):
+class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of one operation of a plan."""
 
     op: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import orjson
@@ -62,20 +61,29 @@ class Identities:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._entries: dict[str, tuple[bool, list[tuple[int, Entry]]]] = {}
 
-    def of(self, change: Change) -> list[tuple[int, bytes, int]]:
-        """Entry, digest and operation, for each entry whose attributes the record fills."""
-        info = self._instance.describe(change.class_name)
-        if info is None:
-            return []
-        scope = "" if info.is_independent else f"{change.host}\0"
-        found = []
-        for entry in info.entries:
+    def of(self, change: Change) -> list[tuple[int, int, int]]:
+        """Entry, hash and operation, for each entry whose attributes the record fills.
+
+        64 bits tell ten million records apart but once in a million plans; the hash is this process's own.
+        """
+        is_independent, entries = self._entries.get(change.class_name) or self._known(change.class_name)
+        scope = None if is_independent else change.host
+        return [
+            (number, hash((scope, *said)), change.op)
+            for number, entry in entries
+            for said in _identity(entry, change.values, change.lookup, change.class_name)
+        ]
+
+    def _known(self, class_name: str) -> tuple[bool, list[tuple[int, Entry]]]:
+        info = self._instance.describe(class_name)
+        entries = []
+        for entry in info.entries if info is not None else ():
             number = self._numbers.setdefault((entry.table, entry.attributes), len(self._numbers))
-            for said in _identity(entry, change.values, change.lookup, change.class_name):
-                digest = hashlib.blake2b((scope + "\0".join(said)).encode(), digest_size=12).digest()
-                found.append((number, digest, change.op))
-        return found
+            entries.append((number, entry))
+        known = self._entries[class_name] = (info is not None and bool(info.is_independent), entries)
+        return known
 
     def names(self) -> dict[int, tuple[str, ...]]:
         """The attributes of each entry, by its number."""
@@ -109,12 +117,14 @@ def new_records_that_are_one(ws: Workspace, identities: Identities) -> None:
 def _identity(entry: Entry, values: dict[str, str], lookup: Sequence[Part], class_name: str) -> list[tuple[str, ...]]:
     """The values of an entry's attributes, where all are there; a lookup item gives one each."""
     if entry.is_lookup:
-        items = [part.values for part in lookup if part.class_name == entry.table]
-    else:
+        items = [part.values for part in lookup if part.class_name == entry.table] if lookup else []
+    elif "sys_class_name" in entry.attributes:
         items = [{"sys_class_name": class_name, **values}]
+    else:
+        items = [values]
     result = []
     for item in items:
-        said = tuple(item.get(name, "").strip().lower() for name in entry.attributes)
+        said = tuple([item.get(name, "").strip().lower() for name in entry.attributes])
         if all(said):
             result.append(said)
     return result

@@ -22,7 +22,7 @@ class _End(msgspec.Struct, omit_defaults=True, rename={"class_name": "class", "l
     later: tuple[str, str] | None = None
 
 
-class _Line(msgspec.Struct, omit_defaults=True, rename={"place": "at"}):
+class _Line(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"}):
     """A change as it stands in a plan; the fields of Change, in its order, which is how one is made of the other."""
 
     op: int
@@ -57,7 +57,7 @@ class _Line(msgspec.Struct, omit_defaults=True, rename={"place": "at"}):
     place: Place | None = None
 
 
-class Head(msgspec.Struct):
+class Head(msgspec.Struct, gc=False):
     """What is read of any line to know what it is: an operation, a batch, or (both None) the manifest."""
 
     op: int | None = None

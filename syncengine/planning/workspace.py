@@ -43,7 +43,7 @@ CREATE TABLE answer(
   code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
 CREATE TABLE owned(step INTEGER, key TEXT, sys_id TEXT);
 CREATE TABLE present(step INTEGER, key TEXT, PRIMARY KEY(step, key)) WITHOUT ROWID;
-CREATE TABLE identity(entry INTEGER, digest BLOB, op INTEGER);
+CREATE TABLE identity(entry INTEGER, digest INTEGER, op INTEGER);
 """
 
 

@@ -35,7 +35,7 @@ class Misfit(ValueError):
     """The answer does not fit the request."""
 
 
-class Row(msgspec.Struct, rename="camel"):
+class Row(msgspec.Struct, gc=False, rename="camel"):
     """What is read of an item or a relation of an answer; the rest of it is not even decoded."""
 
     input_indices: list[int]

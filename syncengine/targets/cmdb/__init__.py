@@ -123,12 +123,11 @@ class CmdbTarget(Target):
 
     def _item(self, change: Change, *, pin: bool) -> dict[str, Any]:
         step = self.steps[change.step]
-        values: dict[str, str] = dict(change.values)
-        for name, end in change.refs.items():
-            if end.sys_id:
-                values[name] = end.sys_id
-        if pin and change.sys_id:
-            values["sys_id"] = change.sys_id
+        values = change.values
+        if change.refs or (pin and change.sys_id):
+            values = {**values, **{name: end.sys_id for name, end in change.refs.items() if end.sys_id}}
+            if pin and change.sys_id:
+                values["sys_id"] = change.sys_id
         item: dict[str, Any] = {"className": change.class_name, "values": values}
         if change.lookup:
             item["lookup"] = [_part(part) for part in change.lookup]
