@@ -25,7 +25,8 @@ from syncengine.sandbox.servicenow.oauth import OAuth
 from syncengine.sandbox.servicenow.requests import Call
 from syncengine.sandbox.servicenow.xml import as_xml, wants_xml
 from syncengine.sandbox.staging.jobs import Jobs
-from syncengine.sandbox.staging.sets import ERRORS, RUNS, SETS, ImportSets
+from syncengine.sandbox.staging.results import ERRORS
+from syncengine.sandbox.staging.sets import RUNS, SETS, ImportSets
 from syncengine.sandbox.store import STAGING
 from syncengine.sandbox.traffic import Traffic
 from syncengine.sandbox.world import World
@@ -129,17 +130,15 @@ class App:
         return (layer.getpeercert(binary_form=True) or b"") if layer is not None else b""
 
     async def _read(self, receive: Receive, upload: bool) -> Body | None:
-        chunks, spool = [], Spool()
+        chunks: list[bytes] = []
+        spool = Spool() if upload else None
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            if upload:
-                spool.write(message.get("body", b""))
-            else:
-                chunks.append(message.get("body", b""))
+            (chunks.append if spool is None else spool.write)(message.get("body", b""))
             if not message.get("more_body"):
-                return spool if upload else b"".join(chunks)
+                return b"".join(chunks) if spool is None else spool
 
     def _api(self, found: routes.Found) -> str:
         """What fault rules call it: reads of import sets and their rows are no other than those of any table."""

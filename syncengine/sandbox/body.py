@@ -18,6 +18,9 @@ class Spool:
         self._file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - ends with the object
         self.size = 0
 
+    def __del__(self) -> None:
+        self._file.close()  # a late commit needs it after its request has ended, so nobody else knows when
+
     def write(self, data: bytes) -> None:
         """Append."""
         self._file.write(data)

@@ -42,7 +42,8 @@ LISTS = (
     "sys_script",
     "cmdb_ire_inclusion_rule",
 )
-MAPS = ("sys_transform_map", "sys_transform_entry", "sys_transform_script", "sys_rest_insert_multiple")
+MAPS = ("sys_transform_map", "sys_transform_entry", "sys_transform_script", "sys_rest_insert_multiple",
+        "sys_robust_import_set_transformer")  # fmt: skip
 DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS, *MAPS))
 
 

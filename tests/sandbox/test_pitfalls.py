@@ -1,7 +1,4 @@
-"""What users of the real APIs tripped over, on demand: numbers as in the collection of their reports.
-
-Numbers 1 to 3 concern the Import Set API, which the sandbox does not have.
-"""
+"""What users of the real APIs tripped over, on demand: numbers as in the collection of their reports."""
 
 from __future__ import annotations
 
@@ -26,6 +23,62 @@ def page(http: Http, offset: int, query: str = "", limit: int = 5) -> list[str]:
     """The ids of one page."""
     parameters = {"sysparm_offset": offset, "sysparm_limit": limit, "sysparm_fields": "sys_id", "sysparm_query": query}
     return [row["sys_id"] for row in http.get("/table/cmdb_ci_server", **parameters).json()["result"]]
+
+
+def staging_table(http: Http, **insert_multiple: str) -> None:
+    """A staging table whose map finds assets by their tag, and fails the row of one of them."""
+    columns = {"u_tag": ["string", "Tag", 40], "u_name": ["string", "Full name", 80]}
+    fields = {"asset_tag": {"source": "u_tag", "coalesce": True}, "display_name": "u_name"}
+    scripts = [{"if": "u_tag=bad", "do": "error", "message": "Target record not found"}]
+    table = {"columns": columns, "maps": [{"name": "A", "target": "alm_asset", "fields": fields, "scripts": scripts}]}
+    http.running.seed({"staging": {"u_asset": {**table, "insert_multiple": insert_multiple}}}, force=True)
+
+
+def test_pitfall_1_a_transform_that_failed_is_answered_like_one_that_did_not(http: Http) -> None:
+    """201; the failure is only in the result's status (or 200: setting import.status)."""
+    staging_table(http)
+    good, bad = (http.post("/import/u_asset", {"u_tag": tag}) for tag in ("good", "bad"))
+    assert good.status_code == bad.status_code == 201
+    assert [one.json()["result"][0]["status"] for one in (good, bad)] == ["inserted", "error"]
+    assert bad.json()["result"][0]["error_message"] == "Target record not found"
+    http.running.settings(import__status=200)
+    assert http.post("/import/u_asset", {"u_tag": "bad"}).status_code == 200
+
+
+def test_pitfall_2_many_rows_are_answered_without_a_word_about_them(http: Http) -> None:
+    """They are transformed later; the set, its runs and its rows tell."""
+    staging_table(http)
+    http.running.settings(import__start_seconds=60)
+    answer = http.post("/import/u_asset/insertMultiple", {"records": [{"Tag": "good"}, {"Tag": "bad"}, {"Tag": ""}]})
+    assert (answer.status_code, set(answer.json())) == (201, {"import_set_id", "multi_import_set_id"})
+    query = f"sys_import_set={answer.json()['import_set_id']}^ORDERBYsys_import_row"
+    assert [row["sys_import_state"] for row in http.rows("u_asset", query)] == ["pending"] * 3
+    http.running.advance(61)
+    assert [row["sys_import_state"] for row in http.rows("u_asset", query)] == ["inserted", "error", "skipped"]
+    (run,) = http.rows("sys_import_set_run", f"set={answer.json()['import_set_id']}")
+    assert (run["inserts"], run["errors"], run["skipped"]) == ("1", "1", "1")
+
+
+@pytest.mark.parametrize(
+    ("keys", "row", "state"),
+    [
+        ("labels", {"Tag": "a", "Full name": "x"}, "inserted"),
+        ("labels", {"u_tag": "a", "u_name": "x"}, "skipped"),
+        ("names", {"u_tag": "a", "u_name": "x"}, "inserted"),
+        ("names", {"Tag": "a", "Full name": "x"}, "skipped"),
+    ],
+)
+def test_pitfall_3_keys_in_the_wrong_mode_leave_every_field_empty(
+    http: Http, keys: str, row: dict[str, str], state: str
+) -> None:
+    """Labels unless the table's row of sys_rest_insert_multiple says names; nobody complains."""
+    staging_table(http, keys=keys)
+    answer = http.post("/import/u_asset/insertMultiple", {"records": [row]})
+    assert answer.status_code == 201
+    http.running.run_imports()
+    (kept,) = http.rows("u_asset")
+    assert kept["sys_import_state"] == state
+    assert (kept["u_tag"], kept["u_name"]) == (("a", "x") if state == "inserted" else ("", ""))
 
 
 def test_pitfall_4_a_dropped_call_is_answered_202_without_a_body(http: Http) -> None:

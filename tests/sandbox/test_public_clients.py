@@ -81,6 +81,52 @@ def test_pysnc_works_unchanged(https: Running, monkeypatch: pytest.MonkeyPatch) 
         pysnc.ServiceNowClient(https.url, (https.user, "wrong"), verify=str(https.ca)).GlideRecord("incident").query()
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_pysnc_attaches_lists_reads_and_deletes_files(
+    https: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Through a record and by itself, from memory and from disk, with and without a content type."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(https.ca))
+    pysnc = library("pysnc")
+    client = pysnc.ServiceNowClient(https.url, (https.user, https.password), verify=str(https.ca))
+    record = client.GlideRecord("incident")
+    record.initialize()
+    record.short_description = "with files"
+    sys_id = record.insert()
+    assert "/api/now/attachment/" in record.add_attachment("one.txt", "first\nsecond")
+    content = bytes(range(256)) * 5000
+    (tmp_path / "two.bin").write_bytes(content)
+    with (tmp_path / "two.bin").open("rb") as file:
+        client.Attachment("incident").add_attachment(sys_id, "two.bin", file, "application/x-thing")
+    found = record.get_attachments()
+    assert len(found) == 2
+    by_name = {}
+    for name in ("one.txt", "two.bin"):
+        one = client.Attachment("incident")
+        one.add_query("table_sys_id", sys_id)
+        one.add_query("file_name", name)
+        one.query()
+        assert one.next()
+        by_name[name] = one
+    text, binary = by_name.values()
+    assert (text.content_type, text.size_bytes) == ("application/octet-stream", "12")
+    assert text.readlines() == ["first", "second"]
+    assert binary.content_type == "application/x-thing"
+    assert binary.read() == content
+    assert binary.as_temp_file().read() == content
+    (tmp_path / "out").mkdir()
+    assert binary.write_to(str(tmp_path / "out")).read_bytes() == content
+    assert not binary.next()
+    single = client.Attachment("incident")
+    assert single.get(text.sys_id)
+    single.delete()
+    assert not client.Attachment("incident").get(text.sys_id)
+    left = client.Attachment("incident")
+    left.add_query("table_sys_id", sys_id)
+    left.query()
+    assert [file.file_name for file in left] == ["two.bin"]
+
+
 CLIENT = {"sync": {"secret": "s3cret", "user": "reader"}}
 READER = {"reader": {"password": "secret", "roles": ["itil"]}}
 

@@ -37,7 +37,7 @@ _FIELD = {
     "reference_value_field": "reference_value_field",
     "date_format": "date_format",
 }
-_TABLE = {"label", "columns", "display", "maps", "insert_multiple"}
+_TABLE = {"label", "columns", "display", "maps", "insert_multiple", "robust"}
 _MULTIPLE = {"keys", "mode", "active"}
 _KEYS = {"labels": "column_label", "names": "column_name"}
 # an instance puts this text into every entry and every map, whether it counts or not (observed)
@@ -66,6 +66,9 @@ def staging_rows(name: str, table: Mapping[str, Any], origin: str = "seed") -> I
         yield from table_rows(name, label, STAGING, columns, table.get("display", ""))
     if "insert_multiple" in table:
         yield _multiple(name, table["insert_multiple"])
+    if "robust" in table:
+        values = {"sys_id": fixed_id("sys_robust_import_set_transformer", name), "name": name, "source_table": name}
+        yield "sys_robust_import_set_transformer", {**values, "active": _text(bool(table["robust"]))}
     for number, one in enumerate(table.get("maps", ())):
         yield from _map_rows(name, number, one, origin)
 

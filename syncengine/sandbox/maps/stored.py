@@ -92,6 +92,12 @@ class Maps:
             if record.values.get("active") != "false"
         }
         """Settings of insertMultiple by staging table."""
+        self.robust = {
+            record.values.get("source_table", "")
+            for record in records["sys_robust_import_set_transformer"]
+            if record.values.get("active") != "false"
+        }
+        """Staging tables that a robust transformer works on."""
 
     def of(self, table: str) -> list[Map]:
         """The maps of a staging table that has been used."""

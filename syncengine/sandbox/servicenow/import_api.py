@@ -14,7 +14,9 @@ from starlette.responses import Response
 from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_record
 from syncengine.sandbox.servicenow.requests import Call
 from syncengine.sandbox.servicenow.rows import display_of
-from syncengine.sandbox.staging.sets import SETS, Result, is_staging
+from syncengine.sandbox.staging.results import Result
+from syncengine.sandbox.staging.results import results as told
+from syncengine.sandbox.staging.sets import SETS, is_staging
 from syncengine.sandbox.store import Record
 from syncengine.sandbox.tables import Table
 
@@ -41,7 +43,7 @@ def get(call: Call, name: str, sys_id: str) -> Response:
         raise no_record()
     one = call.world.store.get(SETS, row.values.get("sys_import_set", ""))
     number = one.values.get("number", "") if one is not None else ""
-    return json_response(_answer(call, table, number, row, call.imports.results(row)))
+    return json_response(_answer(call, table, number, row, told(call.world, row)))
 
 
 def post_multiple(call: Call, name: str) -> Response:

@@ -10,8 +10,9 @@ Nothing here looks at a real clock: whoever serves calls `step` when it has time
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -21,33 +22,20 @@ from syncengine.sandbox.injected import stuck
 from syncengine.sandbox.ledger import Caller, Entry, caller
 from syncengine.sandbox.maps import Map
 from syncengine.sandbox.staging.load import Loader
+from syncengine.sandbox.staging.results import ERRORS, Marks, Result, results
 from syncengine.sandbox.staging.targets import Targets
-from syncengine.sandbox.staging.transform import Outcome, Transform
+from syncengine.sandbox.staging.transform import Transform
 from syncengine.sandbox.store import STAGING, Record
 from syncengine.sandbox.tables import Table
 from syncengine.sandbox.world import World
 
-SETS, RUNS, ERRORS, MULTI = "sys_import_set", "sys_import_set_run", "sys_import_set_row_error", "sys_multi_import_set"
+log = logging.getLogger("syncengine.sandbox")
+SETS, RUNS, MULTI = "sys_import_set", "sys_import_set_run", "sys_multi_import_set"
 SLICE = 250
 """Rows that are transformed at a time; other requests are answered in between."""
-RESULTS = "sandbox_results"
-"""A value of a row that no column shows: what each of several maps made of it."""
 STUCK, STARTED, DONE = "sandbox_stuck", "sandbox_started", "sandbox_done"
 KEPT_DAYS = 7
-_COUNTED = {"inserted": "inserts", "updated": "updates", "ignored": "ignored", "skipped": "skipped", "error": "errors"}
 _DAY = 86400
-
-
-class Result(NamedTuple):
-    """What one map made of one staging row."""
-
-    map_name: str
-    status: str
-    table: str
-    """The target's table, or the staging table where there is no target."""
-    sys_id: str
-    message: str
-    has_target: bool
 
 
 class ImportSets:
@@ -74,7 +62,7 @@ class ImportSets:
                 run = self._run(one, each)
                 self._transform(each, [record], run, user)
                 self._close_run(run)
-        return one.values["number"], record, self.results(record)
+        return one.values["number"], record, results(world, record)
 
     def insert_many(
         self, table: Table, rows: Sequence[Mapping[str, Any]], user: str, *, run_after: str = "", multi: str = ""
@@ -175,6 +163,11 @@ class ImportSets:
         try:
             with world.store.transaction():
                 worked = self._slice(one)
+        except Exception:
+            # a defect of the sandbox must not come back with every request
+            log.exception("import set %s could not be transformed", one.values.get("number"))
+            self._end(one, "cancelled")
+            worked = True
         finally:
             caller.reset(mark)
         world.refresh()
@@ -265,82 +258,18 @@ class ImportSets:
         targets = Targets(world, user)
         transform = Transform(world, each, targets)
         transform.prepare(rows)
-        now, stopped, seen = world.clock.now(), False, []
-        counts = dict.fromkeys(_COUNTED.values(), 0)
-        errors: list[Record] = []
+        marks, stopped = Marks(world, each, run), False
         for row in rows:
             outcome = transform.row(row)
-            counts[_COUNTED[outcome.status]] += 1
-            self._mark(row, each, outcome, run, now, errors)
-            seen.append(row)
+            marks.add(row, outcome)
             if outcome.stop:
                 stopped = True
                 break
         targets.write()
-        world.store.insert_many(errors)
-        world.store.touch_many(seen)
-        for name, number in (*counts.items(), ("processed", len(seen)), ("total", len(seen))):
-            run.values[name] = str(int(run.values.get(name, "0")) + number)
-        run.values["total"] = str(max(int(run.values["total"]), world.store.last_staged(self._set_of(run))))
+        marks.write()
+        run.values["total"] = str(world.store.last_staged(self._set_of(run)))
         world.store.touch_many([run])
         return stopped
-
-    def _mark(self, row: Record, each: Map, outcome: Outcome, run: Record, now: str, errors: list[Record]) -> None:
-        v, target = row.values, outcome.record
-        several = v.get("sys_transform_map", each.sys_id) != each.sys_id
-        if several or RESULTS in v:
-            results = orjson.loads(v.get(RESULTS) or orjson.dumps([self._shown(v)]))
-            results.append(self._as_list(each, outcome))
-            v[RESULTS] = orjson.dumps(results).decode()
-            if several and self.world.settings["staging.row_shows"] == "first":
-                return
-        v["sys_import_state"] = outcome.status
-        v["sys_import_state_comment"] = outcome.message
-        v["sys_transform_map"] = each.sys_id
-        v["import_set_run"] = run.sys_id
-        v["sys_updated_on"] = now
-        v["sys_target_table"] = target.table if target is not None else ""
-        v["sys_target_sys_id"] = target.sys_id if target is not None else ""
-        if outcome.status == "error":
-            values = {
-                "import_set_run": run.sys_id,
-                "import_set_row": row.sys_id,
-                "sys_import_set": v["sys_import_set"],
-                "error_message": outcome.message,
-                "sys_created_on": now,
-                "sys_updated_on": now,
-            }
-            error = Record(self.world.store.new_rid(), ERRORS, ERRORS, uuid4().hex, values)
-            errors.append(error)
-            v["sys_row_error"] = error.sys_id
-
-    def _as_list(self, each: Map, outcome: Outcome) -> list[str]:
-        target = outcome.record
-        found = (target.table, target.sys_id) if target is not None else ("", "")
-        return [each.sys_id, outcome.status, *found, outcome.message]
-
-    def _shown(self, v: Mapping[str, str]) -> list[str]:
-        names = ("sys_transform_map", "sys_import_state", "sys_target_table", "sys_target_sys_id")
-        return [*(v.get(name, "") for name in names), v.get("sys_import_state_comment", "")]
-
-    def results(self, row: Record) -> list[Result]:
-        """What each map made of a row; nothing for a row that none has seen."""
-        v = row.values
-        if v.get("sys_import_state") == "pending":
-            return []
-        found = orjson.loads(v[RESULTS]) if RESULTS in v else [self._shown(v)]
-        return [
-            Result(
-                self.world.maps.names.get(map_id, ""),
-                status,
-                table or row.table,
-                sys_id or row.sys_id,
-                message,
-                bool(sys_id),
-            )
-            for map_id, status, table, sys_id, message in found
-            if map_id
-        ]
 
     # -- runs ------------------------------------------------------------------------------------------------
 

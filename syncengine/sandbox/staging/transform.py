@@ -185,7 +185,7 @@ class Transform:
         if text == CLEAR:
             values[entry.target] = ""
         elif not text:
-            if self._map.copy_empty and not entry.coalesce:
+            if self._map.copy_empty:
                 values[entry.target] = ""
         elif column.reference:
             found = self._reference(entry, text)
