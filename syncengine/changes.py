@@ -258,6 +258,8 @@ class Seen(msgspec.Struct, gc=False):
     """Other operations of the request that the target merged with this one."""
     trace: str = ""
     """The target's id of this exchange, for its log; never part of a plan."""
+    identity: str = ""
+    """What a new record will be found by, as the target sees it: two new records with one are the same record."""
     outcome: Outcome | None = None
     """After a write: what became of it, where looking tells exactly that (a row that a transform refused, say)."""
 
@@ -314,3 +316,5 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     warnings: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
     """Fields that the target's reconciliation rules refused."""
+    table: str = ""
+    """The table of the record, where only the write told it."""

@@ -121,6 +121,7 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     gather.missing_ends(ws, instance)
     identities = checks.Identities(instance) if instance is not None else None
     _ask(ws, of, steps, cis, flat, identities)
+    notes += [note for _, target in flat for note in _noted(target.remarks())]
     notes += _check(ws, steps, instance, identities)
     cut_by = {number: target for one, target in flat for number in one.numbers}
     return _write(ws, of, reading, notes, Batches(ws, steps, CmdbTarget.batch_limit, cut_by), missing, path)
@@ -160,6 +161,10 @@ def _prepare(flat: Sequence[tuple[_Asked, FlatTarget]], steps: Sequence[StepInfo
     errors = [problem for problem in said if problem.severity == "error"]
     if errors:
         raise SpecError(errors, effect=NOTHING_WRITTEN)
+    return _noted(said)
+
+
+def _noted(said: Sequence[Problem]) -> list[Note]:
     return [Note(problem.code, problem.message, str(problem.place), fix=problem.fix) for problem in said]
 
 
@@ -223,6 +228,7 @@ def _check(
 ) -> list[Note]:
     if identities is not None:
         checks.new_records_that_are_one(ws, identities)
+    checks.new_rows_that_are_one(ws)
     checks.rejected_hosts(ws)
     checks.adopt(ws, steps)
     checks.touch(ws, steps)
@@ -308,7 +314,7 @@ def apply_plan(
     made = []
     for (kind, name), numbers in lanes.items():
         way = connections[name]
-        target = kind(steps, way.manner)
+        target = kind(steps, replace(way.manner, run=run))
         made.append(running.Lane(name, target, way.writer, way.permits, way.settle, frozenset(numbers)))
     how = running.Doing(made, clock, stale_check=stale_check)
     how = replace(how, sealer=sealer(plan_key, steps), originals=originals)

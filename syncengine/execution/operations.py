@@ -35,7 +35,7 @@ class Operations:
             " class TEXT, line BLOB);"
             "CREATE TABLE batch(number INTEGER PRIMARY KEY, wave INTEGER, line BLOB);"
             "CREATE TABLE outcome(op INTEGER PRIMARY KEY, result TEXT, sys_id TEXT, operation TEXT, code TEXT,"
-            " message TEXT, cause INTEGER, masked INTEGER);"
+            " message TEXT, cause INTEGER, masked INTEGER, class TEXT);"
             "BEGIN"
         )
         self._load()
@@ -96,9 +96,19 @@ class Operations:
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Keep what became of operations; the first word stands."""
         self.db.executemany(
-            "INSERT OR IGNORE INTO outcome VALUES(?,?,?,?,?,?,?,?)",
+            "INSERT OR IGNORE INTO outcome VALUES(?,?,?,?,?,?,?,?,?)",
             [
-                (one.op, one.result, one.sys_id, one.operation, one.code, one.message, one.cause, len(one.masked))
+                (
+                    one.op,
+                    one.result,
+                    one.sys_id,
+                    one.operation,
+                    one.code,
+                    one.message,
+                    one.cause,
+                    len(one.masked),
+                    one.extra.get("table", ""),
+                )
                 for one in outcomes
             ],
         )
@@ -142,7 +152,8 @@ class Operations:
     def _known(self, op: int) -> tuple[str, str, str, str]:
         """Id, class, action and result of an operation, as known now."""
         row = self.db.execute(
-            "SELECT COALESCE(NULLIF(o.sys_id,''), c.sys_id), c.class, c.action, COALESCE(o.result,'')"
+            "SELECT COALESCE(NULLIF(o.sys_id,''), c.sys_id), COALESCE(NULLIF(o.class,''), c.class), c.action,"
+            " COALESCE(o.result,'')"
             " FROM change c LEFT JOIN outcome o ON o.op=c.op WHERE c.op=?",
             (op,),
         ).fetchone()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from syncengine.changes import SECOND_PASS, Change, End, Parcel, Seen, StepInfo
-from syncengine.planning.checks import Identities
+from syncengine.planning.checks import Identities, note_identities
 from syncengine.planning.units import CIS, RECORD, Part, fill, pack, parts
 from syncengine.planning.workspace import Workspace
 from syncengine.targets import FlatTarget, Target
@@ -235,6 +235,7 @@ class FlatAsking:
             asked = in_parallel(self._preview, self._parcels(number, wave), self.permits)
             for parcel, seen in asked:
                 store(self.ws, seen)
+                note_identities(self.ws, number, seen)
                 self.progress(len(parcel.items))
 
     def _follow(self, number: int, wave: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
 
-from syncengine.changes import Change, Part, StepInfo
+from syncengine.changes import Change, Part, Seen, StepInfo
 from syncengine.planning.plan import Note
 from syncengine.planning.units import CIS
 from syncengine.planning.workspace import Workspace, body_of
@@ -95,12 +95,12 @@ def new_records_that_are_one(ws: Workspace, identities: Identities) -> None:
 
     Sent one after the other, the second would be found to be the first and overwrite it.
     """
-    ws.db.execute("CREATE INDEX identity_digest ON identity(entry, digest)")
+    ws.db.execute("CREATE INDEX IF NOT EXISTS identity_digest ON identity(entry, digest)")
     names = identities.names()
     twice = list(
         ws.rows(
             "SELECT i.entry, GROUP_CONCAT(DISTINCT i.op) FROM identity i CROSS JOIN answer a ON a.op=i.op"
-            " WHERE a.action='create' GROUP BY i.entry, i.digest HAVING COUNT(DISTINCT i.op)>1"
+            " WHERE a.action='create' AND i.entry>=0 GROUP BY i.entry, i.digest HAVING COUNT(DISTINCT i.op)>1"
         )
     )
     for entry_number, ops in twice:
@@ -111,6 +111,37 @@ def new_records_that_are_one(ws: Workspace, identities: Identities) -> None:
         ws.db.executemany(
             "UPDATE answer SET action='rejected', code='same-identity', message=? WHERE op=?",
             [(f"new with equal {said_of}: {shown}; the target would make one record of them", op) for op in numbers_of],
+        )
+
+
+def note_identities(ws: Workspace, step: int, seen: Iterable[Seen]) -> None:
+    """Keep what new records of a step will be found by, as their target sees it."""
+    ws.db.executemany(
+        "INSERT INTO identity VALUES(?,?,?)",
+        [
+            (-1 - step, hash(one.identity), one.op)
+            for one in seen
+            if one.identity
+        ],
+    )
+
+
+def new_rows_that_are_one(ws: Workspace) -> None:
+    """Refuse new records of a step that their target will find to be one: the second would overwrite the first."""
+    ws.db.execute("CREATE INDEX IF NOT EXISTS identity_digest ON identity(entry, digest)")
+    twice = list(
+        ws.rows(
+            "SELECT GROUP_CONCAT(i.op) FROM identity i CROSS JOIN answer a ON a.op=i.op"
+            " WHERE a.action='create' AND i.entry<0 GROUP BY i.entry, i.digest HAVING COUNT(*)>1"
+        )
+    )
+    for (ops,) in twice:
+        numbers = sorted(int(op) for op in ops.split(","))
+        keys = [str(ws.one("SELECT key FROM record WHERE op=?", (op,))) for op in numbers]
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        ws.db.executemany(
+            "UPDATE answer SET action='rejected', code='same-identity', message=? WHERE op=?",
+            [(f"new rows that are one record to the target: {shown}", op) for op in numbers],
         )
 
 

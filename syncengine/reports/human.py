@@ -140,6 +140,8 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
             yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
         elif change.reason in ("unexplained", "unreadable"):
             yield "      the target announces an update that no readable field explains"
+        elif change.basis in ("predicted", "compared") and change.reason:
+            yield from textwrap.wrap(change.reason, 74, initial_indent="      ", subsequent_indent="      ")
     elif change.action == "create":
         yield from _created(change, show=show)
     elif change.action == "touched" and change.kind == "end":
@@ -148,6 +150,8 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield "      as wanted, and sent once so that it becomes ours"
     elif change.action == "unknown" and not change.code:
         yield from _unknown(change, show=show)
+    elif change.action == "unknown" and not change.code:
+        yield from textwrap.wrap(change.reason, 74, initial_indent="      ", subsequent_indent="      ")
     elif change.action in ("rejected", "unknown"):
         yield from textwrap.wrap(
             f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "

@@ -94,6 +94,10 @@ class Manner:
     """Imports that an account takes at a time."""
     insert_multiple: str = "labels"
     account: str = ""
+    run: str = ""
+    """The run that writes; empty while planning."""
+    root: Path | None = None
+    """The folder of the project: files are named from there."""
     state: Path | None = None
     """Where the target may keep what it read, for the next plan."""
 
@@ -162,6 +166,10 @@ class FlatTarget(Target):
         A problem that is no warning stops the plan.
         """
         del steps, reader
+        return []
+
+    def remarks(self) -> list[Problem]:
+        """What previews came across that a reviewer should know beside the operations, counted; asked at the end."""
         return []
 
     def cuts(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[list[Change]]:
