@@ -129,19 +129,7 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         was = f" (was {change.was_class})" if change.was_class else ""
         yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
     if change.action in ("update", "reclassify", "retire"):
-        for name, before in change.before.items():
-            end = change.refs.get(name)
-            after = end.key or end.sys_id if end is not None else change.values.get(name, "")
-            if not show:
-                yield f"      {name}"
-                continue
-            yield f"      {name}: {shown(before) or '(empty)'} → {shown(after) or '(empty)'}"
-        if change.reason == "parts":
-            yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
-        elif change.reason in ("unexplained", "unreadable"):
-            yield "      the target announces an update that no readable field explains"
-        elif change.basis in ("predicted", "compared") and change.reason:
-            yield from textwrap.wrap(change.reason, 74, initial_indent="      ", subsequent_indent="      ")
+        yield from _updated(change, show=show)
     elif change.action == "create":
         yield from _created(change, show=show)
     elif change.action == "touched" and change.kind == "end":
@@ -150,8 +138,6 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield "      as wanted, and sent once so that it becomes ours"
     elif change.action == "unknown" and not change.code:
         yield from _unknown(change, show=show)
-    elif change.action == "unknown" and not change.code:
-        yield from textwrap.wrap(change.reason, 74, initial_indent="      ", subsequent_indent="      ")
     elif change.action in ("rejected", "unknown"):
         yield from textwrap.wrap(
             f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "
@@ -167,6 +153,23 @@ def _unknown(change: Change, *, show: bool) -> Iterator[str]:
     why = change.reason.replace("_", " ") or "the target does not tell what would become of it"
     yield from textwrap.wrap(shown(why, 400), 74, initial_indent="      ", subsequent_indent="      ")
     yield from _created(change, show=show)
+
+
+def _updated(change: Change, *, show: bool) -> Iterator[str]:
+    """What would change in a record."""
+    for name, before in change.before.items():
+        end = change.refs.get(name)
+        after = end.key or end.sys_id if end is not None else change.values.get(name, "")
+        if not show:
+            yield f"      {name}"
+            continue
+        yield f"      {name}: {shown(before) or '(empty)'} → {shown(after) or '(empty)'}"
+    if change.reason == "parts":
+        yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
+    elif change.reason in ("unexplained", "unreadable"):
+        yield "      the target announces an update that no readable field explains"
+    elif change.basis in ("predicted", "compared") and change.reason:
+        yield from textwrap.wrap(change.reason, 74, initial_indent="      ", subsequent_indent="      ")
 
 
 def _created(change: Change, *, show: bool) -> Iterator[str]:
