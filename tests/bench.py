@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from syncengine.changes import Change, Link, Pair, Part, Record, StepInfo, StepRef
+from syncengine.changes import Change, Link, Outcome, Pair, Part, Record, StepInfo, StepRef
 from syncengine.errors import Place
 from syncengine.execution.events import RunFinished
-from syncengine.execution.journal import State
+from syncengine.execution.journal import Journal, State
 from syncengine.execution.run import begin, locked
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import Connected, Planning, apply_plan, plan_records
@@ -28,7 +28,7 @@ from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client, Limits
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
-from syncengine.transport.servicenow import ServiceNow
+from syncengine.transport.servicenow import ServiceNow, table_rows
 
 SOURCE = "ImportSet"
 CONTAINS = "Contains::Contained by"
@@ -97,6 +97,7 @@ class Bench:
         touched: Collection[str] = (),
         quiet: tuple[str, ...] = (),
         waves: dict[str, int] | None = None,
+        steps: Mapping[str, StepInfo] | None = None,
     ) -> PlanFile:
         """Plan records; steps are made as they are met, in the order of the steps' names in the records."""
         rows: dict[str, list[Record | Pair]] = {}
@@ -110,7 +111,8 @@ class Bench:
                 ws.step_names.append(name)
                 wave = (waves or {}).get(name, 0)
                 info = StepInfo(name, kind, "servicenow", SOURCE, name, wave, {}, "s.yaml:2:3", quiet=quiet)
-                reading.steps.append(replace(info, stops=name in stops, touch=name in touched))
+                info = replace(info, stops=name in stops, touch=name in touched)
+                reading.steps.append((steps or {}).get(name, info))
                 reading.planned.add(name)
                 reading.counted[name] = (len(listed), 0)
             ws.know_steps(reading.steps)
@@ -170,6 +172,18 @@ class Bench:
         connected = self.connect()
         sent = connected.writer.send(f"/api/now/table/{table}/{sys_id}", body=values, method="PATCH")
         assert sent.outcome is Ending.DONE, sent.problem
+
+    def outcomes(self, run: str) -> dict[int, Outcome]:
+        """What the journal of a run says became of each operation."""
+        journal = Journal(self.state, run)
+        try:
+            return {op: one for batch in journal.read().values() for op, one in (batch.outcomes or {}).items()}
+        finally:
+            journal.close()
+
+    def rows(self, table: str, query: str = "", fields: Sequence[str] = ()) -> list[dict[str, str]]:
+        """Rows of a table on the target."""
+        return list(table_rows(self.connect().reader, table, query, fields))
 
     def inserts(self) -> dict[str, int]:
         """How often each table was inserted into."""
