@@ -107,7 +107,7 @@ class Operations:
                     one.message,
                     one.cause,
                     len(one.masked),
-                    one.extra.get("table", ""),
+                    one.table,
                 )
                 for one in outcomes
             ],

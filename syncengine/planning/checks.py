@@ -118,11 +118,7 @@ def note_identities(ws: Workspace, step: int, seen: Iterable[Seen]) -> None:
     """Keep what new records of a step will be found by, as their target sees it."""
     ws.db.executemany(
         "INSERT INTO identity VALUES(?,?,?)",
-        [
-            (-1 - step, hash(one.identity), one.op)
-            for one in seen
-            if one.identity
-        ],
+        [(-1 - step, hash(one.identity), one.op) for one in seen if one.identity],
     )
 
 

@@ -83,7 +83,14 @@ def test_a_night_makes_servers_disks_databases_and_applications(project: Command
     assert (plan.total("create"), plan.total("relate")) == (7, 6)
 
 
-@pytest.mark.parametrize(("name", "first"), [("users-staging", "users.yaml:5:3"), ("night-4me", "people.yaml:14:3")])
+def test_users_go_through_a_staging_table(project: CommandLine) -> None:
+    """Six lines; the map that ships with an instance makes users of the rows."""
+    plan = whole(project, "users-staging")
+    assert [line["class_name"] for line in plan.of("create")] == ["sys_user", "sys_user"]
+    assert {line["basis"] for line in plan.of("create")} == {"predicted"}
+
+
+@pytest.mark.parametrize(("name", "first"), [("night-4me", "people.yaml:14:3")])
 def test_what_cannot_be_planned_yet_is_checked_and_refused_by_name(project: CommandLine, name: str, first: str) -> None:
     """validate is content; plan ends with 3, and names step and line."""
     inner = CommandLine(project.folder / "examples" / name)

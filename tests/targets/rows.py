@@ -52,7 +52,7 @@ FIELDS_OF = [name for name in COLUMNS if name != "u_mark"]
 def person(number: int, step: str = "s.people", **values: str) -> Record:
     """A row of a person; values replace or add columns."""
     said = {"u_mail": f"p{number}@x.org", "u_first": f"First{number}", "u_last": "Last", **values}
-    return row(number, step, **said)
+    return row(number, step, None, **said)
 
 
 def row(number: int, step: str = "s.people", to: StepRef | Find | None = None, **values: str) -> Record:

@@ -122,7 +122,7 @@ def test_what_is_foretold_is_what_the_instance_does(bench: Bench, case: Case, ma
         bench.connect().writer.send(f"/api/now/table/{table}", body=one)
     for row in case.earlier:
         bench.connect().writer.send(f"/api/now/import/{TABLE}", body={k: v for k, v in row.items() if v})
-    options = {"table": TABLE, "send": "multiple" if many else "single"}
+    options: dict[str, Any] = {"table": TABLE, "send": "multiple" if many else "single"}
     if many:
         options["labels"] = {name: name.upper() for name in SOURCES}
     used = {name: "s.yaml:9:9" for row in case.rows for name in row}

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from syncengine.changes import Change, Outcome, Seen, StepInfo
 from syncengine.errors import Problem, RemoteError
@@ -140,7 +141,7 @@ def _outcome(change: Change, result: MapResult, state: str, number: str, staging
     made = of_result(change, result)
     if "drift" in made.warnings and len(staging.maps) != 1:
         # The row shows the last of several maps, which may have done something else than the first.
-        return replace(made, warnings=())
+        return structs.replace(made, warnings=())
     return made
 
 
@@ -243,6 +244,6 @@ def by_mark(facts: Facts, staging: Staging, marker: str, marks: Mapping[str, Cha
         made = of_result(change, result)
         twice = ("delivered twice",) if len(rows) > 1 else ()
         warnings = ("settled by looking", *twice)
-        outcome = replace(made, warnings=warnings)
+        outcome = structs.replace(made, warnings=warnings)
         seen[change.op] = Seen(change.op, result.status, "unchanged", sys_id=made.sys_id, outcome=outcome)
     return seen

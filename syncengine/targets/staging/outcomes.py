@@ -22,13 +22,10 @@ def of_results(change: Change, results: Sequence[MapResult]) -> Outcome:
     status = combined(one.status for one in results)
     chosen = next((one for one in results if one.sys_id and one.status == status), None)
     chosen = chosen or next((one for one in results if one.sys_id), results[0])
-    extra = {"table": chosen.table} if chosen.table else {}
-    if len(results) > 1:
-        extra["maps"] = "; ".join(f"{one.map or '?'}: {one.status} {one.table} {one.sys_id}".strip() for one in results)
     if status in ("error", "skipped"):
         code = "row-error" if status == "error" else "row-skipped"
         message = _said(results, ("error", "skipped") if status == "error" else ("skipped",))
-        return Outcome(change.op, "rejected", "", status, code, message, extra=extra)
+        return Outcome(change.op, "rejected", "", status, code, message)
     warnings: tuple[str, ...] = ()
     if status not in _EXPECTED.get(change.action, (status,)) and not _is_left(status, results):
         warnings = ("drift",)
@@ -38,7 +35,7 @@ def of_results(change: Change, results: Sequence[MapResult]) -> Outcome:
         result, message = "unchanged", _said(results, ("ignored",))
         if not message.startswith(UNCHANGED):
             warnings = ("ignored by the instance",)
-    return Outcome(change.op, result, chosen.sys_id, status, "", message, warnings=warnings, extra=extra)
+    return Outcome(change.op, result, chosen.sys_id, status, "", message, warnings=warnings, table=chosen.table)
 
 
 def _is_left(status: str, results: Sequence[MapResult]) -> bool:

@@ -289,7 +289,9 @@ def decide(
         )
     if not found:
         known = {name: value for name, value in values.items() if value.is_known}
-        if not unknown and not makes and not any(value.value for value in known.values()):
+        if not makes and not any(value.value for value in known.values()):
+            if unknown:
+                return Decision("unknown", "; ".join(unknown))
             if not one.coalesce:
                 return Decision(
                     "unknown", "it fills no column of the target; what becomes of such a row is not documented"
