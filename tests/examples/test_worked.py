@@ -85,7 +85,9 @@ def test_a_night_makes_servers_disks_databases_and_applications(project: Command
 
 def test_users_go_through_a_staging_table(project: CommandLine) -> None:
     """Six lines; the map that ships with an instance makes users of the rows."""
-    plan = whole(project, "users-staging")
+    plan = project.plan("examples/users-staging", "first.plan", 2)
+    project.apply("first.plan", 0)
+    assert not project.plan("examples/users-staging", "second.plan", 0).total("create")
     assert [line["class_name"] for line in plan.of("create")] == ["sys_user", "sys_user"]
     assert {line["basis"] for line in plan.of("create")} == {"predicted"}
 
