@@ -24,6 +24,7 @@ records:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ import yaml
 from syncengine.sandbox import catalog, maps
 from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.ledger import content_hash
-from syncengine.sandbox.store import Record
+from syncengine.sandbox.store import STAGING, Record
 from syncengine.sandbox.world import World
 
 Rows = Iterator[catalog.Row]
@@ -65,42 +66,66 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
     mark = f"seed:{content_hash(document)}"
     if not force and world.store.meta(mark):
         return False
-    with world.store.transaction():
-        for section, rows_of in _SECTIONS.items():
-            if section in document:
-                _put(world, list(rows_of(world, document[section])))
-                world.refresh()
-        for table, records in document.get("records", {}).items():
-            if table not in world.tables:
-                raise SeedError(f"records: there is no table {table!r}")
-            _put(world, [(table, {k: _text(v) for k, v in record.items()}) for record in records])
-            world.refresh()
-        for name, user in document.get("users", {}).items():
-            accounts.set(
-                name,
-                str(user["password"]),
-                user.get("roles", ()),
-                web_service_only=bool(user.get("web_service_only")),
-            )
-        for name, client in document.get("clients", {}).items():
-            accounts.set_client(
-                name, str(client["secret"]), client["user"], client.get("scopes"), str(client.get("jwt_key", ""))
-            )
-        for key, user_name in document.get("api_keys", {}).items():
-            accounts.set_api_key(str(key), user_name)
-        for name, user_name in document.get("certificates", {}).items():
-            accounts.set_certificate(str(name), user_name)
-        for name, value in document.get("settings", {}).items():
-            try:
-                world.settings.set(name, value)
-            except ValueError as fault:
-                raise SeedError(f"settings: {fault}") from fault
-        if "settings" in document:
-            world.save_settings()
-        world.store.set_meta(mark, "applied")
+    try:
+        with world.store.transaction():
+            for section, rows_of in _SECTIONS.items():
+                if section in document:
+                    with _reading(section):
+                        _put(world, list(rows_of(world, document[section])))
+                    world.refresh()
+            with _reading("records"):
+                _records(world, document.get("records", {}))
+            _accounts(accounts, document)
+            with _reading("settings"):
+                for name, value in document.get("settings", {}).items():
+                    world.settings.set(name, value)
+            if "settings" in document:
+                world.save_settings()
+            world.store.set_meta(mark, "applied")
+    except BaseException:
+        world.recall()
+        raise
     if "settings" in document:
         world.derive()
     return True
+
+
+@contextmanager
+def _reading(section: str) -> Iterator[None]:
+    try:
+        yield
+    except SeedError:
+        raise
+    except ValueError as fault:
+        # who says where, has said it
+        raise SeedError(str(fault) if str(fault).startswith(section) else f"{section}: {fault}") from fault
+    except (KeyError, TypeError, AttributeError) as fault:
+        raise SeedError(f"{section}: this is not how it is written in a seed ({fault})") from fault
+
+
+def _records(world: World, section: Any) -> None:
+    for table, records in section.items():
+        if table not in world.tables:
+            raise SeedError(f"records: there is no table {table!r}")
+        _put(world, [(table, {k: _text(v) for k, v in record.items()}) for record in records])
+        world.refresh()
+
+
+def _accounts(accounts: Accounts, document: Mapping[str, Any]) -> None:
+    with _reading("users"):
+        for name, user in document.get("users", {}).items():
+            only = bool(user.get("web_service_only"))
+            accounts.set(name, str(user["password"]), user.get("roles", ()), web_service_only=only)
+    with _reading("clients"):
+        for name, client in document.get("clients", {}).items():
+            secret, key = str(client["secret"]), str(client.get("jwt_key", ""))
+            accounts.set_client(name, secret, client["user"], client.get("scopes"), key)
+    with _reading("api_keys"):
+        for key, user_name in document.get("api_keys", {}).items():
+            accounts.set_api_key(str(key), user_name)
+    with _reading("certificates"):
+        for name, user_name in document.get("certificates", {}).items():
+            accounts.set_certificate(str(name), user_name)
 
 
 def _put(world: World, rows: list[catalog.Row]) -> None:
@@ -160,6 +185,11 @@ def _tables(world: World, section: Any) -> Rows:
 
 def _staging(world: World, section: Any) -> Rows:
     for name, table in section.items():
+        known = world.tables.get(name)
+        if known is not None and STAGING not in known.path:
+            raise SeedError(f"staging.{name}: this table exists and is no staging table")
+        if known is None and not (isinstance(table, Mapping) and table.get("columns")):
+            raise SeedError(f"staging.{name}: there is no such table, and no columns are given to make it")
         if isinstance(table, Mapping) and "maps" in table:
             old = {r.sys_id: r for r in world.store.all("sys_transform_map") if r.values.get("source_table") == name}
             for kind in ("sys_transform_entry", "sys_transform_script"):

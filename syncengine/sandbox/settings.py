@@ -164,6 +164,9 @@ SETTINGS: dict[str, Setting] = {
     "import.no_map_state": Setting(
         "processed", ("processed", "loaded"), "What becomes of an asynchronous set without a transform map: not stated."
     ),
+    "import.multiple": Setting(
+        "installed", ("installed", "missing"), "insertMultiple needs a plugin that some instances lack (observed)."
+    ),
     "import.start_seconds": Setting(
         0, (), "Seconds from an asynchronous insert until its job begins; an instance's schedule is not public."
     ),

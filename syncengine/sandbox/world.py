@@ -63,9 +63,17 @@ class World:
             with self.store.transaction():
                 self.store.set_meta("identity", uuid4().hex)
                 self._fill()
-        self.settings = Settings(orjson.loads(self.store.meta("settings") or "{}"))
+        self._read_settings()
         self.clock.offset = float(self.store.meta("clock") or "0")
         self.ledger = Ledger(self.store)
+        self.derive()
+
+    def _read_settings(self) -> None:
+        self.settings = Settings(orjson.loads(self.store.meta("settings") or "{}"))
+
+    def recall(self) -> None:
+        """Go by what is stored, after a change that was taken back."""
+        self._read_settings()
         self.derive()
 
     def _fill(self) -> None:

@@ -183,6 +183,14 @@ def test_a_file_is_renamed_and_deleted(files: Http) -> None:
     assert kinds == ["attach", "attach", "update", "delete", "delete"]
 
 
+def test_files_go_with_their_record(files: Http) -> None:
+    """Inferred: deleting a record cascades."""
+    raw(files, "a", b"abc")
+    url = f"{files.running.url}/api/now/table/incident/{TARGET}"
+    assert files.session.delete(url, timeout=10).status_code == 204
+    assert files.rows("sys_attachment") == []
+
+
 def test_a_file_inside_json_meets_the_limit_of_the_body_and_an_upload_does_not(files: Http) -> None:
     """As on an instance: ten megabytes there, a gigabyte here."""
     files.running.settings(limits__body_bytes=100_000)

@@ -237,6 +237,15 @@ def test_tables_that_take_no_rows_are_refused(http: Http, table: str, text: str)
     assert (answer.status_code, answer.json()["error"]["message"]) == (400, text)
 
 
+def test_some_instances_have_no_call_for_many_rows(http: Http) -> None:
+    """Its plugin is missing (observed): setting import.multiple."""
+    staging(http)
+    http.running.settings(import__multiple="missing")
+    answer = http.post("/import/u_asset/insertMultiple", {"records": rows(1)})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "Requested URI does not represent any resource"
+
+
 def test_without_the_role_lists_are_empty_and_imports_work_all_the_same(http: Http) -> None:
     """Documented: rows need import_transformer or import_admin, maps the first; imports run with full rights."""
     staging(http)

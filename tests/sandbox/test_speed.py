@@ -1,4 +1,4 @@
-"""How fast the engine is over HTTP: the sandbox must not be what tests and benchmarks wait for."""
+"""How fast engine and transforms are over HTTP: the sandbox must not be what tests and benchmarks wait for."""
 
 from __future__ import annotations
 
@@ -36,3 +36,28 @@ def test_two_thousand_cis_a_second_pass_through_each_call(http: Http) -> None:
 def test_a_payload_of_five_hundred_is_quick(http: Http) -> None:
     """A sample of it with much room for a busy machine: nothing grows with the square."""
     assert a_second(http, "/queryEnhanced", 2 * PAYLOAD) > 1_000
+
+
+def rows_a_second(http: Http, number: int, title: str) -> float:
+    """Rows a second through insertMultiple, stored and transformed, in requests of 1000."""
+    rows = [{"First name": f"T{n}", "Email": f"e{n}@x", "User id": f"u{n}", "Title": title} for n in range(number)]
+    start = time.perf_counter()
+    for first in range(0, number, 1000):
+        answer = http.post("/import/imp_user/insertMultiple", {"records": rows[first : first + 1000]})
+        assert answer.status_code == 201
+    http.running.run_imports()
+    return number / (time.perf_counter() - start)
+
+
+@pytest.mark.long
+def test_three_thousand_rows_a_second_are_stored_and_transformed(http: Http) -> None:
+    """Inserted, updated, and left as they are; printed with -s."""
+    for title, state in [("one", "inserted"), ("two", "updated"), ("two", "ignored")]:
+        rate = rows_a_second(http, 20_000, title)
+        print(f"insertMultiple, {state}: {rate:,.0f} rows a second")
+        assert rate >= 3_000
+    assert http.running.counts() == {
+        "insert": {"sys_user": 20_000},
+        "stage": {"imp_user": 60_000},
+        "update": {"sys_user": 20_000},
+    }

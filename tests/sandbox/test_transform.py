@@ -326,6 +326,39 @@ def test_a_robust_transformer_does_not_tell_the_row_its_target(imports: Imports)
     assert imports.records() == [{"asset_tag": "a"}]
 
 
+MAP = {"name": "x", "target": "alm_asset"}
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (5, "staging"),
+        ({"u_a": 5}, "staging.u_a"),
+        ({"u_a": {"columns": ["u_x"]}}, "staging.u_a"),
+        ({"u_a": {"columns": {"u_x": 5}}}, "staging.u_a.columns.u_x"),
+        ({"u_a": {"columns": COLUMNS, "colums": {}}}, "staging.u_a"),
+        ({"u_a": {"columns": COLUMNS, "maps": {}}}, "staging.u_a.maps"),
+        ({"u_a": {"columns": COLUMNS, "maps": [5]}}, "staging.u_a.maps[0]"),
+        ({"u_a": {"columns": COLUMNS, "maps": [{"name": "x"}]}}, "staging.u_a.maps[0]: target"),
+        ({"u_a": {"columns": COLUMNS, "maps": [{**MAP, "fields": []}]}}, "staging.u_a.maps[0].fields"),
+        ({"u_a": {"columns": COLUMNS, "maps": [{**MAP, "fields": {"a": {"colaesce": True}}}]}}, "maps[0].fields.a"),
+        ({"u_a": {"columns": COLUMNS, "maps": [{**MAP, "scripts": [{"do": "dance"}]}]}}, "staging.u_a.maps[0]"),
+        ({"u_a": {"columns": COLUMNS, "maps": [{**MAP, "scripts": [{"when": "now"}]}]}}, "maps[0].scripts[0]"),
+        ({"u_a": {"columns": COLUMNS, "insert_multiple": {"keys": "both"}}}, "staging.u_a.insert_multiple"),
+        ({"u_a": {"maps": [MAP]}}, "staging.u_a"),
+        ({"sys_user": {"columns": COLUMNS}}, "staging.sys_user"),
+    ],
+)
+def test_a_seed_that_cannot_be_read_says_where_and_leaves_nothing(imports: Imports, document: Any, place: str) -> None:
+    """Also of what stood before the fault in the same document."""
+    before = len(list(imports.world.tables))
+    with pytest.raises(seeds.SeedError) as caught:
+        imports.seed(tables={"u_other": {"columns": {"u_x": "string"}}}, staging=document)
+    assert place in str(caught.value)
+    assert len(list(imports.world.tables)) == before
+    assert "u_a" not in imports.world.tables
+
+
 # -- all rules together -----------------------------------------------------------------------------------------
 
 

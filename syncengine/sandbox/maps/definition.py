@@ -61,6 +61,10 @@ def stock() -> Iterator[Row]:
 def staging_rows(name: str, table: Mapping[str, Any], origin: str = "seed") -> Iterator[Row]:
     """The rows of one staging table, its maps and its settings; raises DefinitionError."""
     _known(f"staging.{name}", table, _TABLE)
+    _shaped(f"staging.{name}", table, {"columns": dict, "maps": list})
+    for column, kind in table.get("columns", {}).items():
+        if not (isinstance(kind, str) or (isinstance(kind, list) and len(kind) == 3)):
+            raise DefinitionError(f"staging.{name}.columns.{column}: a type, or [type, label, length]")
     if "columns" in table or "label" in table:
         label, columns = table.get("label", name), table.get("columns", {})
         yield from table_rows(name, label, STAGING, columns, table.get("display", ""))
@@ -97,6 +101,7 @@ def _multiple(table: str, given: Mapping[str, Any]) -> Row:
 def _map_rows(table: str, number: int, given: Mapping[str, Any], origin: str) -> Iterator[Row]:
     where = f"staging.{table}.maps[{number}]"
     _known(where, given, {*_MAP, "name", "target", "fields", "scripts", "script"})
+    _shaped(where, given, {"fields": dict, "scripts": list})
     for key in ("name", "target"):
         if not given.get(key):
             raise DefinitionError(f"{where}: {key} is missing")
@@ -111,6 +116,8 @@ def _map_rows(table: str, number: int, given: Mapping[str, Any], origin: str) ->
         whole = {"source": field} if isinstance(field, str) else field
         yield _entry(where, table, given["target"], sys_id, target, whole)
     for index, script in enumerate(given.get("scripts", ())):
+        if not isinstance(script, Mapping) or script.get("when", "onBefore") not in standin.WHEN:
+            raise DefinitionError(f"{where}.scripts[{index}]: a mapping with when: {', '.join(standin.WHEN)}")
         values = {
             "sys_id": fixed_id("sys_transform_script", sys_id, str(index)),
             "map": sys_id,
@@ -128,7 +135,7 @@ def _entry(where: str, table: str, target_table: str, sys_id: str, target: str, 
         "sys_id": fixed_id("sys_transform_entry", sys_id, target),
         "map": sys_id,
         "source_table": table,
-        "source_field": field.get("source", ""),
+        "source_field": _text(field.get("source", "")),
         "target_table": target_table,
         "target_field": target,
         "source_script": _TEMPLATE,
@@ -145,6 +152,12 @@ def _known(where: str, given: Any, keys: set[str]) -> None:
     unknown = sorted(set(given) - keys)
     if unknown:
         raise DefinitionError(f"{where}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(keys))}")
+
+
+def _shaped(where: str, given: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    for key, kind in kinds.items():
+        if key in given and not isinstance(given[key], kind):
+            raise DefinitionError(f"{where}.{key}: a {'mapping' if kind is dict else 'list'} is due")
 
 
 def _text(value: object) -> str:

@@ -56,6 +56,7 @@ class Map(NamedTuple):
     by: Kind | None
     before: tuple[standin.Form, ...]
     after: tuple[standin.Form, ...]
+    """Of scripts that run after the record was written, and change it once more."""
 
 
 class Maps:
@@ -121,9 +122,11 @@ class Maps:
         before: list[standin.Form] = []
         after: list[standin.Form] = []
         for script in sorted(scripts, key=lambda one: _number(one.values.get("order", ""))):
-            form = standin.form(script.values.get("script", ""))
-            if form is not None:
-                (before if script.values.get("when", "onBefore") == "onBefore" else after).append(form)
+            form, when = standin.form(script.values.get("script", "")), script.values.get("when", "onBefore")
+            if form is not None and when == "onBefore":
+                before.append(form)
+            elif form is not None and when == "onAfter":
+                after.append(form)
         whole = standin.form(v.get("script", "")) if v.get("run_script") == "true" else None
         if whole is not None:
             before.append(whole)

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_record
+from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_record, no_resource
 from syncengine.sandbox.servicenow.requests import Call
 from syncengine.sandbox.servicenow.rows import display_of
 from syncengine.sandbox.staging.results import Result
@@ -48,6 +48,8 @@ def get(call: Call, name: str, sys_id: str) -> Response:
 
 def post_multiple(call: Call, name: str) -> Response:
     """Insert rows into an import set of their own; the answer says nothing about them."""
+    if call.world.settings["import.multiple"] == "missing":
+        raise no_resource()
     table = _table(call, name)
     body = call.json()
     records = body.get("records") if isinstance(body, Mapping) else None

@@ -229,7 +229,7 @@ def patch(call: Call, name: str, sys_id: str) -> Response:
 
 
 def delete(call: Call, name: str, sys_id: str) -> Response:
-    """Remove a record; relations and source rows of a removed CI go with it (inferred: the references cascade)."""
+    """Remove a record; its files, relations and source rows go with it (inferred: the references cascade)."""
     world = call.world
     table = table_of(call, name)
     record = find(call, table, sys_id)
@@ -244,6 +244,8 @@ def delete(call: Call, name: str, sys_id: str) -> Response:
         for one in gone:
             world.store.delete(one)
         world.ledger.write(world.clock.now(), [Entry("delete", one.table, one.sys_id, one.sys_id, "") for one in gone])
+        for file in attachments.of_record(world, sys_id):
+            attachments.remove(world, file)
     return Response(status_code=204)
 
 

@@ -262,7 +262,7 @@ class Transform:
         for form in forms:
             if not form.holds(row.values):
                 continue
-            match form.do:
+            match form.do if forms is not self._map.after else "set":
                 case "ignore":
                     raise _Left("ignored", form.message or "Row transform ignored by onBefore script")
                 case "error":
