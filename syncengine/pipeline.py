@@ -314,7 +314,7 @@ def apply_plan(
     made = []
     for (kind, name), numbers in lanes.items():
         way = connections[name]
-        target = kind(steps, replace(way.manner, run=run))
+        target = kind(steps, replace(way.manner, run=run, root=state.directory.parent))
         made.append(running.Lane(name, target, way.writer, way.permits, way.settle, frozenset(numbers)))
     how = running.Doing(made, clock, stale_check=stale_check)
     how = replace(how, sealer=sealer(plan_key, steps), originals=originals)

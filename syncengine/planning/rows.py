@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from syncengine.changes import BadRow, Row, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError
 from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
 from syncengine.planning import vanished
+from syncengine.planning.attached import Attached
 from syncengine.planning.guards import DEFAULTS, Bound
 from syncengine.planning.order import Order, order_of
 from syncengine.planning.plan import Input, Note
@@ -68,11 +69,16 @@ def read_steps(
             number = ws.steps[step.full_name]
             source = open_source(spec, step.source, environment.vars)
             made = mapper(spec, step, run_date=run_date, variables=environment.vars)
-            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress)
+            files_of = None
+            if step.kind == "attach" and is_planned:
+                root = spec.project.root
+                files_of = Attached(step, (root / spec.path).parent, root)
+            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of)
             files[spec.name, step.source] = (_said(spec, step.source), source.digest())
             if is_planned:
                 reading.planned.add(step.full_name)
-                reading.counted[step.full_name] = (made.counts.rows, made.counts.filtered)
+                left_out = files_of.left_out if files_of is not None else 0
+                reading.counted[step.full_name] = (made.counts.rows, made.counts.filtered + left_out)
                 reading.bad_rows[step.full_name] = bad
                 reading.bounds[step.full_name] = _bounds(spec, step, environment)
                 _note_unmapped(made, reading)
@@ -151,10 +157,13 @@ def _spill(
     is_planned: bool,
     problems: list[Problem],
     progress: Callable[[str, int], None],
+    files_of: Attached | None,
 ) -> int:
     """Put what a step makes into the workspace; returns the number of rows that were skipped."""
     skipped = unmapped = 0
-    rows = made.records(source_rows)
+    rows: Iterator[Made] = made.records(source_rows)
+    if files_of is not None:
+        rows = chain.from_iterable(map(files_of.of, rows))
     while block := list(islice(rows, BLOCK)):
         kept: list[Made] = []
         for one in block:

@@ -130,6 +130,9 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
     if change.action in ("update", "reclassify", "retire"):
         yield from _updated(change, show=show)
+    elif change.action == "attach":
+        to, values = change.refs["to"], change.values
+        yield f"      {shown(values['name'])}, {int(values['size']):,} bytes, for {shown(to.key or to.sys_id)}"
     elif change.action == "create":
         yield from _created(change, show=show)
     elif change.action == "touched" and change.kind == "end":

@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from syncengine.errors import AuthError, RemoteError
+from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import is_sys_id
 
 STATUSES = frozenset({"inserted", "updated", "ignored", "skipped", "error"})
 UNCHANGED = "No field values changed"
 """The words for a row that is as it was (documented)."""
+
+
+ROLE = "import_transformer"
+"""What is needed to read transform maps and staging rows (c_SOAPWebService, r_BaseSystemRoles)."""
 
 
 class Strange(ValueError):
@@ -101,3 +107,24 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     if isinstance(value, dict):
         value = value.get("value")
     return value if isinstance(value, str) else ""
+
+
+def is_seen(reader: Reader, table: str, query: str = "") -> bool:
+    """Whether any row of a table can be seen; a login that is refused raises AuthError."""
+    params = {"sysparm_limit": "1", "sysparm_fields": "sys_id", "sysparm_query": query}
+    try:
+        answer = reader.get(f"/api/now/table/{table}", params, allow_missing=True)
+    except AuthError as error:
+        if error.problems[0].code == "login-refused":
+            raise
+        return False
+    except RemoteError as error:
+        if error.problems[0].code not in ("not-found", "bad-request"):
+            raise
+        return False
+    return answer is not None and bool(answer.body.get("result"))
+
+
+def can_read_rows(reader: Reader, table: str) -> bool:
+    """Whether staging rows can be read back: without the role lists are empty, not refused, so any row will do."""
+    return any(is_seen(reader, one) for one in ("sys_transform_map", table, "sys_import_set_row"))

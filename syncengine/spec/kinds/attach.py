@@ -72,7 +72,7 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     """A step that attaches files; problems are noted, and `Wrong` raised where no step can be made.
 
     The values of its records are `file`, `name` and `content_type`, the field `to` refers to the record. The key is
-    that of the other record and the file. Its options: if_missing, if_exists.
+    that of the other record and the file. Its options: if_missing, if_exists, and the step that it attaches to.
     """
     if fields.failed or not source:
         raise Wrong
@@ -91,6 +91,8 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         file = said
         rules = [FieldRule("file", file, at)]
     rules.append(FieldRule("to", to, to.position))
+    if isinstance(to, RecordRef):
+        options["to"] = to.step
     full = f"{note.name}.{name.text}"
     recipe = Recipe(
         full,

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from syncengine.changes import Change, Parcel, Seen, StepInfo
+from syncengine.changes import Change, Outcome, Parcel, Seen, StepInfo
 from syncengine.errors import Problem
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Unclear, Watch
 from syncengine.targets.staging import following, preparing
@@ -22,6 +22,8 @@ from syncengine.transport.answer import Ending
 from syncengine.transport.import_set import Strange, read_multiple, read_single
 from syncengine.transport.reader import Reader, Sent, Writer
 
+ROW_REFUSALS = frozenset({400, 409, 413, 422})
+"""Refusals that concern this row; the next one may fare better."""
 MULTIPLE = 200
 """Rows of an insertMultiple: no maximum is documented for REST; the page on SOAP advises this one."""
 
@@ -123,6 +125,8 @@ class StagingTarget(FlatTarget):
             raise ValueError("a single insert takes one row: of a list it reads only the first")
         change = parcel.items[0]
         sent = writer.send(path, body=self.body(change))
+        if sent.outcome is Ending.REFUSED and sent.answer.status in ROW_REFUSALS:
+            return Answered((Outcome(change.op, "rejected", code="row-refused", message=sent.why),))
         if (ended := _ended(sent)) is not None:
             return ended
         try:

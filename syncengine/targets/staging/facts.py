@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from syncengine.errors import AuthError, RemoteError
+from syncengine.transport.import_set import ROLE, is_seen
 from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import table_rows
 
 ROWS = "sys_import_set_row"
 """The parent of all staging tables."""
-ROLE = "import_transformer"
 Mandatory = Literal["no", "mapped", "all"]
 Mode = Literal["labels", "names", ""]
 _SCRIPTED = "[Script]"
@@ -156,21 +156,6 @@ class Facts:
                 raise
             return None
 
-    def _is_seen(self, table: str, query: str = "") -> bool:
-        """Whether any row can be seen."""
-        try:
-            params = {"sysparm_limit": "1", "sysparm_fields": "sys_id", "sysparm_query": query}
-            answer = self._reader.get(f"/api/now/table/{table}", params, allow_missing=True)
-        except AuthError as error:
-            if error.problems[0].code == "login-refused":
-                raise
-            return False
-        except RemoteError as error:
-            if error.problems[0].code not in _NOT_THERE:
-                raise
-            return False
-        return answer is not None and bool(answer.body.get("result"))
-
     def _staging(self, name: str) -> Staging:
         try:
             answer = self._reader.get(
@@ -189,14 +174,14 @@ class Facts:
             seen = answer is not None and bool(answer.body.get("result"))
         if not exists:
             return Staging(name, exists=False)
-        maps_seen = self._is_seen("sys_transform_map")
+        maps_seen = is_seen(self._reader, "sys_transform_map")
         maps = tuple(self._maps(name)) if maps_seen else ()
         return Staging(
             name,
             columns=self._columns((name,)),
             maps=maps,
             maps_readable=maps_seen,
-            rows_readable=seen or maps_seen or self._is_seen(ROWS),
+            rows_readable=seen or maps_seen or is_seen(self._reader, ROWS),
             robust=self._is_robust(name),
             mode=self._mode(name),
         )

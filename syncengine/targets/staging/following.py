@@ -15,9 +15,9 @@ from msgspec import structs
 from syncengine.changes import Change, Outcome, Seen, StepInfo
 from syncengine.errors import Problem, RemoteError
 from syncengine.targets import Answered, Running, Unclear, Watch
-from syncengine.targets.staging.facts import ROLE, Facts, Staging
+from syncengine.targets.staging.facts import Facts, Staging
 from syncengine.targets.staging.outcomes import of_result
-from syncengine.transport.import_set import MapResult, read_row
+from syncengine.transport.import_set import ROLE, MapResult, read_row
 from syncengine.transport.servicenow import list_value
 
 PATIENCE = 900.0

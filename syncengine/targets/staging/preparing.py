@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from syncengine.changes import StepInfo
 from syncengine.errors import Problem
 from syncengine.targets import Manner
-from syncengine.targets.staging.facts import ROLE, Staging
+from syncengine.targets.staging.facts import Staging
+from syncengine.transport.import_set import ROLE
 
 MARK_WIDTH = 40
 """Characters of a mark at most: run, slash, operation; also what a staging column has by default (documented)."""
