@@ -77,10 +77,13 @@ class Bench:
         self.state = State(place / "state")
         self._clients: list[Client] = []
 
-    def connect(self, *, permits: int = 4, settle: float = 0.2, pin: bool = True, seconds: float = 300) -> Connected:
+    def connect(
+        self, *, permits: int = 4, settle: float = 0.2, pin: bool = True, seconds: float = 300, user: str = ""
+    ) -> Connected:
         """A connection of its own, as a new process would have; `seconds` is the deadline of a request."""
         running = self.sandbox
-        auth, limits = BasicAuth(running.user, lambda: running.password), Limits(total=seconds)
+        auth = BasicAuth(user, lambda: "secret") if user else BasicAuth(running.user, lambda: running.password)
+        limits = Limits(total=seconds)
         client = Client(running.url, auth, ServiceNow(), permits=permits, limits=limits)
         self._clients.append(client)
         identity = Identity("servicenow", f"sandbox:{running.identity}", running.user)
@@ -98,6 +101,7 @@ class Bench:
         quiet: tuple[str, ...] = (),
         waves: dict[str, int] | None = None,
         steps: Mapping[str, StepInfo] | None = None,
+        user: str = "",
     ) -> PlanFile:
         """Plan records; steps are made as they are met, in the order of the steps' names in the records."""
         rows: dict[str, list[Record | Pair]] = {}
@@ -126,7 +130,7 @@ class Bench:
                 Environment("sandbox", None, {}),
                 (),
                 (),
-                {"servicenow": self.connect(permits=permits, pin=pin)},
+                {"servicenow": self.connect(permits=permits, pin=pin, user=user)},
                 "0.1.0",
                 "2026-11-22",
                 f"time {next(self._numbers)}",

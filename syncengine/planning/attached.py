@@ -1,7 +1,7 @@
 """The files that a step attaches: found beside the spec, one record each, with size and hash.
 
-A rendered path is as little trusted as the row it came from: it stays below the folder of the spec, and what it leads to
-below the project.
+A rendered path is as little trusted as the row it came from: it stays below the folder of the spec, and what it leads
+to below the project.
 """
 
 from __future__ import annotations
@@ -43,19 +43,16 @@ class Attached:
             self.left_out += 1
             return
         try:
-            files = self._found(said)
+            files = self._found(said, single=bool(made.values.get("name")))
             if not files:
                 yield from self._missing(made, said)
-            elif len(files) > 1 and made.values.get("name"):
-                what = f"{said} finds {len(files)} files, and they cannot all have one name"
-                raise _WrongFile("one-name", what, "")
             for file in files:
                 yield from self._one(made, said, file)
         except _WrongFile as wrong:
             problem = Problem(wrong.code, wrong.message, self._step.position, said, wrong.fix)
             yield BadRow(made.step, made.key, problem, made.place)
 
-    def _found(self, said: str) -> list[Path]:
+    def _found(self, said: str, *, single: bool) -> list[Path]:
         parts = said.split("/")
         if said.startswith(("/", "~")) or ".." in parts or "\\" in said or not said.isprintable():
             raise _WrongFile("bad-path", "a path starts at the folder of the spec and stays below it", "")
@@ -69,6 +66,8 @@ class Attached:
                 found = []
         except (OSError, ValueError, NotImplementedError) as error:
             raise _WrongFile("bad-path", f"it cannot be looked for: {error}", "") from error
+        if single and len(found) > 1:
+            raise _WrongFile("one-name", f"it finds {len(found)} files, and they cannot all have one name", "")
         for one in found:
             if not one.resolve().is_relative_to(self._root):
                 raise _WrongFile("bad-path", f"{one.name} leads out of the project", "copy the file into the project")

@@ -42,8 +42,8 @@ class Rows:
     """How many values are cut by each column."""
     unsure: dict[int, dict[str, str]] = field(default_factory=dict)
     """Columns of an operation whose value is not known before another one is applied, and why."""
-    fresh: dict[int, set[str]] = field(default_factory=dict)
-    """Of these, columns that will name a record which is not there yet."""
+    awaiting: set[int] = field(default_factory=set)
+    """Operations that name a record which is not there yet, and will be when they are sent."""
 
 
 def arriving(step: StepInfo, staging: Staging, changes: Sequence[Change]) -> Rows:
@@ -51,12 +51,14 @@ def arriving(step: StepInfo, staging: Staging, changes: Sequence[Change]) -> Row
     rows = Rows()
     for change in changes:
         texts = dict(change.values)
+        if change.follows:
+            rows.awaiting.add(change.op)
         for name, end in change.refs.items():
             if end.sys_id:
                 texts[name] = end.sys_id
             else:
                 rows.unsure.setdefault(change.op, {})[name] = f"{name} names {end.key}, which this plan makes"
-                rows.fresh.setdefault(change.op, set()).add(name)
+                rows.awaiting.add(change.op)
         if marker := step.options.get("marker"):
             rows.unsure.setdefault(change.op, {})[str(marker)] = f"{marker} differs with every run"
         for name, text in texts.items():
@@ -88,7 +90,7 @@ def _one_map(facts: Facts, one: TransformMap, step: StepInfo, rows: Rows) -> dic
     keys: dict[int, dict[str, str] | None] = {}
     for op, texts in rows.texts.items():
         try:
-            values[op] = mapped(one, texts, found_refs, rows.unsure.get(op, {}))
+            values[op] = mapped(one, texts, found_refs, rows.unsure.get(op, {}), awaits=op in rows.awaiting)
             keys[op] = key_of(one, values[op])
         except Left as left:
             decided[op] = left.decision
@@ -141,8 +143,7 @@ def _seen(change: Change, decisions: Sequence[Decision], rows: Rows) -> tuple[Se
         seen.code, seen.message = CODES[status], "; ".join(dict.fromkeys(reasons))
         return seen, ()
     seen.reason = "; ".join(dict.fromkeys(reasons))
-    fresh = rows.fresh.get(change.op, set())
-    if status == "unknown" and fresh and first.sys_id:
+    if status == "unknown" and change.op in rows.awaiting and first.sys_id:
         # It will name a record that is not there yet, so it is certain to differ.
         seen.action, seen.basis, seen.operation = "update", "implied", "updated"
     for one in decisions:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -98,20 +98,30 @@ def wanted(one: TransformMap, rows: Iterable[Mapping[str, str]]) -> set[tuple[st
 
 
 def mapped(
-    one: TransformMap, row: Mapping[str, str], references: References, unsure: Mapping[str, str]
+    one: TransformMap,
+    row: Mapping[str, str],
+    references: References,
+    unsure: Mapping[str, str],
+    *,
+    awaits: bool = False,
 ) -> dict[str, Mapped]:
     """What a row gives to each column; columns that it leaves alone are not there.
 
-    `unsure` are staging columns whose value nobody knows yet, and why. Raises Left where a value turns the row away.
+    `unsure` are staging columns whose value nobody knows yet, and why; a row that `awaits` others may name records that
+    are there when it is sent. Raises Left where a value turns the row away.
     """
     values: dict[str, Mapped] = {}
     for entry in one.entries:
         column = one.target.columns.get(entry.target)
         if column is None:
             continue  # inferred: an entry for a column that is not there does nothing
-        made = _mapped(one, entry, column, row, references, unsure)
+        made = _mapped(
+            one, replace(entry, choice_action="create") if awaits else entry, column, row, references, unsure
+        )
         if made is None:
             continue
+        if made.makes and awaits:
+            made = Mapped(entry.source, unknown=f"{entry.source} names a record that this plan makes")
         if entry.target in values:
             made = Mapped(entry.source, unknown=f"two field maps write {entry.target}")
         values[entry.target] = made
