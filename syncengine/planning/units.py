@@ -69,7 +69,10 @@ def fill(ws: Workspace, change: Change, body: bytes) -> None:
     values, refs, change.lookup, change.related, change.seen_at, change.native_key = body_of(body)
     change.values = values
     for name, step, key, find, take in refs:
-        if find is not None:
+        if find is not None and change.kind == "attach":
+            if (found := _found(ws, find)) is not None:
+                change.refs[name] = found
+        elif find is not None:
             value = ws.one("SELECT value FROM find WHERE id=?", (find,))
             if value is not None:
                 change.values[name] = str(value)
@@ -78,6 +81,16 @@ def fill(ws: Workspace, change: Change, body: bytes) -> None:
                 _taken(ws, change, name, (step, key), take)
             elif (end := _end(ws, step, key)) is not None:
                 change.refs[name] = end
+
+
+def _found(ws: Workspace, find: int) -> End | None:
+    """A record that was found on the instance, with its class: an id alone does not say where a file goes."""
+    row = ws.db.execute(
+        "SELECT f.op, r.key, a.sys_id, a.class FROM find f JOIN record r ON r.op=f.op JOIN answer a ON a.op=f.op"
+        " WHERE f.id=?",
+        (find,),
+    ).fetchone()
+    return None if row is None else End(row[0], "", row[1], row[2], row[3])
 
 
 def _end(ws: Workspace, step: int, key: str) -> End | None:

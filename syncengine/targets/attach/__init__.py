@@ -58,7 +58,8 @@ class AttachTarget(FlatTarget):
     def preview(self, parcel: Parcel, reader: Reader) -> list[Seen]:
         """Compare with the attachments that are there; records that this plan makes have none."""
         limits = self._know(reader)
-        there, hidden = attachments_of(reader, {end.sys_id for one in parcel.items if (end := one.refs["to"]).sys_id})
+        ends = [one.refs["to"] for one in parcel.items if "to" in one.refs]
+        there, hidden = attachments_of(reader, {end.sys_id for end in ends if end.sys_id})
         return [self._seen(one, there, hidden, limits) for one in parcel.items]
 
     def _seen(self, change: Change, there: dict[str, list[Attachment]], hidden: set[str], limits: Limits) -> Seen:
@@ -66,6 +67,9 @@ class AttachTarget(FlatTarget):
             return Seen(
                 change.op, action="rejected", basis="compared", class_name="attachment", code=why[0], message=why[1]
             )
+        if "to" not in change.refs:
+            said = "the record that it is for is not there, and may be missing"
+            return Seen(change.op, action="unchanged", basis="compared", class_name="attachment", reason=said)
         record = change.refs["to"].sys_id
         if not record:
             return Seen(change.op, action="attach", basis="implied", class_name="attachment")
