@@ -270,7 +270,9 @@ def _lists() -> Iterator[Row]:
     for role in ("admin", "itil", "asset", "import_transformer", "import_admin", "rest_api_explorer", "snc_read_only"):
         yield "sys_user_role", {"sys_id": fixed_id("sys_user_role", role), "name": role}
     for table, roles in data("access").items():
-        yield access_row(table, "read", roles)
+        # who may import is up to the staging table, not to who may read its rows
+        for operation in ("read",) if "import_set" in table else ("read", "create", "write", "delete"):
+            yield access_row(table, operation, roles)
 
 
 def _text(value: bool | str) -> str:

@@ -140,6 +140,8 @@ def _put(world: World, rows: list[catalog.Row]) -> None:
         if existing is not None:
             before = dict(existing.values)
             existing.values.update(values)
+            if existing.values == before:
+                continue  # nothing has to be derived anew
             changed.append((existing, existing.table, before))
             continue
         values = {**table.defaults, **values}

@@ -215,6 +215,11 @@ SETTINGS: dict[str, Setting] = {
     "transform.mandatory_state": Setting(
         "error", ("error", "skipped", "ignored"), "State of a row without a mandatory field: not stated."
     ),
+    "transform.typed": Setting(
+        False,
+        (False, True),
+        "Whether numbers and booleans get one form (64 for 064, true for yes) and others are left out: not stated.",
+    ),
     "transform.bad_date": Setting(
         "left", ("left", "cleared"), "What a date in another format than its field map's does to the field."
     ),

@@ -151,6 +151,19 @@ def test_a_set_is_transformed_without_being_asked(http: Http) -> None:
     assert http.running.counts() == {"insert": {"alm_asset": 700}, "stage": {"u_asset": 700}}
 
 
+def test_a_set_begins_when_its_time_has_come(http: Http) -> None:
+    """Also where nobody asks for anything meanwhile; and a later one does not keep an earlier one waiting."""
+    staging(http)
+    http.running.settings(import__start_seconds=3600)
+    later = many(http, rows(1))
+    http.running.settings(import__start_seconds=1)
+    soon = many(http, rows(1, 1))
+    until = time.monotonic() + 20
+    while not http.running.counts().get("insert") and time.monotonic() < until:
+        time.sleep(0.1)  # the ledger's control does not make anything run
+    assert [state(http, one) for one in (later, soon)] == ["loaded", "processed"]
+
+
 def test_a_set_runs_after_another_one(http: Http) -> None:
     """`run_after`; without it the order of waiting sets is not promised: setting import.order."""
     staging(http)
@@ -268,6 +281,8 @@ def test_without_the_role_lists_are_empty_and_imports_work_all_the_same(http: Ht
             ("sys_transform_entry", "source_table=u_asset"),
         ]:
             assert bool(http.rows(table, query)) == bool(sees_maps)
+        made_map = http.post("/table/sys_transform_map", {"name": "Mine"})
+        assert made_map.status_code == (201 if sees_maps else 403)
 
 
 def test_maps_and_entries_are_read_as_an_instance_stores_them(http: Http) -> None:

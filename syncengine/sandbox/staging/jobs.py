@@ -16,29 +16,26 @@ class Jobs:
         self._imports = imports
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
-        self._asleep = False
+        self._news = asyncio.Event()
 
     def look(self) -> None:
-        """There may be something to do: begin, or end the sleep before a later set."""
+        """There may be something to do: begin, or see whether it comes before what is waited for."""
         if self._imports.due() is None:
             return
-        if self._task is not None and not self._task.done():
-            if not self._asleep:
-                return
-            self._task.cancel()
-        with suppress(RuntimeError):  # without a loop nobody serves, and who wants a transform calls run()
-            self._task = asyncio.get_running_loop().create_task(self._work())
+        self._news.set()
+        if self._task is None or self._task.done():
+            with suppress(RuntimeError):  # without a loop nobody serves, and who wants a transform calls run()
+                self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def _work(self) -> None:
         while True:
             await asyncio.sleep(0)
+            self._news.clear()
             if self._imports.step():
                 continue
             due = self._imports.due()
             if due is None:
                 return
-            self._asleep = True
-            try:
-                await self._clock.sleep(max(0.01, due - self._clock.time()))
-            finally:
-                self._asleep = False
+            with suppress(TimeoutError):
+                # whoever moves the clock looks here, too
+                await asyncio.wait_for(self._news.wait(), max(0.01, due - self._clock.time()))

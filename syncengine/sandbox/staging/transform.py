@@ -7,7 +7,7 @@ action reject; nothing to change; missing mandatory fields; a business rule that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ class Transform:
         self._world = world
         self._map = one
         self._targets = targets
+        self._typed = world.settings["transform.typed"]
         self._by_sys_id = world.settings["transform.reference_sys_id"]
 
     def prepare(self, rows: Sequence[Record]) -> None:
@@ -199,6 +200,10 @@ class Transform:
             date = _date(text, entry.date_format, _STORED[column.type])
             if date or self._world.settings["transform.bad_date"] == "cleared":
                 values[entry.target] = date
+        elif self._typed and (kind := _KINDS.get(column.type)) is not None:
+            typed = kind(text)
+            if typed:
+                values[entry.target] = typed
         else:
             values[entry.target] = self._plain(column.max_length, text)
 
@@ -271,6 +276,31 @@ class Transform:
                     raise _Left("error", form.message or "Transformation Stopped", stop=True)
                 case "set":
                     values.update({n: standin.fill(t, row.values) for n, t in form.values.items()})
+
+
+def _boolean(text: str) -> str:
+    word = text.strip().lower()
+    return "true" if word in ("true", "1", "yes", "on") else "false" if word in ("false", "0", "no", "off") else ""
+
+
+def _whole(text: str) -> str:
+    return str(int(text)) if text.strip().lstrip("+-").isdecimal() else ""
+
+
+def _decimal(text: str) -> str:
+    try:
+        return f"{float(text):.10g}"
+    except ValueError:
+        return ""
+
+
+_KINDS: dict[str, Callable[[str], str]] = {
+    "boolean": _boolean,
+    "integer": _whole,
+    "longint": _whole,
+    "decimal": _decimal,
+    "float": _decimal,
+}
 
 
 def _date(text: str, java: str, stored: str) -> str:
