@@ -52,6 +52,8 @@ class StepRef(NamedTuple):
     key: str
     take: str = ""
     """The value of that record that is wanted, known while planning; empty for its id on the target."""
+    if_missing: IfMissing = "error"
+    """What becomes of the field or the relation where no row of the source is that record."""
 
 
 class Find(NamedTuple):
@@ -181,6 +183,8 @@ class Change(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"
     spec: str = ""
     """Where the spec says so, as `file:line:column`."""
     place: Place | None = None
+    fix: str = ""
+    """What a person can do about it, where the row itself says that."""
 
     @property
     def pair(self) -> tuple[End, End]:

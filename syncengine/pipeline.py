@@ -121,6 +121,8 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     gather.missing_ends(ws, instance)
     identities = checks.Identities(instance) if instance is not None else None
     _ask(ws, of, steps, cis, flat, identities)
+    if instance is not None:
+        checks.unknown_data_sources(ws, instance, steps)
     notes += [note for _, target in flat for note in _noted(target.remarks())]
     notes += _check(ws, steps, instance, identities)
     cut_by = {number: target for one, target in flat for number in one.numbers}

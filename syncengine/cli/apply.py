@@ -180,16 +180,20 @@ def complaint(summary: Summary) -> SyncError | None:
     rejected, stale, unknown = (summary.total(name) for name in ("rejected", "stale", "unknown"))
     unsent, done, all_of_it = summary.total("not_sent"), summary.total("applied"), summary.operations
     problems = [summary.problem] if summary.problem else []
+    place = f"run {summary.run}"
     resume = f"syncengine resume {summary.run}"
     rows = f"Rows not applied: {summary.rejects}" if summary.rejects else ""
     if unknown:
-        problems.append(Problem("unclear", f"{unknown} writes were never answered", f"run {summary.run}", fix=resume))
+        problems.append(Problem("unclear", f"{unknown} writes were never answered", place, fix=resume))
         effect = f"The outcome of {unknown} writes is unknown; they were not repeated. Settle them with: {resume}"
     elif stale:
         problems.append(
-            Problem("stale", f"{stale} records were changed on the target since the plan", rows, fix="plan them anew")
+            Problem("stale", f"{stale} records were changed on the target since the plan", place, fix="plan them anew")
         )
-        effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent; make a new plan"
+        effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent; make a new plan."
+        effect = f"{effect} {rows}".rstrip()
+    elif summary.stopped is Exit.STALE:
+        effect = f"{done} of {all_of_it} operations are applied and recorded; make a new plan. {rows}".rstrip()
     elif summary.stopped is not Exit.OK:
         effect = (
             f"{done} of {all_of_it} operations are applied and recorded; continue with: {resume}"
@@ -199,10 +203,17 @@ def complaint(summary: Summary) -> SyncError | None:
             else NOTHING_SENT
         )
         if not problems:
-            problems.append(Problem("stopped", "the run was interrupted", f"run {summary.run}", fix=resume))
+            problems.append(Problem("stopped", "the run was interrupted", place, fix=resume))
     else:
-        problems.append(Problem("rejected", f"{rejected} rows were refused", rows, fix="correct them, then plan anew"))
-        effect = f"{rejected + unsent} of {all_of_it} rows were rejected; the rest is applied. {rows}"
+        problems.append(
+            Problem(
+                "rejected",
+                f"{rejected + unsent} operations were not applied",
+                place,
+                fix="correct them, then plan anew",
+            )
+        )
+        effect = f"{rejected + unsent} of {all_of_it} operations were not applied; the rest is. {rows}".rstrip()
     error = SyncError(problems, effect=effect)
     error.exit = summary.exit
     return error

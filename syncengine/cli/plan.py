@@ -87,6 +87,7 @@ def planned(
     others = references(project, specs, paths)
     env = connect.environment(project, env_name, env_file)
     seeds = places.seeds(project, [*specs, *others])
+    _mention_open_runs(project)
     needed = set(connections_of([*specs, *others], connect.services(env)).values())
     with connect.opened(project, env, seeds, needed, permits=permits) as connections, progress("Planning") as shown:
         of = Planning(
@@ -105,6 +106,13 @@ def planned(
         )
         plan = make_plan(of, path)
     return plan, refusals(plan.manifest, _positions(specs))
+
+
+def _mention_open_runs(project: Project) -> None:
+    """Say which runs were interrupted: what they have left to do, this plan will hold, too."""
+    for marker in sorted(connect.state_directory(project).glob("runs/*/open"))[-3:]:
+        run = marker.parent.name
+        click.echo(f"note: run {run} is not at its end; finish it with: syncengine resume {run}", err=True)
 
 
 def _missing(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, dict[str, int]]:

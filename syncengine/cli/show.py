@@ -10,6 +10,7 @@ from syncengine.cli import connect, places
 from syncengine.cli.plan import DETAILS
 from syncengine.errors import Problem, SpecError
 from syncengine.execution.journal import RunRow, State
+from syncengine.execution.run import OVER
 from syncengine.planning.plan_file import open_plan
 from syncengine.reports import ALL, find
 from syncengine.spec.model import Project
@@ -41,12 +42,17 @@ def command(what: str, everything: bool, form: str) -> int:
     return 0
 
 
+def is_open(run: RunRow) -> bool:
+    """Whether something of a run is left that `resume` can do: it was interrupted, stopped, or left writes unclear."""
+    return run.exit not in OVER
+
+
 def run_named(project: Project, name: str | None) -> tuple[State, RunRow]:
-    """A run of the project: by name, or the newest that has not ended well; raises SpecError when there is none."""
+    """A run of the project: by name, or the newest that can go on; raises SpecError when there is none."""
     state = State(connect.state_directory(project))
     rows = state.runs()
     if name is None:
-        rows = [row for row in rows if row.exit not in (0, 7)][:1]
+        rows = [row for row in rows if is_open(row)][:1]
         said = "no run of this project is left to go on with"
     else:
         rows = [row for row in rows if row.id == name]

@@ -30,6 +30,11 @@ from syncengine.targets import Target
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
 
+OPEN = "open"
+"""A file beside the plan of a run that is not at its end: seen without opening the state, which takes time."""
+OVER = (Exit.OK, Exit.PARTIAL, Exit.STALE)
+"""Ends of a run after which `resume` has nothing left to do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -105,6 +110,7 @@ def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str)
                 Problem("applied-before", f"this plan {doing} by run {earlier.id}", place=str(plan.path), fix=fix)
             )
     kept = state.run_directory(run) / "plan"
+    (kept.parent / OPEN).touch(mode=0o600)
     with replacing(kept, "run") as stream, plan.path.open("rb") as source:
         shutil.copyfileobj(source, stream, 1 << 20)
     specs = ", ".join(one.name for one in plan.header.inputs if one.kind == "spec")
@@ -158,6 +164,8 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             operations.close()
         if summary.exit in (Exit.OK, Exit.PARTIAL):
             state.count_missing(plan.header.environment, plan.manifest.missing)
+        if summary.exit in OVER:
+            (state.run_directory(run) / OPEN).unlink(missing_ok=True)
         state.end(run, wall(), int(summary.exit), _plain(summary))
         reach("end")
         yield RunFinished(run, summary.exit, summary)

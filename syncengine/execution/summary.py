@@ -62,6 +62,6 @@ class Summary:
             exits.append(Exit.UNKNOWN)
         if self.total("stale"):
             exits.append(Exit.STALE)
-        if self.total("rejected"):
+        if self.total("rejected") or self.total("not_sent"):
             exits.append(Exit.PARTIAL)
         return worst(exits)

@@ -278,7 +278,7 @@ class Body:
         name = self.new()
         key = parts[0] if len(parts) == 1 else "'|'.join((" + ", ".join(parts) + "))"
         test = " or ".join(f"{part} is None" for part in parts if not part.startswith(("'", '"'))) or "False"
-        self.out(f"{name} = None if {test} else StepRef({value.step!r}, {key}, {value.take!r})")
+        self.out(f"{name} = None if {test} else StepRef({value.step!r}, {key}, {value.take!r}, {value.if_missing!r})")
         return Code(name, "any")
 
     def _find(self, value: FindIn) -> Code:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 import orjson
 
 from syncengine.changes import Change, Part, Seen, StepInfo
+from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.planning.plan import Note
 from syncengine.planning.units import CIS
 from syncengine.planning.workspace import Workspace, body_of
@@ -242,6 +244,35 @@ def unidentifiable(ws: Workspace, instance: Instance, steps: Sequence[StepInfo])
                 )
             )
     return notes
+
+
+def unknown_data_sources(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) -> None:
+    """Refuse a plan whose records the engine refuses for their data source: it is one mistake, not one a row.
+
+    Raises SpecError.
+    """
+    refused = ws.rows(
+        "SELECT r.step, COUNT(*) FROM answer a JOIN record r ON r.op=a.op"
+        " WHERE a.code='INVALID_INPUT_DATA' AND a.message LIKE '%data source%discovery_source%' GROUP BY r.step"
+    )
+    problems = []
+    for number, count in list(refused):
+        step = steps[number]
+        known = instance.data_sources()
+        near = difflib.get_close_matches(step.data_source, known, 1)
+        fix = f"data_source: {near[0]}" if near else "data_source:  one of the choices of cmdb_ci.discovery_source"
+        problems.append(
+            Problem(
+                "unknown-data-source",
+                f"the instance refuses all {count} records of {step.name}: it does not know their data source",
+                step.position,
+                found=step.data_source,
+                fix=f"{fix}\nor have the choice added; in the sandbox, in sandbox/seed.yaml:\n"
+                f"choices: {{cmdb_ci.discovery_source: [{step.data_source}]}}",
+            )
+        )
+    if problems:
+        raise SpecError(problems, effect=NOTHING_WRITTEN)
 
 
 def doubled_native_keys(ws: Workspace, steps: Sequence[StepInfo]) -> list[tuple[str, str, str]]:

@@ -79,11 +79,11 @@ class Composer:
         return End(op or 0, name, key or "", sys_id or "", class_name or "")
 
     def _bad(self) -> Iterator[Change]:
-        for op, step, key, code, message, file, row, line in self.ws.rows("SELECT * FROM bad ORDER BY op"):
+        for op, step, key, code, message, file, row, line, fix in self.ws.rows("SELECT * FROM bad ORDER BY op"):
             change = Change(op, "cmdb", step, "rejected", "unknown", key=key, code=code, message=message)
             change.kind = self.steps[step].kind
             change.place = self.ws.place(file, row, line)
-            change.reason = "bad row"
+            change.reason, change.fix = "bad row", fix
             yield change
 
     def _foreign(self) -> Iterator[Change]:

@@ -31,11 +31,13 @@ def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Read
     for side in ("p", "c"):
         name = "parent" if side == "p" else "child"
         ws.db.execute(
-            f"UPDATE link SET {name}=(SELECT op FROM record r WHERE r.step={side}_step AND r.key={side}_key)"
+            f"UPDATE link SET {name}=(SELECT op FROM record r WHERE r.step={side}_step AND r.key={side}_key"
+            " AND r.gone IS NULL)"
             f" WHERE {side}_find IS NULL"
         )
         ws.db.execute(f"UPDATE link SET {name}=(SELECT op FROM find WHERE id={side}_find) WHERE {side}_find NOT NULL")
         ws.db.execute(f"UPDATE link SET {side}_class=(SELECT class FROM record r WHERE r.op={name})")
+    _leave_out_unmade(ws)
     if instance is not None:
         _dependencies(ws, instance)
     _hosts(ws)
@@ -119,16 +121,40 @@ def _leave_out(ws: Workspace) -> None:
     skip = "SELECT id FROM find WHERE op IS NULL AND several=0 AND json_extract(said,'$[3]')='skip_row'"
     ws.db.execute(f"DELETE FROM link WHERE p_find IN ({omit}) OR c_find IN ({omit})")
     ws.db.execute(f"DELETE FROM need WHERE find IN ({omit})")
-    ws.db.execute(
-        "CREATE TEMP TABLE skipped AS"
-        f" SELECT COALESCE(record, op) AS op FROM link WHERE p_find IN ({skip}) OR c_find IN ({skip})"
-        f" UNION SELECT op FROM need WHERE find IN ({skip})"
+    _skip(
+        ws,
+        f"SELECT COALESCE(record, op) AS op FROM link WHERE p_find IN ({skip}) OR c_find IN ({skip})"
+        f" UNION SELECT op FROM need WHERE find IN ({skip})",
     )
+
+
+def _leave_out_unmade(ws: Workspace) -> None:
+    """The same for records that a step should make and no row of its source does."""
+    gone = "{0}_find IS NULL AND {1} IS NULL AND {0}_miss='{2}'"
+    both = (("p", "parent"), ("c", "child"))
+    omit, skip = (" OR ".join(gone.format(side, name, what) for side, name in both) for what in ("omit", "skip_row"))
+    unmade = (
+        "SELECT n.rowid FROM need n LEFT JOIN record r ON r.step=n.step AND r.key=n.key AND r.main IS NULL"
+        " AND r.gone IS NULL WHERE n.find IS NULL AND r.op IS NULL AND n.miss="
+    )
+    ws.db.execute(f"DELETE FROM link WHERE {omit}")
+    ws.db.execute(f"DELETE FROM need WHERE rowid IN ({unmade}'omit')")
+    _skip(
+        ws,
+        f"SELECT COALESCE(record, op) AS op FROM link WHERE {skip}"
+        f" UNION SELECT op FROM need WHERE rowid IN ({unmade}'skip_row')",
+    )
+
+
+def _skip(ws: Workspace, which: str) -> None:
+    """Leave whole rows out, and count them."""
+    ws.db.execute(f"CREATE TEMP TABLE skipped AS {which}")
     counted = ws.rows(
         "SELECT step, COUNT(*) FROM (SELECT step, op FROM record UNION ALL SELECT step, op FROM link)"
         " WHERE op IN (SELECT op FROM temp.skipped) GROUP BY step"
     )
-    ws.skipped = dict(counted)
+    for step, number in counted:
+        ws.skipped[step] = ws.skipped.get(step, 0) + number
     for table in ("record", "link", "need"):
         ws.db.execute(f"DELETE FROM {table} WHERE op IN (SELECT op FROM temp.skipped)")
     ws.db.execute("DELETE FROM link WHERE record IN (SELECT op FROM temp.skipped)")
@@ -273,13 +299,24 @@ def _homeless(ws: Workspace, instance: Instance) -> None:
         )
 
 
+def _unmade(step: str, key: str) -> str:
+    """SQL that says why a record that a step should make is none of the plan."""
+    return (
+        f"CASE WHEN EXISTS(SELECT 1 FROM bad b WHERE b.step={step} AND b.key={key} AND b.key<>'')"
+        " THEN ' is a row that was skipped'"
+        f" WHEN EXISTS(SELECT 1 FROM owned o WHERE o.step={step} AND o.key={key})"
+        " THEN ' has no row in its source any more (the target still has the record)'"
+        " ELSE ' is not a record of this plan' END"
+    )
+
+
 def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     """Refuse the relations whose ends are nowhere; a reference never creates a skeleton record."""
     for side, name in (("p", "parent"), ("c", "child")):
         ws.db.execute(
             f"INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
             f" SELECT l.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
-            f" COALESCE(f.problem, '{name} '||COALESCE(l.{side}_key,'')||' is not a record of this plan')"
+            f" COALESCE(f.problem, '{name} '||COALESCE(l.{side}_key,'')||{_unmade(f'l.{side}_step', f'l.{side}_key')})"
             f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
             (PLANNED,),
         )
@@ -287,13 +324,15 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
         _homeless(ws, instance)
     ws.db.execute(
         "UPDATE need SET target=COALESCE((SELECT op FROM find f WHERE f.id=find),"
-        " (SELECT op FROM record r WHERE r.step=need.step AND r.key=need.key AND r.main IS NULL))"
+        " (SELECT op FROM record r WHERE r.step=need.step AND r.key=need.key AND r.main IS NULL"
+        " AND r.gone IS NULL))"
     )
     ws.db.execute("CREATE INDEX need_op ON need(op)")
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
         " SELECT n.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
-        " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||' is not a record of this plan')"
+        " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||"
+        f"{_unmade('n.step', 'n.key')})"
         " FROM need n LEFT JOIN find f ON f.id=n.find WHERE n.target IS NULL"
     )
     ws.db.execute(

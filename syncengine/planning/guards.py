@@ -82,7 +82,8 @@ def judge(
             continue
         waived = waivers.get(f"{step}.{short}", waivers.get(f"{step.rsplit('.', 1)[-1]}.{short}"))
         state = "waived" if waived == count else "refused"
-        results.append(GuardResult(step, guard, count, limit, counts.owned, state, bound.said))  # type: ignore[arg-type]
+        whole = counts.rows if bound.of_rows else counts.owned
+        results.append(GuardResult(step, guard, count, limit, whole, state, bound.said, bound.of_rows))  # type: ignore[arg-type]
     least = bounds.get("min_rows")
     if least is not None and least.number is not None and counts.rows < least.number:
         results.append(GuardResult(step, "min_rows", counts.rows, least.number, counts.owned, "refused", least.said))
@@ -102,7 +103,8 @@ def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
             fix = "look at the source; lower min_rows under guards: if so few are right"
         else:
             what = result.guard.removeprefix("max_").replace("_", " ")
-            share = f" ({result.said} of {result.owned} owned)" if result.said.endswith("%") else ""
+            of = "rows" if result.of_rows else "owned"
+            share = f" ({result.said} of {result.owned} {of})" if result.said.endswith("%") else ""
             message = f'"{result.step}" has {result.count} {what}; the limit is {result.limit}{share}'
             fix = (
                 f"if that is right: set {result.guard} under guards:, or once:"

@@ -55,6 +55,7 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"}
     seen_at: str = ""
     spec: str = ""
     place: Place | None = None
+    fix: str = ""
 
 
 class Head(msgspec.Struct, gc=False):

@@ -65,6 +65,8 @@ class GuardResult:
     state: Literal["ok", "refused", "waived"]
     said: str = ""
     """The limit as written, e.g. `30%`."""
+    of_rows: bool = False
+    """Its share is one of the rows read, not of the records owned; `owned` then is their number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def _end(ws: Workspace, step: int, key: str) -> End | None:
     """The record of this plan whose id a field holds."""
     row = ws.db.execute(
         "SELECT r.op, a.sys_id, COALESCE(a.class, r.class) FROM record r LEFT JOIN answer a ON a.op=r.op"
-        " WHERE r.step=? AND r.key=? AND r.main IS NULL",
+        " WHERE r.step=? AND r.key=? AND r.main IS NULL AND r.gone IS NULL",
         (step, key),
     ).fetchone()
     if row is None:
@@ -110,7 +110,7 @@ def _taken(ws: Workspace, change: Change, name: str, of: tuple[int, str], take: 
     """A value of a record of this plan, by which the target will know it; what makes that record comes first."""
     row = ws.db.execute(
         "SELECT r.op, r.body, a.action FROM record r LEFT JOIN answer a ON a.op=r.op"
-        " WHERE r.step=? AND r.key=? AND r.main IS NULL",
+        " WHERE r.step=? AND r.key=? AND r.main IS NULL AND r.gone IS NULL",
         of,
     ).fetchone()
     if row is None:

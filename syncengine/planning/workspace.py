@@ -29,15 +29,16 @@ CREATE TABLE record(
   is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0, main INTEGER, gone TEXT);
 CREATE TABLE step(id INTEGER PRIMARY KEY, kind TEXT);
 CREATE TABLE bad(
-  op INTEGER PRIMARY KEY, step INTEGER, key TEXT, code TEXT, message TEXT, file INTEGER, row INTEGER, line INTEGER);
+  op INTEGER PRIMARY KEY, step INTEGER, key TEXT, code TEXT, message TEXT, file INTEGER, row INTEGER, line INTEGER,
+  fix TEXT);
 CREATE TABLE link(
   op INTEGER PRIMARY KEY, step INTEGER, record INTEGER, type TEXT, spec INTEGER, file INTEGER, row INTEGER,
   line INTEGER, origin INTEGER,
-  p_step INTEGER, p_key TEXT, p_find INTEGER, c_step INTEGER, c_key TEXT, c_find INTEGER,
+  p_step INTEGER, p_key TEXT, p_find INTEGER, p_miss TEXT, c_step INTEGER, c_key TEXT, c_find INTEGER, c_miss TEXT,
   parent INTEGER, child INTEGER, p_class TEXT, c_class TEXT, in_unit INTEGER DEFAULT 0, unit INTEGER);
 CREATE TABLE find(id INTEGER PRIMARY KEY, said TEXT UNIQUE, op INTEGER, value TEXT, owner TEXT, problem TEXT,
   several INTEGER DEFAULT 0);
-CREATE TABLE need(op INTEGER, field TEXT, step INTEGER, key TEXT, find INTEGER, take TEXT, target INTEGER);
+CREATE TABLE need(op INTEGER, field TEXT, step INTEGER, key TEXT, find INTEGER, take TEXT, miss TEXT, target INTEGER);
 CREATE TABLE answer(
   op INTEGER PRIMARY KEY, action TEXT, basis TEXT, sys_id TEXT, class TEXT, reason TEXT DEFAULT '',
   code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
@@ -122,17 +123,18 @@ class Workspace:
                 links.append((op, step, None, made.type, spec_id, *where, *ends))
             else:
                 problem = made.problem
-                bad.append((op, step, made.key, problem.code, problem.message, file, place.row, place.line))
+                said = f"{problem.message}: {problem.found}" if problem.found else problem.message
+                bad.append((op, step, made.key, problem.code, said, file, place.row, place.line, problem.fix))
         self.db.executemany(
             "INSERT INTO record(op,step,key,class,body,file,row,line,origin,main) VALUES(?,?,?,?,?,?,?,?,?,?)", records
         )
         self.db.executemany(
             "INSERT INTO link(op,step,record,type,spec,file,row,line,origin,"
-            "p_step,p_key,p_find,c_step,c_key,c_find) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "p_step,p_key,p_find,p_miss,c_step,c_key,c_find,c_miss) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             links,
         )
-        self.db.executemany("INSERT INTO bad VALUES(?,?,?,?,?,?,?,?)", bad)
-        self.db.executemany("INSERT INTO need(op,field,step,key,find,take) VALUES(?,?,?,?,?,?)", needs)
+        self.db.executemany("INSERT INTO bad VALUES(?,?,?,?,?,?,?,?,?)", bad)
+        self.db.executemany("INSERT INTO need(op,field,step,key,find,take,miss) VALUES(?,?,?,?,?,?,?)", needs)
 
     def _body(self, op: int, step: int, made: Record, needs: list[tuple[Any, ...]]) -> bytes:
         refs = [
@@ -141,21 +143,23 @@ class Workspace:
             else (name, None, None, self.find(end, step), "")
             for name, end in made.refs
         ]
-        needs.extend((op, *ref) for ref in refs)
+        if refs:
+            missing = [end.if_missing if isinstance(end, StepRef) else "" for _, end in made.refs]
+            needs.extend((op, *ref, miss) for ref, miss in zip(refs, missing, strict=True))
         return _packed((made.values, refs, made.lookup, made.related, made.seen_at or "", made.native_key))
 
     def _link(self, step: int, record: int, link: Link, key: str, where: tuple[int, ...]) -> tuple[Any, ...]:
         op = self.next_op
         self.next_op += 1
-        own: tuple[Any, ...] = (step, key, None)
+        own: tuple[Any, ...] = (step, key, None, "")
         other = self._end(step, link.other)
         ends = other + own if link.role == "parent" else own + other
         return (op, step, record, link.type, self.text(link.position), *where, *ends)
 
     def _end(self, step: int, end: StepRef | Find) -> tuple[Any, ...]:
         if isinstance(end, StepRef):
-            return (self.steps.get(end.step, -1), end.key, None)
-        return (None, None, self.find(end, step))
+            return (self.steps.get(end.step, -1), end.key, None, end.if_missing)
+        return (None, None, self.find(end, step), "")
 
     def find(self, find: Find, step: int) -> int:
         """Intern a record to look for on the instance; equal ones are looked for once."""

@@ -76,9 +76,20 @@ class HumanReport(Report):
         yield f"Plan        {plan.seal.plan_hash[:16]}  {made_of}"
         yield ""
         used = [action for action in GLYPHS if manifest.total(action)]
-        heads = ["rows", "ours", *(f"{GLYPHS[action]} {action}" for action in used)]
+        filtered = any(counts.filtered for counts in manifest.counts.values())
+        heads = [
+            "rows",
+            *(["left out"] if filtered else []),
+            "ours",
+            *(f"{GLYPHS[action]} {action}" for action in used),
+        ]
         rows = {
-            name: [counts.rows, counts.owned, *(counts.actions.get(action, 0) for action in used)]
+            name: [
+                counts.rows,
+                *([counts.filtered] if filtered else []),
+                counts.owned,
+                *(counts.actions.get(action, 0) for action in used),
+            ]
             for name, counts in manifest.counts.items()
         }
         yield from _table(heads, rows)
@@ -145,7 +156,7 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         yield from textwrap.wrap(
             f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "
         )
-        if help_ := advice(change.code):
+        if help_ := change.fix or advice(change.code):
             yield f"      fix: {help_}"
     if change.masked and change.action in ("update", "create"):
         yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
@@ -169,7 +180,7 @@ def _updated(change: Change, *, show: bool) -> Iterator[str]:
         yield f"      {name}: {shown(before) or '(empty)'} → {shown(after) or '(empty)'}"
     if change.reason == "parts":
         yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
-    elif change.reason in ("unexplained", "unreadable"):
+    elif change.reason in ("unexplained", "unreadable") and not change.was_class:
         yield "      the target announces an update that no readable field explains"
     elif change.basis in ("predicted", "compared") and change.reason:
         yield from textwrap.wrap(change.reason, 74, initial_indent="      ", subsequent_indent="      ")
@@ -231,10 +242,14 @@ def _sentence(plan: PlanFile) -> str:
     if adopted:
         wanted.append(f"{adopted:,} to adopt")
     rejected = manifest.total("rejected")
-    nothing = "nothing to do" if rejected else "nothing to do; the target is as the specs want it"
+    nothing = (
+        "nothing to do" if rejected or manifest.is_refused else "nothing to do; the target is as the specs want it"
+    )
     text = "Plan: " + (", ".join(wanted) if wanted else nothing)
     if rejected:
-        text += f". {many(rejected, 'row')} rejected, which will not be sent"
+        text += f". {many(rejected, 'operation')} rejected, which will not be sent"
+    if manifest.is_refused:
+        text += ". A guard refuses it, so nothing of it will be sent"
     return text + "."
 
 

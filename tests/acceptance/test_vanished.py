@@ -144,3 +144,43 @@ def test_too_many_that_have_vanished_stop_the_plan(estate: Estate) -> None:
     done = estate.project.run("plan", "-o", "p")
     assert done.returncode == 10
     assert "max_retires" in done.stderr
+
+
+UPLINKS = """\
+syncengine: 1
+data_source: ImportSet
+source: servers.csv
+guards: {{max_retires: 5}}
+steps:
+  servers:
+    cmdb: cmdb_ci_linux_server
+    key: serial
+    fields: {{name: name, serial_number: serial}}
+    vanished: {{do: retire, set: {{install_status: "7"}}}}
+    relations:
+      - {{type: "Connects to::Connected by", child: {{step: servers, key: os{more}}}}}
+"""
+
+
+def test_a_relation_to_what_has_no_row_any_more_is_told_the_same_way_before_and_after_it_is_retired(
+    estate: Estate,
+) -> None:
+    """Rejected, in words that are true; or left out, where the spec says so."""
+    spec = estate.project.folder / "specs" / "estate.yaml"
+    spec.write_text(UPLINKS.format(more=""))
+    estate.servers(("S1", "a", ""), ("S2", "b", "S1"), ("S3", "c", "S1"))
+    estate.plan()
+    estate.apply()
+    estate.servers(("S2", "b", "S1"), ("S3", "c", ""))
+    for expected in ([("rejected", ""), ("retire", "S1")], [("rejected", "")]):
+        changes, _ = estate.plan()
+        assert sorted(changes) == expected
+        shown = " ".join(estate.project.run("show", "p").stdout.split())
+        assert "child S1 has no row in its source any more (the target still has the record)" in shown
+        assert "if_missing: omit" in shown
+        assert estate.project.run("apply", "p", "--yes").returncode == 7
+    spec.write_text(UPLINKS.format(more=", if_missing: omit"))
+    assert estate.plan()[0] == []
+    spec.write_text(UPLINKS.format(more=", if_missing: skip_row"))
+    assert estate.plan()[0] == []
+    assert estate.project.summary("p")["counts"]["estate.servers"]["filtered"] == 1

@@ -305,3 +305,37 @@ def test_values_that_a_map_lacks_are_one_problem_with_their_numbers(tmp_path: Pa
     assert done.stderr.count("error[") == 1
     assert "2 values are not in the map" in done.stderr
     assert "on order (12 rows)" in done.stderr
+
+
+def test_a_data_source_that_the_instance_does_not_know_is_one_error(project: Project) -> None:
+    """Not one rejected row after the other, and not a plan that has nothing to do."""
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text().replace("data_source: ImportSet", "data_source: Imported"))
+    done = project.run("plan")
+    assert done.returncode == 3
+    assert "error[unknown-data-source]" in done.stderr
+    assert "choices: {cmdb_ci.discovery_source: [Imported]}" in done.stderr
+    assert has_five_parts(done.stderr)
+
+
+def test_an_empty_source_is_not_told_as_a_target_that_is_as_wanted(project: Project) -> None:
+    """min_rows refuses it, and the last line says so."""
+    project.write("apps", ["app"], [])
+    done = project.run("plan", "specs")
+    assert done.returncode == 10
+    assert done.stdout.rstrip().endswith("A guard refuses it, so nothing of it will be sent.")
+    assert "as the specs want it" not in done.stdout
+
+
+def test_a_share_of_bad_rows_is_told_as_one_of_rows(tmp_path: Path) -> None:
+    """The limit counts rows that were read, not records that are ours."""
+    project = Project(tmp_path / "project")
+    (project.folder / "specs" / "estate.yaml").write_text(
+        "syncengine: 1\ndata_source: ImportSet\nsource: {file: servers.csv, bad_rows: skip}\n"
+        "steps:\n  servers: {cmdb: cmdb_ci_server, key: k, fields: {name: k, ram: {from: r, type: integer}}}\n"
+    )
+    project.write("servers", ["k", "r"], [("a", "1"), ("b", "much"), ("c", "more"), ("d", "2")])
+    done = project.run("plan", "--all")
+    assert done.returncode == 10
+    assert "the limit is 0 (10% of 4 rows)" in done.stderr
+    assert "much" in done.stdout
