@@ -51,7 +51,10 @@ class StepRef(NamedTuple):
     step: str
     key: str
     take: str = ""
-    """The value of that record that is wanted, known while planning; empty for its id on the target."""
+    """The value of that record that is wanted, known while planning; empty for its id on the target.
+
+    `@key` is its key, `@source` the data source of its step: both are known of every record.
+    """
     if_missing: IfMissing = "error"
     """What becomes of the field or the relation where no row of the source is that record."""
 

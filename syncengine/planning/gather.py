@@ -338,6 +338,6 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
         " SELECT n.op,'rejected','unknown','missing-value', n.field||': '||n.key||' has no '||n.take"
-        " FROM need n JOIN record t ON t.op=n.target WHERE n.take NOT IN ('','sys_id')"
+        " FROM need n JOIN record t ON t.op=n.target WHERE n.take NOT IN ('','sys_id') AND n.take NOT LIKE '@%'"
         " AND COALESCE(json_extract(t.body,'$[0].\"'||replace(n.take,'\"','')||'\"'),'')=''"
     )

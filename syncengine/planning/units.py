@@ -116,7 +116,11 @@ def _taken(ws: Workspace, change: Change, name: str, of: tuple[int, str], take: 
     if row is None:
         return
     op, body, action = row
-    value = body_of(body)[0].get(take)
+    values, *_, native_key = body_of(body)
+    if take == "@key":
+        value: str | None = native_key or of[1]
+    else:
+        value = ws.data_sources.get(of[0]) if take == "@source" else values.get(take)
     if value is not None:
         change.values[name] = value
     if action in ("create", "unknown") and op not in change.follows:

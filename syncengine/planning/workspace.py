@@ -70,12 +70,14 @@ class Workspace:
         """Fields of each step that are written in a second pass, as an operation of their own."""
         self.connections: dict[int, str] = {}
         """Where the records are looked for that a step names, by its connection."""
+        self.data_sources: dict[int, str] = {}
 
     def know_steps(self, steps: Sequence[StepInfo]) -> None:
         """Note what the steps are, by number, before their first record comes."""
         self.db.executemany("INSERT INTO step VALUES(?,?)", [(n, step.kind) for n, step in enumerate(steps)])
         for number, step in enumerate(steps):
             self.connections[number] = step.connection
+            self.data_sources[number] = step.data_source
             if step.deferred:
                 self.deferred[number] = frozenset(step.deferred)
 

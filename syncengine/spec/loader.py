@@ -167,7 +167,12 @@ def _fitting(problems: Iterable[Problem]) -> Iterator[Problem]:
 
 def _circles(reads: Sequence[Read]) -> list[Problem]:
     edges = {
-        step.full_name: [(one.step, one.position) for one in step.references if one.role is None and one.step]
+        step.full_name: [
+            (one.step, one.position)
+            for one in step.references
+            # What can be written in a second pass waits for nothing.
+            if one.role is None and one.step and not (step.defers and one.type not in step.never_defer)
+        ]
         for read in reads
         if read.spec is not None
         for step in read.spec.steps.values()

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
-from syncengine.mapping.model import Recipe
+from syncengine.errors import Position
+from syncengine.mapping.model import Const, FieldRule, FindIn, Recipe, RecordRef, Shaped
 from syncengine.spec.fields import FieldsShape
+from syncengine.spec.import_types import (
+    ID,
+    KEY_ITSELF,
+    SOURCE,
+    SOURCE_ID,
+    SOURCE_ITSELF,
+    ImportColumn,
+    ImportType,
+    import_types,
+)
+from syncengine.spec.import_values import BadValueError, written
 from syncengine.spec.items import EACH_INSIDE
 from syncengine.spec.kinds.common import (
     ACCEPT,
@@ -31,34 +44,6 @@ from syncengine.spec.wording import near
 
 MAX_SOURCE = 30
 """Characters of a Source in 4me."""
-# fmt: off
-WITH_SOURCE_ID = (
-    "agile_boards", "calendars", "cis", "closure_codes", "contracts", "custom_collection_elements",
-    "custom_collections", "custom_views", "effort_classes", "first_line_support_agreements",
-    "generic_request_automation_rules", "holidays", "invoices", "knowledge_articles", "organizations",
-    "out_of_office_periods", "pdf_designs", "people", "problems", "product_backlogs", "product_categories", "products",
-    "project_categories", "project_risk_levels", "project_task_templates", "project_tasks", "project_templates",
-    "projects", "releases", "request_template_automation_rules", "request_templates", "requests",
-    "reservation_offerings", "reservations", "rfc_types", "risk_severities", "risks", "scrum_workspaces",
-    "service_categories", "service_instances", "service_offerings", "services", "shop_article_categories",
-    "shop_articles", "shop_order_lines", "short_urls", "sites", "skill_pools", "sla_coverage_groups",
-    "sla_notification_schemes", "slas", "slas_activities", "sprints", "survey_answers", "survey_questions",
-    "survey_responses", "surveys", "task_template_automation_rules", "task_templates", "tasks", "teams",
-    "time_allocations", "time_entries", "timesheet_settings", "waiting_for_customer_follow_ups",
-    "workflow_template_automation_rules", "workflow_templates", "workflow_types", "workflows",
-)
-"""Import types whose records carry Source and Source ID: their steps need a key."""
-WITHOUT_SOURCE_ID = (
-    "agile_board_columns", "app_offering_automation_rules", "ci_relations", "email_templates", "notes",
-    "organizations_contact_details", "organizations_time_allocations", "people_contact_details", "people_roles",
-    "product_backlog_items", "project_task_assignments", "project_task_template_assignments",
-    "service_offering_activity_rates", "service_offering_effort_class_rates",
-    "service_offering_rfc_type_activity_rates", "service_offering_ssr_rates", "sla_notification_rules",
-    "slas_charges", "slas_financial_details", "slas_financial_details_rfc_type_activities", "sprint_backlog_items",
-    "standard_service_requests", "task_approvals", "task_template_approvals", "trusted_organizations",
-    "ui_extensions", "waiting_for_customer_rules",
-)
-# fmt: on
 
 
 class Headers(FieldsShape):
@@ -85,7 +70,7 @@ class Headers(FieldsShape):
         }
 
 
-class ImportType(Shape[str]):
+class TypeName(Shape[str]):
     """The name of an import type of 4me."""
 
     says = "an import type such as people"
@@ -93,7 +78,7 @@ class ImportType(Shape[str]):
     def read(self, node: Node, report: Report) -> str:
         if not isinstance(node, Scalar) or node.kind == "null":
             raise self.expected(node, report)
-        known = (*WITH_SOURCE_ID, *WITHOUT_SOURCE_ID)
+        known = tuple(import_types())
         if node.text not in known:
             fix = near(node.text, known) or "Such as organizations, sites, people, teams, products, cis, ci_relations."
             raise report.stop(
@@ -103,12 +88,12 @@ class ImportType(Shape[str]):
 
     def schema(self, named: dict[str, Schema]) -> Schema:
         del named
-        return {"enum": sorted((*WITH_SOURCE_ID, *WITHOUT_SOURCE_ID))}
+        return {"enum": sorted(import_types())}
 
 
 FOURME = Key(
     "4me",
-    ImportType(),
+    TypeName(),
     "An import type of 4me.",
     example="4me: people",
 )
@@ -130,11 +115,13 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     Its option is the type.
     """
     chosen = fields.get(FOURME)
-    if chosen in WITH_SOURCE_ID and fields.node.get("key") is None:
+    kind = import_types().get(str(chosen))
+    has_pair = kind is not None and kind.has_pair
+    if has_pair and fields.node.get("key") is None:
         said = f'The step "{name.text}" has no key: records of {chosen} need the identifier of the source'
         note.add("missing-key", said, name.position, "key: employee_id")
     vanished = fields.node.get("vanished")
-    if chosen in WITHOUT_SOURCE_ID and vanished is not None:
+    if kind is not None and not has_pair and vanished is not None:
         said = f"Records of {chosen} carry no Source ID, so nobody can tell which have vanished"
         note.add("bad-vanished", said, vanished.position, "Remove it.")
     why = "4me keeps it as the Source of each record"
@@ -142,10 +129,17 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     if len(data_source) > MAX_SOURCE:
         position = fields.position(DATA_SOURCE) if fields.has(DATA_SOURCE) else name.position
         note.add("too-long", f"4me takes at most {MAX_SOURCE} characters as a data source", position)
+    if kind is not None:
+        _known_header(str(chosen), kind, fields, note)
     if fields.failed or not source:
         raise Wrong
     full = f"{note.name}.{name.text}"
     rules = fields.need(HEADERS)
+    if kind is not None:
+        rules = _checked(str(chosen), kind, rules, note)
+    retired = fields.get(VANISHED) or context.defaults.vanished or Vanished()
+    if kind is not None and vanished is not None:
+        _check_retired(str(chosen), kind, retired, vanished, note)
     key = fields.get(KEY) or ()
     recipe = Recipe(
         full,
@@ -164,6 +158,7 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         lists=True,
         vars=context.vars,
     )
+    columns = kind.columns if kind is not None else {}
     return Step(
         name.text,
         full,
@@ -175,12 +170,120 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         feed=full,
         classes=(str(chosen),),
         on_error=cast(Any, fields.get(ON_ERROR) or context.defaults.on_error),
-        vanished=fields.get(VANISHED) or context.defaults.vanished or Vanished(),
+        vanished=retired,
         accept_inferred=bool(fields.get(ACCEPT)),
         connection=fields.get(CONNECTION),
         fields=tuple(FieldInfo(one.name, one.position, one.sensitive, one.compare) for one in rules),
         references=field_references(rules),
         key_parts=len(key),
         options={"type": str(chosen)},
-        defers=True,
+        defers=kind is not None and not kind.group,
+        must_defer=frozenset(one for one, column in columns.items() if column.defer or column.self),
+        never_defer=frozenset(kind.required if kind is not None else ()),
     )
+
+
+def _known_header(chosen: str, kind: ImportType, fields: Fields, note: Reader) -> None:
+    """Refuse types whose columns nobody has published; those that are guessed need the word of the spec."""
+    position = fields.position(FOURME)
+    if kind.header == "unknown":
+        said = f"No public page has the columns of {chosen}, so nothing can be imported into it"
+        note.add(
+            "unknown-header", said, position, f"Import {chosen} by hand, with an export of the account as its form."
+        )
+        fields.failed = True
+    elif kind.header == "inferred" and not fields.get(ACCEPT):
+        said = f"The columns of {chosen} are inferred from other pages, not documented"
+        note.add(
+            "inferred-header", said, position, "Compare them with an export of the account, then: accept_inferred: true"
+        )
+        fields.failed = True
+
+
+def _checked(chosen: str, kind: ImportType, rules: tuple[FieldRule, ...], note: Reader) -> tuple[FieldRule, ...]:
+    """The fields with what their columns add: text to take of other records, ends of relations in their columns."""
+    found: list[FieldRule] = []
+    for rule in rules:
+        if chosen == "ci_relations" and rule.name in ("CI", "Related CI"):
+            found += _end(rule)
+            continue
+        column = kind.columns.get(rule.name)
+        if column is None:
+            note.add("unknown-header", *_unknown(chosen, kind, rule))
+        elif column.kind == "helper":
+            said = f"{rule.name} stands in exports of {chosen} only; imports ignore it"
+            note.add("unknown-header", said, rule.position, "Remove it.")
+        elif rule.name == SOURCE and chosen != "ci_relations":
+            note.add("set-by-product", "Source is the data source of the step", rule.position, "data_source: ...")
+        elif rule.name == SOURCE_ID and not kind.many:
+            note.add("set-by-product", "Source ID is the key of the step", rule.position, "key: ...")
+        else:
+            _check_literals(column, rule, note)
+            found.append(_taking(chosen, column, rule, note))
+    return tuple(found)
+
+
+def _unknown(chosen: str, kind: ImportType, rule: FieldRule) -> tuple[str, Any, str]:
+    names = (*kind.columns, *(("CI", "Related CI") if chosen == "ci_relations" else ()))
+    fix = near(rule.name, [one for one in names if kind.columns.get(one) is None or kind.columns[one].kind != "helper"])
+    shown = ", ".join(one for one in names if one not in (SOURCE, SOURCE_ID))
+    return f'{chosen} has no column "{rule.name}"', rule.position, fix or f"Columns: {shown}"
+
+
+def _end(rule: FieldRule) -> tuple[FieldRule, ...]:
+    """An end of a relation of CIs: a record of ours goes by its pair, anything else by its label."""
+    if not isinstance(rule.value, RecordRef) or rule.value.take:
+        return (replace(rule, name=f"{rule.name} Label"),)
+    return (
+        replace(rule, name=f"{rule.name} Source", value=replace(rule.value, take=SOURCE_ITSELF)),
+        replace(rule, name=f"{rule.name} Source ID", value=replace(rule.value, take=KEY_ITSELF)),
+    )
+
+
+def _taking(chosen: str, column: ImportColumn, rule: FieldRule, note: Reader) -> FieldRule:
+    """A reference takes the text by which 4me knows the record: Name, Primary Email, Label, …; ids stay ids."""
+    value = rule.value.origin if isinstance(rule.value, Shaped) else rule.value
+    if isinstance(value, FindIn):
+        said = "find_in looks on a ServiceNow instance; 4me takes the text itself"
+        note.add("bad-reference", said, rule.position, f"{rule.name}: COLUMN" if column.by else "Remove it.")
+        return rule
+    if not isinstance(value, RecordRef):
+        return rule
+    if not column.to:
+        said = f"{rule.name} of {chosen} names no record"
+        note.add("bad-reference", said, rule.position, f"{rule.name}: COLUMN")
+        return rule
+    taken = replace(value, take=value.take or ("" if column.by == ID else column.by))
+    return replace(rule, value=replace(rule.value, origin=taken) if isinstance(rule.value, Shaped) else taken)
+
+
+def _check_literals(column: ImportColumn, rule: FieldRule, note: Reader) -> None:
+    """Constants, defaults and map entries are checked now: no row is needed to know that they are wrong."""
+    origin = rule.value.origin if isinstance(rule.value, Shaped) else rule.value
+    words: list[str] = [origin.text] if isinstance(origin, Const) else []
+    if isinstance(rule.value, Shaped):
+        shaped = rule.value
+        if shaped.map is not None and shaped.type is None:
+            words += shaped.map.entries.values()
+        words += [shaped.default] if shaped.default else []
+        if isinstance(origin, Const) and (shaped.type or shaped.format or shaped.split or shaped.map):
+            words.remove(origin.text)
+    for word in words:
+        _check_word(column, rule.name, word, origin.position, note)
+
+
+def _check_word(column: ImportColumn, name: str, word: str, position: Position, note: Reader) -> None:
+    try:
+        written(column, word)
+    except BadValueError as wrong:
+        note.add("bad-value", f'{name}: "{word[:60]}" cannot be written: {wrong}', position, wrong.fix)
+
+
+def _check_retired(chosen: str, kind: ImportType, rule: Vanished, node: Node, note: Reader) -> None:
+    for name, value in rule.set.items():
+        column = kind.columns.get(name)
+        if column is None:
+            fix = near(name, tuple(kind.columns)) or "set: {Disabled: true}"
+            note.add("unknown-header", f'{chosen} has no column "{name}"', node.position, fix)
+        else:
+            _check_word(column, name, value, node.position, note)
