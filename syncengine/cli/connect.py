@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from syncengine.cli.logins import certificate, login
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError
@@ -14,6 +15,7 @@ from syncengine.pipeline import Connected
 from syncengine.planning.plan import Identity
 from syncengine.planning.plan_file import PlanFile
 from syncengine.spec import load_environment
+from syncengine.spec.environments import is_loopback
 from syncengine.spec.model import Connection, Environment, Project
 from syncengine.targets import Manner
 from syncengine.transport.auth import BasicAuth
@@ -38,11 +40,31 @@ def state_directory(project: Project) -> Path:
 
 
 def environment(project: Project, name: str, file: Path | None) -> Environment:
-    """The environment of a name; `sandbox` is built in unless the project has a file for it."""
+    """The environment of a name; `sandbox` is built in, and a file of that name may only lead to this machine.
+
+    Raises SpecError for one that leads elsewhere: every command without --env would go there.
+    """
     own = project.root / "environments" / f"{name}.yaml"
-    if name == SANDBOX and file is None and not own.exists():
+    if name != SANDBOX or file is not None:
+        return load_environment(project, name, file)
+    if not own.exists():
         return Environment(SANDBOX, None, {})
-    return load_environment(project, name, file)
+    found = load_environment(project, name, file)
+    elsewhere = [one for one in found.connections.values() if not is_loopback(urlsplit(one.url).hostname or "")]
+    if elsewhere:
+        raise SpecError(
+            [
+                Problem(
+                    "not-a-sandbox",
+                    "an environment called sandbox is what commands take without --env; it may only name this machine",
+                    one.position,
+                    one.url,
+                    fix="give the file another name, such as environments/dev.yaml, and say  --env dev",
+                )
+                for one in elsewhere
+            ]
+        )
+    return found
 
 
 def services(env: Environment) -> dict[str, str]:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 
+from syncengine import __version__
 from syncengine.errors import Problem, SpecError
-from syncengine.spec import schema
+from syncengine.spec import find_project, load_specs, schema
 from syncengine.spec.atoms import TABLE
-from syncengine.spec.first import ClassFacts, first_spec, name_for, survey, written
-from syncengine.spec.wording import near
+from syncengine.spec.first import ClassFacts, first_spec, first_test, name_for, survey, written
+from syncengine.spec.testing import run_tests
+from syncengine.spec.wording import near_class
 
 MODELINE = "# yaml-language-server: $schema={schema}\n"
 PROJECT = (
@@ -56,8 +58,9 @@ jobs:
     steps:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
-        with: {python-version: "3.12"}
-      - run: pip install syncengine-itsm
+        with: {{python-version: "3.12"}}
+      # Where your copy of syncengine is, and the tag that you use:
+      - run: pip install "git+https://git.example.com/YOUR-TEAM/syncengine@v{version}"
       - run: syncengine validate --format github
       - run: syncengine test
 """
@@ -90,7 +93,7 @@ def command(folder: Path, *, origin: Path | None, class_name: str, data_source: 
         "environments/dev.yaml": ENVIRONMENT,
         "sandbox/seed.yaml": SEED.format(data_source=written(data_source)),
         ".gitignore": IGNORED,
-        ".github/workflows/specs.yaml": WORKFLOW,
+        ".github/workflows/specs.yaml": WORKFLOW.format(version=__version__),
         **{f"schemas/{kind}.json": schema.text(kind) for kind in schema.kinds()},
     }
     spec = ""
@@ -106,14 +109,31 @@ def command(folder: Path, *, origin: Path | None, class_name: str, data_source: 
             data = f"{name}{origin.suffix.lower()}"
             copies[f"specs/{data}"] = origin
         files[spec] = first_spec(found, name, glob.escape(Path(data).as_posix()), facts, "../schemas/spec.json")
-    _write(folder, files, copies)
+    if spec in _write(folder, files, copies):
+        _add_test(folder, folder / spec)
     for hint in hints:
         click.echo(f"note     {hint}")
     for line in _next(folder, spec):
         click.echo(line)
 
 
-def _write(folder: Path, files: dict[str, str], copies: dict[str, Path]) -> None:
+def _add_test(folder: Path, path: Path) -> None:
+    """Put a first test behind the spec, if it passes as it is written there."""
+    text = path.read_text(encoding="utf-8")
+    (spec,) = load_specs(find_project(folder), [path])
+    path.write_text(text + first_test(spec), encoding="utf-8")
+    try:
+        (spec,) = load_specs(find_project(folder), [path])
+        passed = all(one.passed for one in run_tests(spec))
+    except SpecError:
+        passed = False
+    if not passed:
+        path.write_text(text, encoding="utf-8")
+
+
+def _write(folder: Path, files: dict[str, str], copies: dict[str, Path]) -> set[str]:
+    """Write what is not there yet; returns the names of what was written."""
+    made: set[str] = set()
     for name in (*copies, *files):
         path = folder / name
         if path.exists():
@@ -126,6 +146,8 @@ def _write(folder: Path, files: dict[str, str], copies: dict[str, Path]) -> None
         else:
             path.write_text(files[name], encoding="utf-8")
             click.echo(f"written  {path}")
+            made.add(name)
+    return made
 
 
 def _facts(name: str) -> tuple[ClassFacts, list[str]]:
@@ -135,8 +157,18 @@ def _facts(name: str) -> tuple[ClassFacts, list[str]]:
     world = World()
     table = world.tables.get(name)
     if table is None:
-        close = near(name, [one.name for one in world.tables])
-        return ClassFacts(name), [f"the sandbox has no class {name}. {close}".rstrip()]
+        if name.startswith(("u_", "x_")):
+            return ClassFacts(name), [f"the sandbox has no class {name}: add it under  tables:  of sandbox/seed.yaml"]
+        fix = near_class(name, [one.name for one in world.tables])
+        raise SpecError(
+            Problem(
+                "unknown-class",
+                f"The sandbox has no class {name[:80]}",
+                "--class",
+                fix=fix
+                or "Take cmdb_ci_server for now; one that only your instance has is written into the spec later.",
+            )
+        )
     rule = world.rules.rule(name)
     columns = frozenset(
         one.name
@@ -161,6 +193,7 @@ def _next(folder: Path, spec: str) -> list[str]:
     return [
         *lines,
         "  syncengine validate",
+        "  syncengine test",
         "  syncengine plan -o first.plan            against the sandbox; nothing leaves this machine",
         "  syncengine apply first.plan --yes",
     ]

@@ -13,7 +13,7 @@ from syncengine.errors import Problem, SourceError, SpecError
 from syncengine.spec import find_project, load_specs, open_source, schema
 from syncengine.spec.atoms import TABLE
 from syncengine.spec.shapes import Schema
-from syncengine.spec.wording import near
+from syncengine.spec.wording import near_class
 from syncengine.transport.instance import Instance
 from syncengine.transport.reader import Reader
 
@@ -118,7 +118,7 @@ def _for_class(name: str) -> Schema:
     world = World()
     table = world.tables.get(name)
     if table is None:
-        fix = near(name, [one.name for one in world.tables]) or "Such as cmdb_ci_server."
+        fix = near_class(name, [one.name for one in world.tables]) or "Such as cmdb_ci_server."
         raise SpecError(Problem("unknown-class", f"The sandbox has no class {name[:80]}", "--class", fix=fix))
     columns = {
         one.name: f"{one.label} ({one.type}{f' to {one.reference}' if one.reference else ''})"

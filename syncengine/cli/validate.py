@@ -23,7 +23,8 @@ from syncengine.spec import Checked, check_specs, find_project
 def command(paths: tuple[Path, ...], *, form: str) -> None:
     """Check specs: files, folders, or all of the project. No server is contacted.
 
-    All problems of all files are reported at once, each with file, line and column.
+    All problems of all files are reported at once, each with file, line and column. A source that is not here is
+    a warning: specs can be checked without data, but not their columns, and the last line says so.
     """
     project = find_project(Path.cwd())
     checked = check_specs(project, paths)
@@ -35,7 +36,13 @@ def command(paths: tuple[Path, ...], *, form: str) -> None:
         for line in lines(warnings):
             click.echo(line, err=True)
         steps = sum(len(spec.steps) for spec in checked.specs)
-        click.echo(f"{_count(len(checked.specs), 'spec')} with {_count(steps, 'step')}: right.")
+        said = f"{_count(len(checked.specs), 'spec')} with {_count(steps, 'step')}"
+        if checked.unread:
+            unread = _count(len(checked.unread), "source file")
+            whose = "its" if len(checked.unread) == 1 else "their"
+            click.echo(f"{said}: no mistake found, but {unread} could not be read: {whose} columns are not checked.")
+            return
+        click.echo(f"{said}: right.")
         return
     render = {"json": as_json, "github": as_github, "junit": as_junit}[form]
     click.echo(render(checked), nl=False)
@@ -66,6 +73,7 @@ def as_json(checked: Checked) -> str:
         "valid": not bad,
         "specs": [{"name": spec.name, "path": str(spec.path), "steps": [*spec.steps]} for spec in checked.specs],
         "problems": problems,
+        "unread": checked.unread,
         "effect": NOTHING_SENT,
     }
     return json.dumps(made, indent=2, ensure_ascii=True) + "\n"

@@ -251,6 +251,9 @@ class _Reader:
     def _call(self, node: nodes.Call) -> None:
         name = getattr(node.node, "name", getattr(node.node, "attr", ""))
         fix = f"Write a filter instead, such as  | {name}" if name in words.FILTERS else "Write a filter instead."
+        column = re.search(rf"{re.escape(str(name))}\s+\([\w .,%/-]+\)", self.template.text) if name else None
+        if column and name not in words.FILTERS:
+            fix = f'A column of that name is written  row["{column[0]}"]'.replace('"', "'")
         raise _Refused("template-call", f'"{name}(...)" is not allowed: a template calls nothing', str(name), fix)
 
     def _access(self, node: nodes.Getitem | nodes.Getattr, local: frozenset[str]) -> None:

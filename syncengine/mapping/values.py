@@ -192,20 +192,25 @@ def _ambiguous(value: str, kind: str) -> Wrong:
             value,
             f'format: "%d.%m.%Y"  says how your {kind}s are written.',
         )
-    day, month = int(found[1]), int(found[2])
-    readings = [
-        date(int(found[3]), m, d).strftime("%-d %B %Y")
-        for d, m in ((day, month), (month, day))
-        if 1 <= m <= 12 and 1 <= d <= 28 and int(found[3])
-    ]
-    could = " or ".join(dict.fromkeys(readings))
-    clock = " %H:%M" if ":" in found[4] else ""
-    return Wrong(
-        f"ambiguous-{kind}",
-        f'"{value[:40]}" could be {could}' if could else f'"{value[:40]}" is not a {kind} as ISO 8601 writes it',
-        value,
-        f'{{type: {kind}, format: "%d/%m/%Y{clock}"' + (", timezone: Europe/Paris}" if kind == "datetime" else "}"),
-    )
+    shown, sign = value[:40], found[0][len(found[1])]
+    clock = {0: "", 1: " %H:%M"}.get(found[4].count(":"), " %H:%M:%S")
+    ways = {form: _read_as(value[: found.start(4)], form.format(sign)) for form in ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")}
+    readings = {form: when for form, when in ways.items() if when}
+    form = next(iter(readings), "%d{0}%m{0}%Y").format(sign) + clock
+    fix = f'{{type: {kind}, format: "{form}"' + (", timezone: Europe/Paris}" if kind == "datetime" else "}")
+    could = list(dict.fromkeys(readings.values()))
+    if len(could) > 1:
+        return Wrong(f"ambiguous-{kind}", f'"{shown}" could be {" or ".join(could)}', value, fix)
+    said = f'"{shown}" is not a {kind} as ISO 8601 writes it' + "".join(f"; it reads as {one}" for one in could)
+    return Wrong(f"not-a-{kind}", said, value, fix)
+
+
+def _read_as(value: str, form: str) -> str:
+    """A day in words, or empty where there is no such day."""
+    try:
+        return datetime.strptime(value, form).strftime("%-d %B %Y")  # noqa: DTZ007
+    except ValueError:
+        return ""
 
 
 def _date(value: str, form: str | None) -> str:

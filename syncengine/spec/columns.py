@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,7 +16,7 @@ from syncengine.errors import SourceError
 from syncengine.mapping.templates import RESERVED, Use
 from syncengine.sources.file import SAMPLE, FileSource
 from syncengine.sources.file import Options as FileOptions
-from syncengine.sources.file.sniffing import doubled
+from syncengine.sources.file.sniffing import doubled, sniff
 from syncengine.spec.model import Source
 from syncengine.spec.reader import ColumnNote, Reader
 from syncengine.spec.wording import near
@@ -69,6 +70,8 @@ class Headers:
         self._sources = found
         self._note = note
         self._headers: dict[str, Header | None] = {}
+        self.unread: list[str] = []
+        """Sources that could not be read, as the spec names their files: nothing is known of their columns."""
 
     def check(self, notes: Iterable[ColumnNote]) -> None:
         """Reports columns that no row has."""
@@ -114,7 +117,9 @@ class Headers:
                 if problem.code == "outside-project":
                     self._note.add(problem.code, problem.message, source.position, problem.fix)
                 else:
-                    self._note.warn(problem.code, problem.message, source.position, problem.fix)
+                    fix = problem.fix or _WITHOUT
+                    self._note.warn(problem.code, problem.message, source.position, _guessed(opened, options, fix))
+            self.unread.append(source.path_said or name)
             return None
 
     def _doubled(self, path: Path, shown: str, options: FileOptions, source: Source) -> None:
@@ -136,7 +141,7 @@ class Headers:
                 return
             levels = [tree.items, *levels]
         use = note.use
-        if use.kind != "column" or use.level >= len(levels):
+        if use.kind != "column" or use.level >= len(levels) or use.shown in self._sources[note.source].optional:
             return
         tree = levels[use.level]
         if not tree.known:
@@ -177,18 +182,38 @@ class Headers:
                 name,
             )
             return
-        what = f"{note.field}: " if note.field else ""
         if close:
             said = f'There is no column "{note.bare}" in {where}. Did you mean "{close}"?'
-            self._note.add("unknown-column", said, note.position, f"{what}{close}", note.bare)
+            self._note.add("unknown-column", said, note.position, note.written(close), note.bare)
             return
-        if not what:
+        if not note.field:
             said = f'There is no column "{note.bare}" in {where}'
             self._note.add("unknown-column", said, note.position, f"Columns: {listed}", note.bare)
             return
-        said = f'{what}{note.bare}  reads the column "{note.bare}", and {where} has no such column'
-        fix = f"For the fixed text write    {what or 'FIELD: '}{{const: {note.bare}}}\nColumns: {listed}"
+        said = f'{note.written(note.bare)}  reads the column "{note.bare}", and {where} has no such column'
+        constant = f"const: {note.bare}" if note.keys == ("from",) else note.written(f"{{const: {note.bare}}}")
+        fix = f"For the fixed text write    {constant}\nColumns: {listed}"
         self._note.add("unknown-column", said, note.position, fix, note.bare)
+
+
+_WITHOUT = "Put the file there, or say where it is; until then no column is checked."
+
+
+def _guessed(opened: sources.Source, options: object, fix: str) -> str:
+    """What the spec must say of a file, all at once, where it is there and looks different from what is said."""
+    if not isinstance(opened, FileSource) or not isinstance(options, FileOptions):
+        return fix
+    try:
+        guess = sniff(opened.files()[0][0])
+    except SourceError:
+        return fix
+    said = {"delimiter": options.delimiter, "encoding": options.encoding}
+    wanted = {name: getattr(guess, name) for name in said if getattr(guess, name) not in (None, said[name])}
+    if "encoding" not in wanted:
+        return fix
+    return "It looks as if the source needs" + "".join(
+        f"\n  {name}: {json.dumps(value)}" for name, value in wanted.items()
+    )
 
 
 def _template_fix(close: str, listed: str) -> str:

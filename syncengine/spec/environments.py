@@ -191,7 +191,7 @@ class UrlShape(Shape[str]):
         root = f"{scheme}://{shown}" + (f":{port}" if port else "")
         if scheme not in {"https", "http"}:
             raise report.stop("bad-url", f"{scheme} is not https", node.position, f"url: https://{shown}")
-        if scheme == "http" and not _loopback(host):
+        if scheme == "http" and not is_loopback(host):
             said = f"Plain http to {host} would expose the password"
             raise report.stop("plain-http", said[:160], node.position, f"url: https://{shown}")
         if parts.path.strip("/") or parts.query or parts.fragment:
@@ -205,7 +205,8 @@ class UrlShape(Shape[str]):
         return {"type": "string", "pattern": r"^\s*[Hh][Tt][Tt][Pp][Ss]?://[^/@?#\s]+/*\s*$"}
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:

@@ -64,7 +64,7 @@ class FieldsShape(Shape[tuple[FieldRule, ...]]):
 
     def _field(self, name: str, node: Node, report: Report) -> FieldRule:
         note = reader(report)
-        note.field = name
+        note.field, note.field_at = name, len(note.keys)
         try:
             if isinstance(node, MapNode):
                 value, compare, sensitive = LONG.read(node, report)

@@ -6,21 +6,25 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from glob import escape
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from syncengine import sources
-from syncengine.changes import Row
+from syncengine.changes import Record, Row
 from syncengine.errors import Problem, SourceError, SpecError
 from syncengine.mapping.paths import split
 from syncengine.sources.file import Options
 from syncengine.sources.file.sniffing import Guess, sniff
+from syncengine.spec import Spec, mapper, open_source
 from syncengine.spec.nodes import is_number
 from syncengine.spec.rows import NO_VALUE
 from syncengine.spec.wording import suggestion
 
 MOST_ROWS = 100_000
 """Rows that are read to find a key."""
+MOST_TRIED = 100
+"""Rows among which one that becomes a CI is looked for."""
 
 _KEYS = ("serialnumber", "serial", "id", "key", "assettag", "name", "hostname")
 _WORDS = {
@@ -48,7 +52,6 @@ class ClassFacts:
 
 @dataclass(slots=True)
 class _Column:
-    filled: int = 0
     values: set[str] = field(default_factory=set)
 
 
@@ -60,6 +63,8 @@ class Survey:
     columns: tuple[str, ...]
     complete: tuple[str, ...]
     """Columns in which every row has a value of its own."""
+    without: Mapping[str, int] = field(default_factory=dict)
+    """By column: rows that have no value of their own there; rows that cannot be read count everywhere."""
 
 
 def survey(file: Path) -> Survey:
@@ -76,19 +81,20 @@ def survey(file: Path) -> Survey:
         opened = sources.open_source(options, file.resolve().parent)
         columns = opened.columns() or ()
         seen = {name: _Column() for name in columns}
-        count = 0
-        for row in opened.rows():
-            if count >= MOST_ROWS:
-                break
+        count = unreadable = 0
+        for row in islice(opened.rows(), MOST_ROWS):
             if isinstance(row, Row):
                 count += 1
                 _learn(seen, row)
+            else:
+                unreadable += 1
     except SourceError as error:
         raise SpecError([replace(one, fix=one.fix or "Export it again.") for one in error.problems]) from None
     if not columns:
         raise SpecError(Problem("empty-file", f"{file} has no columns", str(file)))
-    whole = tuple(name for name, one in seen.items() if count and one.filled == count == len(one.values))
-    return Survey(guess, columns, whole)
+    without = {name: count - len(one.values) + unreadable for name, one in seen.items()}
+    whole = tuple(name for name, missing in without.items() if count and not missing)
+    return Survey(guess, columns, whole, without)
 
 
 def _said(guess: Guess) -> dict[str, str]:
@@ -103,7 +109,6 @@ def _learn(seen: dict[str, _Column], row: Row) -> None:
             continue
         text = str(value).strip()
         if text not in NO_VALUE:
-            one.filled += 1
             one.values.add(text)
 
 
@@ -117,7 +122,10 @@ def first_spec(found: Survey, name: str, path: str, of: ClassFacts, schema: str 
     if not any(set(entry) <= placed.keys() for entry in of.identified_by) and "name" not in placed:
         placed = {"name": key, **placed}
     lines = [f"# yaml-language-server: $schema={schema}"] if schema else []
-    lines += ["syncengine: 1", *_source(found, key, path), "", "steps:", f"  {name}:", f"    cmdb: {of.name}"]
+    lines += ["syncengine: 1", *_source(found, key, path)]
+    if key not in found.complete:
+        lines += ["guards:", f"  max_bad_rows: {found.without[key]}               # as many as there are now"]
+    lines += ["", "steps:", f"  {name}:", f"    cmdb: {of.name}"]
     lines += [f"    key: {as_column(key, key=True)}", "    fields:"]
     lines += [f"      {target}: {as_column(column)}" for target, column in placed.items()]
     left = [one for one in found.columns if one not in {*placed.values(), key} and one.isprintable()]
@@ -125,6 +133,44 @@ def first_spec(found: Survey, name: str, path: str, of: ClassFacts, schema: str 
         lines += ["      # Columns that have no field yet:"]
         lines += [f"      # FIELD: {as_column(column)}" for column in left]
     return "\n".join(lines) + "\n"
+
+
+def first_test(spec: Spec) -> str:
+    """A test to put behind a first spec: its first good row given, what becomes of that expected; empty without one."""
+    step = next(iter(spec.steps.values()))
+    for row in islice(open_source(spec, step.source).rows(), MOST_TRIED):
+        if not isinstance(row, Row):
+            continue
+        made = next(iter(mapper(spec, step, run_date="2000-01-01").records([row])), None)
+        if isinstance(made, Record):
+            return "\n".join(_test(step.name, row, made)) + "\n"
+    return ""
+
+
+def _test(step: str, row: Row, made: Record) -> list[str]:
+    kept = {made.key, *made.values.values()}
+    given = {name: value for name, value in row.values.items() if str(value).strip() in kept}
+    lines = [
+        "",
+        "tests:                          # syncengine test",
+        "  a row becomes a CI:",
+        "    given:",
+        "      source:",
+    ]
+    for at, (name, value) in enumerate(given.items()):
+        lines.append(f"        {'  ' if at else '- '}{written(name)}: {written(str(value).strip())}")
+    lines += [
+        "    expect:",
+        f"      {step}:",
+        f"        - class: {made.class_name}",
+        f"          key: {written(made.key)}",
+    ]
+    if made.values:
+        lines += [
+            "          fields:",
+            *(f"            {name}: {written(value)}" for name, value in made.values.items()),
+        ]
+    return lines
 
 
 def _source(found: Survey, key: str, path: str) -> list[str]:
@@ -136,7 +182,7 @@ def _source(found: Survey, key: str, path: str) -> list[str]:
         lines += [
             "  columns:",
             f"    {written(key)}: {{required: true, unique: true}}",
-            "  bad_rows: skip                # rows without a key of their own are reported, the others sent",
+            "  bad_rows: skip                # rows without a key of their own are told, the others sent",
         ]
     return lines
 

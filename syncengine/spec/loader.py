@@ -22,6 +22,7 @@ from syncengine.spec.wording import WIDTH, near, wrapped
 from syncengine.spec.writers import two_writers
 
 PROJECT_FILE = "syncengine.yaml"
+ANOTHER_PROJECT = "another-project"
 _NOT_SPECS = frozenset({"environments", "sandbox", "shared", "tests", "node_modules", "__pycache__"})
 
 
@@ -65,7 +66,10 @@ def load_specs(project: Project, paths: Sequence[Path] = (), *, later: bool = Fa
     What cannot be planned yet is a problem, too, unless `later` says that nothing will be planned.
     """
     checked = check_specs(project, paths)
-    _raise([replace(one, severity="error") if one.code == NOT_YET and not later else one for one in checked.problems])
+    problems = [
+        replace(one, severity="error") if one.code == NOT_YET and not later else one for one in checked.problems
+    ]
+    _raise(problems, also=ANOTHER_PROJECT)
     return checked.specs
 
 
@@ -122,6 +126,8 @@ class Checked:
     specs: list[Spec] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Source files that could not be read, so that no column of theirs was checked."""
 
 
 def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
@@ -145,7 +151,9 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
     known = _environment_vars(project) if any(read.note.vars for read in reads) else frozenset()
     for read in reads:
         _check_vars(read, project, known)
-        Headers(project.root, read.sources, read.note).check(read.note.columns)
+        headers = Headers(project.root, read.sources, read.note)
+        headers.check(read.note.columns)
+        found.unread.extend(headers.unread)
         wrong = any(one.severity == "error" for one in read.note.problems)
         found.problems.extend(one for one in read.note.problems if not wrong or one.code != NOT_YET)
         if read.spec is not None and not wrong:
@@ -190,10 +198,11 @@ def _order(problem: Problem) -> tuple[str, int, int, str]:
     return place, 0, 0, problem.code
 
 
-def _raise(problems: Sequence[Problem]) -> None:
+def _raise(problems: Sequence[Problem], also: str = "") -> None:
+    """Raises what is wrong, behind the warnings of one code that may explain it."""
     errors = sorted(_fitting(one for one in problems if one.severity == "error"), key=_order)
     if errors:
-        raise SpecError(errors)
+        raise SpecError([*_fitting(one for one in problems if one.severity != "error" and one.code == also), *errors])
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -213,13 +222,12 @@ def _files(project: Project, paths: Sequence[Path], problems: list[Problem]) -> 
     if not paths:
         found = sorted({one for glob in project.spec_globs for one in project.root.glob(glob) if one.is_file()})
         if not found:
-            fix = "Name a file or folder, or write specs: in syncengine.yaml."
-            problems.append(
-                Problem("no-specs", "There are no specs in this project", str(project.spec_globs[0]), fix=fix)
-            )
+            said = "There are no specs in this project"
+            problems.append(Problem("no-specs", said, str(project.spec_globs[0]), fix=_where_specs_are(project)))
         yield from ((path, False) for path in found)
         return
     for path in paths:
+        problems.extend(_of_another(path, project))
         if path.is_dir():
             inner = [one for one in _walk(path) if one not in seen]
             seen.update(inner)
@@ -227,6 +235,35 @@ def _files(project: Project, paths: Sequence[Path], problems: list[Problem]) -> 
         elif path not in seen:
             seen.add(path)
             yield path, True
+
+
+def _of_another(path: Path, project: Project) -> Iterator[Problem]:
+    """A warning for a path of another project: what that one's file says does not hold here."""
+    start = path.resolve()
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            if folder != project.root.resolve():
+                shown = _shown(folder / PROJECT_FILE, project.root)
+                said = f"{shown} does not hold here: the project is the nearest one upwards from the working directory"
+                yield Problem(
+                    ANOTHER_PROJECT, said[:160], shown, fix=f"cd {os.path.relpath(folder)}", severity="warning"
+                )
+            return
+
+
+def _where_specs_are(project: Project) -> str:
+    """The next thing to do where no spec was found: one that lies elsewhere is named, a project further down, too."""
+    root = project.root
+    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
+        try:
+            node, _ = _mapping(file, file.name)
+        except SpecError:
+            continue
+        if file.name != PROJECT_FILE and node.get("steps") is not None:
+            return f"Name it:  syncengine plan {file.name}"
+    for file in sorted([*root.glob(f"*/{PROJECT_FILE}"), *root.glob(f"*/*/{PROJECT_FILE}")]):
+        return f"There is a project further down:  cd {file.parent.relative_to(root)}"
+    return "Name a file or folder, or begin with one:  syncengine init --from FILE"
 
 
 def _walk(folder: Path) -> list[Path]:

@@ -27,7 +27,19 @@ class ColumnNote:
     bare: str
     """The bare word, or empty for a name in a template."""
     field: str = ""
-    """The key it is the value of, for messages."""
+    """The field it is the value of, for messages."""
+    keys: tuple[str, ...] = ()
+    """The keys of the long form under which it stands, outermost first."""
+
+    def written(self, value: str) -> str:
+        """How a value is written in its place: `ram: VALUE`, `from: VALUE`, `where: {name: VALUE}`."""
+        if not self.field:
+            return value
+        if not self.keys:
+            return f"{self.field}: {value}"
+        if len(self.keys) > 1 and self.keys[-2] == "where":
+            return f"where: {{{self.keys[-1]}: {value}}}"
+        return f"{self.keys[-1]}: {value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,8 @@ class Reader(Report):
     each: tuple[Use, ...] = ()
     role: Role | None = None
     field: str = ""
+    field_at: int = 0
+    """How many keys stand above the field."""
 
     beside: Callable[[str], str] = str
     """The full name of another spec, which may be given relative to this one's folder."""
@@ -94,7 +108,7 @@ class Reader(Report):
         """A bare word, noted."""
         made = Column(node.text.strip(), node.position)
         use = column_use(made.text, len(self.each))
-        self.columns.append(ColumnNote(self.source, self.each, use, node.position, made.text, self.field))
+        self.columns.append(ColumnNote(self.source, self.each, use, node.position, made.text, *self._within_field()))
         return made
 
     def template(self, node: Scalar) -> Template:
@@ -110,8 +124,11 @@ class Reader(Report):
             if use.kind == "vars":
                 self.vars.append((str(use.parts[0]), where))
             elif use.kind == "column":
-                self.columns.append(ColumnNote(self.source, self.each, use, where, "", self.field))
+                self.columns.append(ColumnNote(self.source, self.each, use, where, "", *self._within_field()))
         return made
+
+    def _within_field(self) -> tuple[str, tuple[str, ...]]:
+        return self.field, tuple(self.keys[self.field_at :]) if self.field else ()
 
 
 def _root(use: Use, each: int) -> str:

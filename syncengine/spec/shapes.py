@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -25,6 +26,17 @@ class Report:
 
     file: str
     problems: list[Problem] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    """The keys under which is being read, outermost first."""
+
+    @contextmanager
+    def under(self, key: str) -> Iterator[None]:
+        """Below one more key."""
+        self.keys.append(key)
+        try:
+            yield
+        finally:
+            self.keys.pop()
 
     def add(self, code: str, message: str, position: Position | str, fix: str = "", found: str = "") -> None:
         """Notes a problem."""
@@ -264,9 +276,12 @@ class MapOf(Shape[dict[str, T]]):
         for key, value in node.pairs:
             self.name(key, report)
             try:
-                yield key, self.inner.read(value, report)
+                with report.under(key.text):
+                    read = self.inner.read(value, report)
             except Wrong:
                 failed = True
+                continue
+            yield key, read
         if failed:
             raise Wrong
 
@@ -381,7 +396,8 @@ def read_keys(
                 fields.failed = True
             continue
         try:
-            fields.put(name, declared.shape.read(value, report))
+            with report.under(name):
+                fields.put(name, declared.shape.read(value, report))
         except Wrong:
             fields.failed = True
     return fields

@@ -11,6 +11,7 @@ from syncengine.changes import BadRow, Find, Link, Pair, Part, Record, Row, Step
 from syncengine.errors import Place, SpecError
 from syncengine.mapping import Mapper
 from syncengine.mapping.lookups import Tables
+from syncengine.spec.columns import Headers
 from syncengine.spec.files import file_kind
 from syncengine.spec.loader import load_specs
 from syncengine.spec.model import Project, Spec, Step, TestCase
@@ -56,8 +57,10 @@ def load_suite(project: Project, path: Path) -> tuple[Spec, tuple[TestCase, ...]
         raise SpecError(note.problems) from None
     except IndexError:
         raise SpecError(_no_spec(note, fields.position(SPEC))) from None
-    if note.problems:
-        raise SpecError(note.problems)
+    Headers(project.root, dict(spec.sources), note).check(note.columns)
+    errors = [one for one in note.problems if one.severity == "error"]
+    if errors:
+        raise SpecError(errors)
     return spec, cases
 
 
@@ -88,6 +91,10 @@ def _run(spec: Spec, case: TestCase) -> Iterator[str]:
                 if one.level == "fail":
                     yield f"{name}: row {one.place.row} failed: {one.problem.message}"
             records = [one for one in made if not isinstance(one, BadRow)]
+            if len(records) != len(case.expect[name]) or not records:
+                for one in bad:
+                    if one.level == "skip":
+                        yield f"{name}: row {one.place.row} is an error: {one.problem.message} (see expect_error)"
             yield from _compare(name, case.expect[name], records, case)
     if case.expect_error is not None and not any(case.expect_error in message for message in failed):
         found = "; ".join(failed) if failed else "no row failed"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from syncengine.mapping.paths import column_use
 from syncengine.spec.model import TestCase
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
-from syncengine.spec.reader import Reader
+from syncengine.spec.reader import ColumnNote, Reader
 from syncengine.spec.shapes import (
     Flag,
     Key,
@@ -55,6 +56,16 @@ def plain(node: Node) -> Any:
     if node.kind == "boolean":
         return node.text == "true"
     return node.text
+
+
+def _note_columns(given: Node | None, sources: tuple[str, ...], note: Reader) -> None:
+    """The columns of given rows: a row with a column that the source does not have would prove nothing."""
+    for name, rows in given.pairs if isinstance(given, MapNode) else ():
+        with note.elsewhere(sources[0] if name.text not in sources else name.text):
+            for row in rows.items if isinstance(rows, ListNode) else ():
+                for column, _ in row.pairs if isinstance(row, MapNode) else ():
+                    use = column_use(column.text, 0)
+                    note.columns.append(ColumnNote(note.source, (), use, column.position, column.text))
 
 
 class RecordsShape(RowsShape):
@@ -151,6 +162,7 @@ def _case(key: Scalar, node: Node, sources: tuple[str, ...], steps: tuple[str, .
                 fields.failed = True
     if fields.failed:
         raise Wrong
+    _note_columns(fields.node.get("given"), sources, note)
     return TestCase(
         key.text,
         key.position,

@@ -133,7 +133,7 @@ TYPE = Key(
 )
 FORMAT = Key(
     "format",
-    Text("a format such as %d/%m/%Y"),
+    Text("a format such as %d/%m/%Y", "[^%]*%[A-Za-z].*", must="%d, %m, %Y, %H, %M stand for its parts"),
     "How the source writes dates (strptime).",
     example='format: "%d/%m/%Y %H:%M"',
 )

@@ -22,6 +22,13 @@ def near(word: str, known: Sequence[str]) -> str:
     return f"Did you mean {' or '.join(chr(34) + one + chr(34) for one in close)}?" if close else ""
 
 
+def near_class(word: str, known: Sequence[str]) -> str:
+    """As `near`, for names of classes: what they all begin with says nothing."""
+    shorts = {re.sub("^cmdb_(ci_)?", "", one): one for one in known}
+    close = get_close_matches(re.sub("^cmdb_(ci_)?", "", word.lower()), list(shorts), 3, 0.72)
+    return f"Did you mean {' or '.join(chr(34) + shorts[one] + chr(34) for one in close)}?" if close else ""
+
+
 _LOOK_ALIKE = str.maketrans("аеорсухіјѕԁոᴀΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijsdnaABEZHIKMNOPTYX")
 
 

@@ -95,6 +95,19 @@ def test_a_dead_server_is_told_with_its_address(project: Project) -> None:
     assert "CANARY" not in done.stderr + done.stdout
 
 
+def test_an_environment_called_sandbox_leads_to_no_other_machine(project: Project) -> None:
+    """It is what a command takes that was given none; a real address there would be written to unasked."""
+    environment(project, "sandbox", "https://acme.service-now.com")
+    for command in (["plan"], ["sync", "--yes"], ["doctor"]):
+        done = project.run(*command, env={"TEST_PASSWORD": "x"})
+        assert done.returncode == 3
+        assert has_five_parts(done.stderr)
+        assert "error[not-a-sandbox]" in done.stderr
+        assert "https://acme.service-now.com" in done.stderr
+    environment(project, "sandbox", "http://127.0.0.1:9")
+    assert project.run("plan", env={"TEST_PASSWORD": "x"}).returncode == 6
+
+
 @pytest.mark.covers("NET-15", "SEC-02")
 def test_a_wrong_password_is_told_with_the_user_and_never_shown(project: Project) -> None:
     with project.sandbox() as sandbox:

@@ -40,6 +40,7 @@ def test_a_file_of_the_project_stays_where_it_is(tmp_path: Path) -> None:
     said = project.run("init", "--from", "data/all [1].csv").ends(0).out
     assert "copied" not in said
     project.run("validate").ends(0)
+    assert "max_bad_rows" not in (tmp_path / "specs" / "all_1.yaml").read_text(), "every name is one of its own"
     assert project.plan("specs", "first.plan", 2).total("create") == 21
 
 
@@ -48,5 +49,32 @@ def test_a_class_without_a_rule_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("name\nsrv-1\n")
     project = CommandLine(tmp_path)
     assert "has no identification rule" in project.run("init", "--from", "x.csv", "--class", "cmdb_ci").ends(0).out
-    said = project.run("init", "b", "--from", "x.csv", "--class", "cmdb_ci_servr").ends(0).out
-    assert 'Did you mean "cmdb_ci_server"' in said
+    said = project.run("init", "b", "--from", "x.csv", "--class", "cmdb_ci_servr").ends(3).err
+    assert 'Did you mean "cmdb_ci_server' in said
+    assert "Did you mean" not in project.run("init", "b", "--from", "x.csv", "--class", "cmdb_ci_foo").ends(3).err
+    assert not (tmp_path / "b").exists()
+
+
+def test_rows_without_a_key_do_not_stop_the_first_plan(tmp_path: Path) -> None:
+    """They are skipped, as many as there are now; one more of them stops the next plan."""
+    rows = "name;typ\nsrv-1;a\n;b\n;a\nsrv-4;a\n"
+    (tmp_path / "export.csv").write_text(rows)
+    project = CommandLine(tmp_path)
+    project.run("init", "--from", "export.csv").ends(0)
+    assert project.plan("specs", "first.plan", 2).total("create") == 2
+    (tmp_path / "export.csv").write_text(rows + ";a\n")
+    assert "3 bad rows; the limit is 2" in project.run("plan").ends(10).err
+
+
+def test_the_workflow_that_init_writes_is_green(tmp_path: Path) -> None:
+    """What it runs besides the installation ends with 0; no package index is named."""
+    (tmp_path / "a.csv").write_text("name,serial\nsrv-1,S1\n")
+    project = CommandLine(tmp_path)
+    project.run("init", "--from", "a.csv").ends(0)
+    lines = (tmp_path / ".github" / "workflows" / "specs.yaml").read_text().splitlines()
+    runs = [line.partition("run: ")[2] for line in lines if "run: " in line]
+    assert runs[0].startswith('pip install "git+https://')
+    assert len(runs) == 3
+    for line in runs[1:]:
+        project.run(*line.split()[1:]).ends(0)
+    assert "1 passed, 0 failed" in project.run("test").ends(0).out

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from syncengine.cli import graph, init, schema, test, validate
 from syncengine.errors import Exit, SpecError
+from syncengine.spec import find_project, load_specs
 from tests.spec.helpers import HEAD, folder
 
 GOOD = f"""{HEAD}source: rows.csv
@@ -75,6 +76,39 @@ def test_validate_tells_problems_in_every_format(project: Path) -> None:
     assert suite.find("testcase/failure") is not None
 
 
+def test_a_project_without_specs_says_where_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spec that lies beside the project file, a project further down, or the command that starts one."""
+
+    def fix() -> str:
+        error = run(validate.command).exception
+        assert isinstance(error, SpecError)
+        return error.problems[0].fix
+
+    monkeypatch.chdir(tmp_path)
+    assert "syncengine init --from FILE" in fix()
+    folder(tmp_path, {"inner/syncengine.yaml": "syncengine: 1\nkind: project\n"})
+    assert fix().endswith("cd inner")
+    folder(tmp_path, {"spec.yaml": GOOD})
+    assert fix().endswith("syncengine plan spec.yaml")
+
+
+def test_a_project_that_is_named_from_above_is_told_to_be_ignored(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data source, defaults and guards do not hold there."""
+    text = GOOD.replace("data_source: Tests\n", "")
+    folder(project, {"syncengine.yaml": "syncengine: 1\nkind: project\ndata_source: Tests\n", "specs/s.yaml": text})
+    assert run(validate.command, "specs").exit_code == 0
+    monkeypatch.chdir(project.parent)
+    for path in (project.name, f"{project.name}/specs/s.yaml"):
+        error = run(validate.command, path).exception
+        assert isinstance(error, SpecError)
+        assert [one.code for one in error.problems if one.severity == "warning"] == ["another-project"]
+        with pytest.raises(SpecError) as found:
+            load_specs(find_project(project.parent), [Path(path)])
+        assert found.value.problems[0].fix == f"cd {project.name}"
+
+
 def test_tests_run_and_say_what_differs(project: Path) -> None:
     """A difference names step, field, what was expected and what was found."""
     done = run(test.command)
@@ -88,6 +122,61 @@ def test_tests_run_and_say_what_differs(project: Path) -> None:
     assert "t.fields.f: expected 64, found 0064" in done.stdout
     assert 'expected an error with "is blue", found: The row has no key (k)' in done.stdout
     assert [str(one.place) for one in done.exception.problems] == ["specs/s.yaml:11:3", "specs/s.yaml:15:3"]
+
+
+def test_validate_without_the_data_does_not_call_the_columns_right(project: Path) -> None:
+    """It is a warning, since specs can be checked without data; the last line says what was not checked."""
+    (project / "specs" / "rows.csv").unlink()
+    done = run(validate.command)
+    assert done.exit_code == 0
+    assert "file-not-found" in done.stderr
+    assert "fix: Put the file there" in done.stderr
+    assert (
+        done.stdout
+        == "1 spec with 1 step: no mistake found, but 1 source file could not be read: its columns are not checked.\n"
+    )
+    assert json.loads(run(validate.command, "--format", "json").stdout)["unread"] == ["specs/rows.csv"]
+
+
+def test_a_file_in_another_encoding_is_told_with_all_that_the_source_needs(project: Path) -> None:
+    """Delimiter and encoding at once, not one after the other."""
+    (project / "specs" / "rows.csv").write_bytes("k;a\n1;Zürich\n".encode("cp1252"))
+    done = run(validate.command)
+    assert 'delimiter: ";"' in done.stderr
+    assert 'encoding: "cp1252"' in done.stderr
+    assert "right" not in done.stdout
+
+
+def test_no_tests_yet_is_no_failure(project: Path) -> None:
+    """A project that has just begun has none, and its CI runs this."""
+    folder(project, {"specs/s.yaml": GOOD.partition("tests:")[0]})
+    done = run(test.command)
+    assert (done.exit_code, done.exception) == (0, None)
+    assert "no tests here yet" in done.stdout
+
+
+def test_a_row_that_is_an_error_is_not_a_row_that_is_left_out(project: Path) -> None:
+    """`expect: {t: []}` holds for rows that `when` leaves out, not for rows that break."""
+    text = GOOD.replace("source: rows.csv", "source: {file: rows.csv, bad_rows: skip}")
+    folder(project, {"specs/s.yaml": text.replace("expect_error: has no key", "expect: {t: []}")})
+    done = run(test.command)
+    assert isinstance(done.exception, SpecError)
+    assert "t: row 1 is an error: The row has no key (k)" in done.stdout
+
+
+def test_columns_that_tests_give_are_those_of_the_source(project: Path) -> None:
+    """In a spec and in a file of its own; what no source has proves nothing."""
+    suite = "syncengine: 1\nkind: tests\nspec: ../specs/s.yaml\ntests:\n"
+    case = "  none: {given: {source: [{k: 1, aa: 2}]}, expect: {t: []}}\n"
+    folder(project, {"tests/s.test.yaml": suite + case})
+    done = run(test.command, "tests")
+    assert isinstance(done.exception, SpecError)
+    (problem,) = done.exception.problems
+    assert (problem.code, str(problem.place)) == ("unknown-column", "tests/s.test.yaml:5:34")
+    folder(project, {"specs/s.yaml": GOOD + case})
+    done = run(test.command, "specs")
+    assert isinstance(done.exception, SpecError)
+    assert 'There is no column "aa"' in done.exception.problems[0].message
 
 
 def test_tests_may_stand_in_a_file_of_their_own(project: Path) -> None:

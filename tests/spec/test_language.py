@@ -87,6 +87,7 @@ def test_a_value(tmp_path: Path, line: str, cell: str, expected: str | None) -> 
         ("f: {from: a, type: decimal}", "nan", "not-a-decimal", "fail"),
         ("f: {from: a, type: boolean}", "aktiv", "not-a-boolean", "fail"),
         ("f: {from: a, type: date}", "03/02/2024", "ambiguous-date", "fail"),
+        ("f: {from: a, type: date}", "31.12.2019", "not-a-date", "fail"),
         ("f: {from: a, type: date}", "2024-02-30", "not-a-date", "fail"),
         ("f: {from: a, type: datetime}", "03/02/2024 14:30", "ambiguous-datetime", "fail"),
         ("f: {from: a, type: datetime}", "2024-02-03T14:30", "no-timezone", "fail"),
@@ -309,3 +310,21 @@ def test_a_formatter_changes_nothing(tmp_path: Path) -> None:
     second: Any = mapped(spec(tmp_path, two, rows_csv=rows))[0]
     assert first == second
     assert len(first) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [("31.12.2019", "%d.%m.%Y"), ("12/31/2019", "%m/%d/%Y"), ("3-2-2021 14:05:09", "%d-%m-%Y %H:%M:%S")],
+)
+def test_a_date_of_another_notation_is_told_with_the_format_that_reads_it(
+    tmp_path: Path, value: str, form: str
+) -> None:
+    """One reading is not called ambiguous; what the fix says does read the value."""
+    text = f"{HEAD}source: r.csv\nsteps: {{t: {{cmdb: cmdb_ci, key: k, fields: {{f: {{from: a, type: date}}}}}}}}\n"
+    made = spec(tmp_path, text, r_csv=f"k,a\n1,{value}\n")
+    (bad,) = mapped(made)[0]
+    assert isinstance(bad, BadRow)
+    assert f'format: "{form}"' in bad.problem.fix
+    assert ("could be" in bad.problem.message) == (value == "3-2-2021 14:05:09")
+    (record,) = mapped(spec(tmp_path, text.replace("type: date", f'type: date, format: "{form}"')))[0]
+    assert isinstance(record, Record)
