@@ -76,6 +76,7 @@ def _visit(env: Environment, specs: Sequence[Spec], fresh: Callable[[], Client])
         time.time,
         connection.auth.kind,
         connection.dialect,
+        connection.insert_multiple,
         place=str(connection.position),
         proxy="" if is_plain else connect.proxy(),
     )

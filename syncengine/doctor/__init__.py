@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from syncengine.doctor import classes, dialect, limits, login, owned, reach, relations, rights, sources
+from syncengine.doctor import (
+    attachments,
+    classes,
+    dialect,
+    limits,
+    login,
+    owned,
+    reach,
+    relations,
+    rights,
+    sources,
+    staging,
+)
 from syncengine.doctor.finding import Finding
 from syncengine.doctor.visit import Visit
 from syncengine.errors import AuthError, Exit, RemoteError, worst
@@ -23,6 +35,8 @@ LOOKS: tuple[tuple[str, Callable[[Visit], Iterator[Finding]], tuple[str, ...]], 
     ("class", classes.look, ("login", "meta")),
     ("relation", relations.look, ("login", "table")),
     ("owned records", owned.look, ("login", "table")),
+    ("staging", staging.look, ("login", "table")),
+    ("attachments", attachments.look, ("login",)),
 )
 """What is looked at, in order, and what has to be open for it."""
 

@@ -16,6 +16,8 @@ EMPTY: dict[str, list[object]] = {"items": [], "relations": []}
 
 def look(visit: Visit) -> Iterator[Finding]:
     """Asks both dry runs with an empty payload; the calls that write are not tried."""
+    if not visit.makes_cis:
+        return
     answers = {name: _ask(visit, name) for name in DIALECTS}
     shut = [name for name, answer in answers.items() if answer.status in REFUSED]
     there = [name for name, answer in answers.items() if _is_there(answer)]

@@ -14,9 +14,10 @@ CLASSES = "the role to read the CMDB (itil)"
 
 
 def look(visit: Visit) -> Iterator[Finding]:
-    """The Table API, the CMDB Meta API, then each table that the specs read."""
+    """The Table API, for CIs the CMDB Meta API, then each table that the specs read."""
     yield from _api(visit, "table", "Table API", "/api/now/table/cmdb_ci")
-    yield from _api(visit, "meta", "CMDB Meta API", "/api/now/cmdb/meta/cmdb_ci")
+    if visit.makes_cis:
+        yield from _api(visit, "meta", "CMDB Meta API", "/api/now/cmdb/meta/cmdb_ci")
     if "table" not in visit.closed:
         for table, place in _tables(visit).items():
             yield from _table(visit, table, place)
@@ -45,7 +46,7 @@ def _tables(visit: Visit) -> dict[str, str]:
     """Tables that the specs read, with a place that says so."""
     found: dict[str, str] = {}
     for step in visit.steps:
-        for name in step.classes:
+        for name in step.classes if step.kind == "cmdb" else ():  # other kinds have a look of their own
             found.setdefault(name, str(step.position))
         for reference in step.references:
             if reference.table:

@@ -29,6 +29,7 @@ class Visit:
     login: str
     """Kind of login: basic, oauth, token, certificate."""
     dialect: Dialect = "enhanced"
+    insert_multiple: str = "labels"
     place: str = ""
     """Where the connection stands, for what has to be changed there."""
     proxy: str = ""
@@ -68,6 +69,11 @@ class Visit:
     def steps(self) -> list[Step]:
         """All steps of all specs."""
         return [step for spec in self.specs for step in spec.steps.values()]
+
+    @property
+    def makes_cis(self) -> bool:
+        """Whether a spec makes CIs or relations, or there is none yet."""
+        return not self.steps or any(step.kind in ("cmdb", "relation") for step in self.steps)
 
     def ask_for(self, what: str, api: str = "") -> str:
         """What to ask the admin for, so that this login may do something; `api` where a whole API is shut."""

@@ -29,6 +29,22 @@ OURS = {
     "two-keys-one-record": "two rows of the source are one record on the target: keep one of them",
     "same-identity": "make the rows differ in what identifies them, or keep one of them",
     "unclear": "settle it with: syncengine resume",
+    "row-error": "the transform map failed: its message says why; correct the row, or the map and its scripts",
+    "row-skipped": "the map leaves such rows alone: fill its coalesce fields, or values that it knows",
+    "row-refused": "the instance does not take the row: a row has at most 8126 bytes, a request 10 MB",
+    "wrong-label-mode": "give labels as the instance shows them, or insert_multiple: names in the connection",
+    "import-set-cancelled": "somebody cancelled the import set: plan it anew",
+    "no-transform-map": "have a transform map made or activated for the staging table",
+    "results-gone": "look at the target; a new plan shows what is left to do",
+    "unknown-status": "look at the row on the instance; a new plan shows what is left to do",
+    "other-content": "say if_exists: replace or add, or give the file another name",
+    "several-of-one-name": "delete all but one of them on the record",
+    "short-file": "delete the short attachment, and plan anew",
+    "file-changed": "plan anew: a plan is for the files that were there when it was made",
+    "no-file": "put the file where it was when the plan was made",
+    "too-large": "send a smaller one, or have the limit of the instance raised",
+    "extension-not-allowed": "have the extension added to glide.attachment.extensions, or attach another form of it",
+    "not-attached": "check that the record is there, and that the user may attach files to it",
 }
 
 

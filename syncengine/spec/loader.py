@@ -357,6 +357,10 @@ class _Names:
         if step.kind in ("relation", "attach"):
             said = f'"{note.step}" is a{"n" * (step.kind == "attach")} {step.kind} step: it makes no records'
             add("bad-reference", said, note.position)
+        elif note.key_parts < 0:
+            if step.kind != "staging":
+                said = f'run_after names a staging step; "{note.step}" is a {step.kind} step'
+                add("bad-reference", said, note.position)
         elif step.key_parts != note.key_parts:
             given = "1 is" if note.key_parts == 1 else f"{note.key_parts} are"
             said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {given} given'

@@ -49,6 +49,7 @@ class StepNote:
     spec: str | None
     step: str
     key_parts: int
+    """Values of the key; -1 where the step as a whole is meant."""
     position: Position
     key_position: Position
     role: Role | None

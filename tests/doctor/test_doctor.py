@@ -277,3 +277,50 @@ def test_the_worst_problem_names_the_exit_and_warnings_do_not() -> None:
     assert worst_of([spec, remote]) is Exit.REMOTE
     assert worst_of([spec]) is Exit.SPEC
     assert worst_of([Finding("limits", "warning", "m"), Finding("class", "skipped", "m")]) is Exit.OK
+
+
+IMPORTS = """\
+syncengine: 1
+source: apps.csv
+steps:
+  people:
+    staging: {table: u_people_import, send: multiple}
+    fields: {u_nmae: app}
+  things:
+    staging: {table: u_things_import, repeat_safe: coalesce}
+    fields: {u_name: app}
+  papers:
+    attach: "paper.txt"
+    to: {find_in: sys_user, where: {user_name: app}}
+"""
+IMPORTS_SEED: dict[str, Any] = {
+    "users": {"clerk": {"password": "pw", "roles": ["itil"]}},
+    "staging": {
+        "u_people_import": {
+            "columns": {"u_name": ["string", "Name", 40]},
+            "maps": [{"name": "P", "target": "sys_user", "fields": {"name": "u_name"}}],
+        },
+        "u_things_import": {"columns": {"u_name": "string"}, "maps": []},
+    },
+}
+
+
+def test_staging_tables_and_attachments_are_examined_and_no_map_is_not_no_role(sick: tuple[Running, Project]) -> None:
+    """What is wrong in a map needs the role to be seen; without it the role is what to ask for."""
+    sandbox, project = sick
+    sandbox.seed(IMPORTS_SEED, force=True)
+    (project.folder / "specs" / "estate.yaml").write_text(IMPORTS)
+    (project.folder / "specs" / "paper.txt").write_text("paper")
+    environment(project, sandbox.url)
+    code, findings = doctor(project, sandbox.password)
+    found = wrong(findings)
+    assert code == Exit.SPEC
+    assert has(found, "staging", 'u_people_import has no column "u_nmae"', 'did you mean "u_name"?')
+    assert has(found, "staging", "gives none", "labels: {u_nmae: ...}")
+    assert has(found, "staging", "u_things_import has no active transform map")
+    assert has(findings, "attachments", "files of up to 1024 MB")
+    assert not has(found, "rights", "CMDB Meta API")
+    environment(project, sandbox.url, user="clerk")
+    code, findings = doctor(project, "pw")
+    assert has(findings, "staging", "transform maps cannot be read", "ask the admin for the role import_transformer")
+    assert not has(findings, "staging", "no active transform map")

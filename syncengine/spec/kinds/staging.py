@@ -19,9 +19,10 @@ from syncengine.spec.kinds.common import (
 )
 from syncengine.spec.model import FieldInfo, Step
 from syncengine.spec.nodes import Scalar
-from syncengine.spec.reader import Reader
+from syncengine.spec.reader import Reader, StepNote
 from syncengine.spec.shapes import Choice, Either, Fields, Key, MapOf, Mapped, Report, Shape, Text, Wrong
 from syncengine.spec.values import WHEN
+from syncengine.spec.wording import near
 
 
 def kept(fields: Fields, report: Report) -> Fields:
@@ -89,7 +90,12 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
             if said.has(key):
                 options[key.name] = said.need(key)
         run_after = said.get(RUN_AFTER)
+        if run_after:
+            at = said.position(RUN_AFTER)
+            note.steps.append(StepNote(None, run_after, -1, at, at, None, name.text))
     rules = fields.need(FIELDS)
+    if isinstance(said, Fields):
+        _check_columns(said, tuple(one.name for one in rules), note)
     named = fields.get(KEY) or ()
     recipe = Recipe(
         full,
@@ -123,3 +129,28 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         options=options,
         run_after=(f"{note.name}.{run_after}",) if run_after else (),
     )
+
+
+def _check_columns(said: Fields, names: tuple[str, ...], note: Reader) -> None:
+    """Labels for all that is sent, or for none of it; the marker is a column of its own."""
+    marker = said.get(MARKER)
+    if marker in names:
+        text = (
+            f'The marker "{marker}" is a field, too; it holds the name of run and row, so it needs a column of its own'
+        )
+        note.add("bad-staging", text, said.position(MARKER), "marker: u_marker")
+    if not said.has(LABELS):
+        return
+    labels, wanted = said.need(LABELS), [*names, *([marker] if marker else [])]
+    missing = [name for name in wanted if name not in labels]
+    if missing:
+        text = f"labels has no label for {', '.join(missing)}; without one the column would stay empty"
+        note.add("missing-labels", text, said.position(LABELS), f"labels: {{.., {missing[0]}: {_guess(missing[0])}}}")
+    for name in labels:
+        if name not in wanted:
+            text = f'labels has "{name}", which the step does not fill'
+            note.add("unknown-field", text, said.position(LABELS), near(name, wanted) or "Remove it.", name)
+
+
+def _guess(name: str) -> str:
+    return name.removeprefix("u_").replace("_", " ").capitalize()
