@@ -106,6 +106,7 @@ def peak(project: Project, *arguments: str) -> int:
 @pytest.mark.parametrize("size", [48 * MIB, pytest.param(200 * MIB, marks=pytest.mark.long)])
 def test_a_large_file_takes_no_memory(project: Project, size: int) -> None:
     """Hashed and sent from disk: the run of a large file holds less than 50 MB more than that of a small one."""
+    project.write("data/assets", ["tag", "model", "serial", "owner"], ([f"A-{n}", "M", f"S{n}", "E1"] for n in (1, 9)))
     with project.sandbox():
         assert project.run("plan", "-o", "p1").returncode == 0
         small = peak(project, "apply", "p1", "--yes")

@@ -39,7 +39,7 @@ class FileTemplate(Shape[Value]):
 PATH = Key(
     "file",
     FileTemplate(),
-    "A path or glob; templates see the row.",
+    "A path or glob, from the folder of the spec; templates see the row.",
     required=True,
     example='file: "contracts/{{ serial }}.pdf"',
 )
@@ -53,7 +53,7 @@ FILE_MISSING = Key("if_missing", Choice(("error", "skip")), "What a file that is
 FILE_EXISTS = Key(
     "if_exists",
     Choice(("skip", "replace", "add")),
-    "What an attachment of the same name and size does.",
+    "What another file of the same name on the record does; the same content is never attached twice.",
     default="skip",
 )
 ATTACH_OPTIONS = Mapped("attach", "attach", (PATH, FILE_NAME, CONTENT_TYPE, FILE_MISSING, FILE_EXISTS), kept)

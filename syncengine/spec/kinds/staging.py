@@ -50,7 +50,7 @@ LABELS = Key(
 MARKER = Key(
     "marker",
     Text("the name of a column", FIELD, must="letters, digits and _ only"),
-    "A staging column for the name of batch and row: how rows are found again after an unclear answer.",
+    "A staging column for the name of run and row: how rows are found again when an answer is lost.",
 )
 REPEAT_SAFE = Key(
     "repeat_safe", Choice(("coalesce",)), "coalesce: the transform map coalesces on a key, so a row may be sent twice."
