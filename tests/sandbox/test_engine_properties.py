@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from syncengine.sandbox.ledger import Ledger
 from syncengine.sandbox.world import World
 from tests.sandbox.conftest import Engine
+from tests.sandbox.test_engine import codes
 
 WORLD = World()
 
@@ -214,7 +215,9 @@ def test_it_holds_for_any_rules_and_properties(
             assert told(planned) == told(done)
             if not done["hasError"]:
                 again = engine(plain, payload[1])
-                assert {thing["operation"] for thing in [*again["items"], *again["relations"]]} <= {"NO_CHANGE"}
+                # two new items that different rules told apart can be one record to the broader rule afterwards
+                if not any("DUPLICATE_PAYLOAD_RECORDS" in found for found in codes(again)):
+                    assert {thing["operation"] for thing in [*again["items"], *again["relations"]]} <= {"NO_CHANGE"}
         outcomes = []
         for shuffled in (False, True):
             items, relations = list(plain), list(payload[1])
