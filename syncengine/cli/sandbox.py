@@ -169,15 +169,18 @@ def seed(*, file: Path, force: bool, data: Path | None) -> None:
       choices: {cmdb_ci.discovery_source: [DC Inventory]}
       columns: {cmdb_ci_server: {u_team: string}}
       users: {reader: {password: secret, roles: [itil]}}
+      staging: {u_imp: {columns: {u_x: string}, maps: [{name: Users, target: sys_user, fields: {user_name: u_x}}]}}
       records: {cmn_location: [{name: Paris}]}
 
-    `sandbox/seed.yaml` of the project is applied by itself.
+    docs/sandbox.md has all sections. `sandbox/seed.yaml` of the project is applied by itself.
     """
     with _attached(data) as sandbox:
-        applied = sandbox.seed(file.read_text("utf-8"), force=force)
+        applied, doubts = sandbox.seeded(file.read_text("utf-8"), force=force)
     click.echo(
         f"{file}: applied" if applied else f"{file}: was applied before, nothing changed (--force applies it again)"
     )
+    for doubt in doubts:
+        click.echo(f"note: {doubt}", err=True)
 
 
 @command.command()

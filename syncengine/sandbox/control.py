@@ -13,6 +13,7 @@ from starlette.responses import Response
 from syncengine.sandbox import seeds
 from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.faults import Faults, RuleError
+from syncengine.sandbox.maps import doubts
 from syncengine.sandbox.servicenow.errors import json_response
 from syncengine.sandbox.settings import SETTINGS
 from syncengine.sandbox.staging.sets import ImportSets
@@ -87,7 +88,9 @@ class Control:
     def _seed(self, query: Parameters, body: bytes) -> Any:
         document = seeds.read(body.decode())
         applied = seeds.apply(self.world, self.accounts, document, force=query.get("force", [""])[0] == "true")
-        return {"applied": applied}
+        store = self.world.store
+        told = doubts(self.world.tables, store.all("sys_transform_map"), store.all("sys_transform_entry"))
+        return {"applied": applied, "doubts": list(told) if "staging" in document else []}
 
     def _settings(self, _query: Parameters, _body: bytes) -> Any:
         return {

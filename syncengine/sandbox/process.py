@@ -83,9 +83,13 @@ class Running:
 
     def seed(self, document: Mapping[str, Any] | str, *, force: bool = False) -> bool:
         """Apply a seed document; False when the same content was applied before."""
+        return self.seeded(document, force=force)[0]
+
+    def seeded(self, document: Mapping[str, Any] | str, *, force: bool = False) -> tuple[bool, list[str]]:
+        """The same, and what in its transform maps cannot be meant."""
         body = document.encode() if isinstance(document, str) else orjson.dumps(document)
-        applied: bool = self.control("POST", f"seed{'?force=true' if force else ''}", body)["applied"]
-        return applied
+        answer = self.control("POST", f"seed{'?force=true' if force else ''}", body)
+        return answer["applied"], answer["doubts"]
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Change settings (`answer__style="older"`), or list them all."""

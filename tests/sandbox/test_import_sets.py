@@ -176,6 +176,38 @@ def test_a_set_runs_after_another_one(http: Http) -> None:
         assert http.rows("alm_asset")[0]["display_name"] == ("second" if after else "first")
 
 
+def test_a_set_that_is_cancelled_or_deleted_is_not_transformed(http: Http) -> None:
+    """Over the Table API, before its turn; others are."""
+    staging(http)
+    http.running.settings(import__start_seconds=60)
+    cancelled, deleted, left = (many(http, rows(2, n)) for n in (0, 2, 4))
+    url = f"{http.running.url}/api/now/table/sys_import_set"
+    assert http.session.patch(f"{url}/{cancelled}", json={"state": "cancelled"}, timeout=10).status_code == 200
+    assert http.session.delete(f"{url}/{deleted}", timeout=10).status_code == 204
+    http.running.advance(61)
+    assert [set(states(http, one)) for one in (cancelled, deleted, left)] == [{"pending"}, {"pending"}, {"inserted"}]
+    assert state(http, cancelled) == "cancelled"
+
+
+def test_a_seed_says_what_cannot_be_meant(http: Http) -> None:
+    """An instance does not, so imports do not either; what ships is without doubt."""
+    assert http.running.seeded({"staging": {"u_asset": {"columns": COLUMNS, "maps": [ASSETS]}}}, force=True) == (
+        True,
+        [],
+    )
+    fields = {"asset_tag": {"source": "u_tga", "coalesce": True}, "colour": "u_name"}
+    maps = [
+        {"name": "Typo", "target": "alm_asset", "fields": fields},
+        {"name": "Gone", "target": "u_gone", "fields": {}},
+    ]
+    _, doubts = http.running.seeded({"staging": {"u_asset": {"maps": maps}}}, force=True)
+    assert doubts == [
+        "map Typo of u_asset: asset_tag is filled from u_tga, which is no column of u_asset",
+        "map Typo of u_asset: alm_asset has no column colour, so u_name goes nowhere",
+        "map Gone of u_asset: there is no target table u_gone, so every row will fail",
+    ]
+
+
 def test_sets_of_one_multi_import_set_name_it(http: Http) -> None:
     """`multi_import_set_id`."""
     staging(http)

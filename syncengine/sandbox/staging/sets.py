@@ -139,11 +139,7 @@ class ImportSets:
             self._recall()
         if not self._waiting:
             return None
-        times = [
-            float(one.values.get(STARTED, "0"))
-            for one in self.world.store.get_many(SETS, self._waiting).values()
-            if self._follows(one)
-        ]
+        times = [float(one.values.get(STARTED, "0")) for one in self._loaded() if self._follows(one)]
         if not times:
             return None
         now = self.world.clock.time()
@@ -184,13 +180,17 @@ class ImportSets:
         record = self.world.store.get(SETS, before) if before else None
         return record is None or record.values.get("state") in ("processed", "cancelled")
 
+    def _loaded(self) -> list[Record]:
+        """The sets that wait; somebody may have cancelled or deleted one meanwhile."""
+        found = self.world.store.get_many(SETS, self._waiting)
+        for sys_id in list(self._waiting):
+            if sys_id not in found or found[sys_id].values.get("state") != "loaded":
+                del self._waiting[sys_id]
+        return [found[sys_id] for sys_id in self._waiting]
+
     def _next(self) -> Record | None:
         now = self.world.clock.time()
-        ready = [
-            one
-            for one in self.world.store.get_many(SETS, self._waiting).values()
-            if float(one.values.get(STARTED, "0")) <= now and self._follows(one)
-        ]
+        ready = [one for one in self._loaded() if float(one.values.get(STARTED, "0")) <= now and self._follows(one)]
         # one set after the other: who has begun goes on, then the oldest or the newest
         begun = [one for one in ready if DONE in one.values]
         last = self.world.settings["import.order"] == "newest_first"
