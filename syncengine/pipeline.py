@@ -21,9 +21,10 @@ from syncengine.planning import checks, gather, guards, vanished
 from syncengine.planning.asking import Asking, FlatAsking
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
-from syncengine.planning.connections import connections_of
+from syncengine.planning.connections import connections_of, source_connections
 from syncengine.planning.lines import batch_from_line, batch_to_line
-from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
+from syncengine.planning.opening import Opening, System
+from syncengine.planning.plan import Header, Identity, Manifest, Note, ReadWindow, StepCounts
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
 from syncengine.planning.sealing import check_of, same_key, sealed, sealer
@@ -75,6 +76,8 @@ class Planning:
     waivers: Mapping[str, int] = field(default_factory=dict)
     plan_key: str | None = None
     """What sensitive fields are encrypted with."""
+    cursors: Mapping[str, ReadWindow] = field(default_factory=dict)
+    """What incremental sources read last, by `<spec>.<source>`."""
     missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """In how many runs each key of a step was missing in its source already."""
     progress: Callable[[str, int], None] = lambda _what, _number: None
@@ -87,8 +90,11 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
     """
     known = {name: one.identity.kind for name, one in of.connections.items()}
     through = connections_of([*of.specs, *of.references], known)
+    tables = source_connections([*of.specs, *of.references], known)
+    systems = {name: System(one.reader, one.identity.url) for name, one in of.connections.items()}
+    opening = Opening(of.environment, tables, systems, of.cursors)
     with workspace() as ws:
-        reading = read_steps(of.specs, of.references, through, of.environment, of.run_date, ws, of.progress)
+        reading = read_steps(of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress)
         return plan_records(ws, reading, of, path)
 
 
@@ -270,6 +276,7 @@ def _write(
         inputs=reading.inputs,
         steps=tuple(steps),
         show_values=of.environment.show_values,
+        windows=dict(sorted(reading.windows.items())),
         key_check=check_of(seal),
     )
     composer = Composer(ws, steps)

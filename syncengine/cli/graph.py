@@ -17,7 +17,7 @@ from syncengine.spec.model import Reference, Step
 @click.option("--format", "form", type=click.Choice(("text", "mermaid")), default="text", show_default=True)
 def command(paths: tuple[Path, ...], *, form: str) -> None:
     """Draw the steps of specs: what each reads and makes, and which records it refers to."""
-    specs = load_specs(find_project(Path.cwd()), paths, later=True)
+    specs = load_specs(find_project(Path.cwd()), paths)
     for line in text(specs) if form == "text" else mermaid(specs):
         click.echo(line)
 

@@ -15,8 +15,9 @@ from syncengine.cli.inputs import CHANGED
 from syncengine.cli.progress import progress
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, UnsafeError
 from syncengine.pipeline import Planning, make_plan
-from syncengine.planning.connections import connections_of
+from syncengine.planning.connections import connections_of, source_connections
 from syncengine.planning.guards import WAIVABLE, refusals
+from syncengine.planning.plan import ReadWindow
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import ALL, find
@@ -36,6 +37,7 @@ DETAILS = 20
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Answer 2 when something would change.")
 @click.option("--all", "everything", is_flag=True, help=f"Write out every operation, not {DETAILS} of a kind.")
+@click.option("--full", is_flag=True, help="Read incremental sources from the start.")
 @places.permits_option
 @places.format_option
 def command(
@@ -46,6 +48,7 @@ def command(
     allow: tuple[str, ...],
     detailed_exitcode: bool,
     everything: bool,
+    full: bool,
     permits: int | None,
     form: str,
 ) -> int:
@@ -61,7 +64,7 @@ def command(
     """
     with tempfile.TemporaryDirectory(prefix="syncengine-") as place:
         path = out or Path(place) / "plan"
-        plan, problems = planned(paths, env_name, env_file, allow, permits, path)
+        plan, problems = planned(paths, env_name, env_file, allow, permits, path, full=full)
         for line in find(form).of_plan(plan, details=ALL if everything else DETAILS):
             click.echo(line)
         if plan.manifest.is_refused:
@@ -79,6 +82,8 @@ def planned(
     allow: Sequence[str],
     permits: int | None,
     path: Path,
+    *,
+    full: bool = False,
 ) -> tuple[PlanFile, list[Problem]]:
     """Make a plan at `path`; returns it with what its guards refuse."""
     project = places.project()
@@ -88,7 +93,9 @@ def planned(
     env = connect.environment(project, env_name, env_file)
     seeds = places.seeds(project, [*specs, *others])
     _mention_open_runs(project)
-    needed = set(connections_of([*specs, *others], connect.services(env)).values())
+    known = connect.services(env)
+    needed = set(connections_of([*specs, *others], known).values())
+    needed |= set(source_connections([*specs, *others], known).values())
     with connect.opened(project, env, seeds, needed, permits=permits) as connections, progress("Planning") as shown:
         of = Planning(
             project,
@@ -101,6 +108,7 @@ def planned(
             places.moment(),
             waivers,
             os.environ.get(KEY_NAME),
+            {} if full else _cursors(project, env.name, specs),
             _missing(project, env.name, specs),
             shown.add,
         )
@@ -113,6 +121,20 @@ def _mention_open_runs(project: Project) -> None:
     for marker in sorted(connect.state_directory(project).glob("runs/*/open"))[-3:]:
         run = marker.parent.name
         click.echo(f"note: run {run} is not at its end; finish it with: syncengine resume {run}", err=True)
+
+
+def _cursors(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, ReadWindow]:
+    """What the incremental sources read that was applied last."""
+    if not any(getattr(one.options, "incremental", None) for spec in specs for one in spec.sources.values()):
+        return {}
+    from syncengine.execution import cursors  # as above
+    from syncengine.execution.journal import State
+
+    state = State(connect.state_directory(project))
+    try:
+        return cursors.read(state, environment)
+    finally:
+        state.close()
 
 
 def _missing(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, dict[str, int]]:

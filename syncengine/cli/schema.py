@@ -102,7 +102,7 @@ def _written(folder: Path, kind: str) -> str:
 
 def _for_spec(file: Path) -> Schema:
     project = find_project(Path.cwd())
-    found = load_specs(project, [file], later=True)
+    found = load_specs(project, [file])
     if not found:
         raise SpecError(Problem("wrong-kind", f"{file} is no spec", str(file), fix="syncengine schema KIND"))
     columns: dict[str, tuple[str, ...]] = {}

@@ -47,6 +47,6 @@ def command(
             click.echo(line)
         if plan.manifest.is_refused:
             raise UnsafeError(problems, effect=NOTHING_WRITTEN)
-        if not plan.manifest.changes and not plan.manifest.missing:
+        if not plan.manifest.changes and not plan.manifest.missing and not plan.header.windows:
             return int(Exit.PARTIAL if plan.manifest.total("rejected") else Exit.OK)
         return applied(project, plan, env_name, env_file, permits, form, stale_check=True)

@@ -21,7 +21,7 @@ def command(paths: tuple[Path, ...]) -> None:
     others = [path for path in paths if path not in suites]
     results: list[Result] = []
     if others or not paths:
-        for spec in load_specs(project, others, later=True):
+        for spec in load_specs(project, others):
             results.extend(run_tests(spec))
     for path in suites:
         results.extend(run_tests(*load_suite(project, path)))

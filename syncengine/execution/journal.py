@@ -98,7 +98,7 @@ class State:
             sa.event.listen(self.engine, "connect", _durable)
             tables.create_all(self.engine)
         except (OSError, sa.exc.DatabaseError) as error:
-            raise _damaged(path, f"it cannot be opened ({_reason(error)})") from error
+            raise damaged(path, f"it cannot be opened ({reason(error)})") from error
         self.path = path
 
     def run_directory(self, run: str) -> Path:
@@ -130,7 +130,7 @@ class State:
             with self.engine.begin() as connection:
                 connection.execute(statement)
         except (sa.exc.DatabaseError, OSError) as error:
-            raise _damaged(self.path, f"it cannot be written ({_reason(error)})") from error
+            raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""
@@ -153,7 +153,7 @@ class State:
                     for row in rows
                 ]
         except (sa.exc.DatabaseError, orjson.JSONDecodeError) as error:
-            raise _damaged(self.path, _reason(error)) from error
+            raise damaged(self.path, reason(error)) from error
 
     def missing(self, environment: str) -> dict[str, dict[str, int]]:
         """In how many runs each key of a step was missing in its source, up to the last run."""
@@ -163,7 +163,7 @@ class State:
                 for row in connection.execute(missing.select().where(missing.c.environment == environment)):
                     found.setdefault(row.step, {})[row.key] = row.runs
         except sa.exc.DatabaseError as error:
-            raise _damaged(self.path, _reason(error)) from error
+            raise damaged(self.path, reason(error)) from error
         return found
 
     def count_missing(self, environment: str, steps: Mapping[str, Sequence[str]]) -> None:
@@ -182,7 +182,7 @@ class State:
                     if rows:
                         connection.execute(missing.insert(), rows)
         except (sa.exc.DatabaseError, OSError) as error:
-            raise _damaged(self.path, f"it cannot be written ({_reason(error)})") from error
+            raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def close(self) -> None:
         """Let go of the database."""
@@ -196,11 +196,11 @@ def _durable(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0][:120]
 
 
-def _damaged(path: Path, why: str) -> StateError:
+def damaged(path: Path, why: str) -> StateError:
     return StateError(
         Problem(
             "journal-damaged",
@@ -234,7 +234,7 @@ class Journal:
         try:
             self._connection = state.engine.connect()
         except sa.exc.DatabaseError as error:
-            raise _damaged(state.path, _reason(error)) from error
+            raise damaged(state.path, reason(error)) from error
 
     def read(self) -> dict[int, Written]:
         """Check the whole journal and say what it knows of each batch.
@@ -261,17 +261,17 @@ class Journal:
         try:
             for seq, kind, batch, packed, seal in self._connection.execute(query):
                 if seq != self._seq + 1 or seal != self._sealed(seq, kind, batch, packed):
-                    raise _damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")
+                    raise damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")
                 self._seq, self._seal = seq, seal
                 yield kind, batch, orjson.loads(unpack.decompress(packed))
             counted = self._connection.execute(sa.select(runs.c.entries).where(runs.c.id == self.run)).scalar() or 0
             if counted != self._seq:
-                raise _damaged(
+                raise damaged(
                     self.state.path, f"journal of run {self.run} damaged: {counted} records, {self._seq} found"
                 )
             self._connection.rollback()
         except (sa.exc.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
-            raise _damaged(self.state.path, f"journal of run {self.run}: {_reason(error)}") from error
+            raise damaged(self.state.path, f"journal of run {self.run}: {reason(error)}") from error
 
     def _sealed(self, seq: int, kind: str, batch: int, packed: bytes) -> bytes:
         digest = hashlib.blake2b(self._seal, digest_size=16)
@@ -305,7 +305,7 @@ class Journal:
                 self._connection.execute(runs.update().where(runs.c.id == self.run).values(entries=seq))
                 self._connection.commit()
             except (sa.exc.DatabaseError, OSError) as error:
-                raise _damaged(self.state.path, f"it cannot be written ({_reason(error)})") from error
+                raise damaged(self.state.path, f"it cannot be written ({reason(error)})") from error
             self._seq, self._seal = seq, seal
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ import filelock
 import orjson
 
 from syncengine.errors import Exit, LockedError, Problem, StaleError, worst
+from syncengine.execution import cursors
 from syncengine.execution.batch import BatchRunner
 from syncengine.execution.events import Event, RunFinished, RunStarted, Settling, Waiting
 from syncengine.execution.journal import Journal, RunRow, State, Written
@@ -164,6 +165,8 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             operations.close()
         if summary.exit in (Exit.OK, Exit.PARTIAL):
             state.count_missing(plan.header.environment, plan.manifest.missing)
+        if summary.exit is Exit.OK:
+            cursors.move(state, plan.header.environment, plan.header.windows)
         if summary.exit in OVER:
             (state.run_directory(run) / OPEN).unlink(missing_ok=True)
         state.end(run, wall(), int(summary.exit), _plain(summary))

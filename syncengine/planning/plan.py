@@ -20,9 +20,9 @@ CHANGING: frozenset[Action] = frozenset({"create", "update", "reclassify", "reti
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file that the plan was made from."""
+    """What the plan was made from: a file, or a table of an instance as it was read."""
 
-    kind: Literal["spec", "source"]
+    kind: Literal["spec", "source", "table"]
     name: str
     path: str
     sha256: str
@@ -39,6 +39,21 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadWindow:
+    """What an incremental source read, as its own column has it; the next plan goes on at `end`, less the lag."""
+
+    url: str
+    """The system it was read from."""
+    table: str
+    by: str
+    start: str
+    """Empty: all rows were read."""
+    end: str
+    spec: str
+    """The hash of the spec: another one reads all rows anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What the plan was made from and for; stands in the first line."""
 
@@ -49,6 +64,8 @@ class Header:
     steps: tuple[StepInfo, ...]
     show_values: bool = True
     """Whether reports may show values, or only the names of changed fields."""
+    windows: Mapping[str, ReadWindow] = field(default_factory=dict)
+    """By `<spec>.<source>`."""
     key_check: str = ""
     """A known text sealed with the plan's key, where fields are sensitive."""
 
@@ -152,6 +169,7 @@ def header_from(data: Mapping[str, Any]) -> Header:
         inputs=tuple(Input(**value) for value in data["inputs"]),
         steps=tuple(StepInfo(**value) for value in steps),
         show_values=data["show_values"],
+        windows={name: ReadWindow(**value) for name, value in data["windows"].items()},
         key_check=data["key_check"],
     )
 

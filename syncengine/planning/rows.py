@@ -13,11 +13,12 @@ from syncengine.mapping.mapper import Made
 from syncengine.planning import vanished
 from syncengine.planning.attached import Attached
 from syncengine.planning.guards import DEFAULTS, Bound
+from syncengine.planning.opening import Opening
 from syncengine.planning.order import Order, order_of
-from syncengine.planning.plan import Input, Note
+from syncengine.planning.plan import Input, Note, ReadWindow
 from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
-from syncengine.sources import Digest
-from syncengine.spec import mapper, open_source
+from syncengine.sources import Digest, Source
+from syncengine.spec import mapper
 from syncengine.spec.model import GUARDS, Environment, Limit, Spec, Step
 
 BLOCK = 500
@@ -36,6 +37,8 @@ class Reading:
     bad_rows: dict[str, int] = field(default_factory=dict)
     bounds: dict[str, dict[str, Bound]] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    windows: dict[str, ReadWindow] = field(default_factory=dict)
+    """What incremental sources read, by `<spec>.<source>`."""
     watched: dict[str, vanished.Watched] = field(default_factory=dict)
     """Steps that want to know which of their records the source no longer has."""
 
@@ -44,6 +47,7 @@ def read_steps(
     specs: Sequence[Spec],
     references: Sequence[Spec],
     connections: Mapping[str, str],
+    opening: Opening,
     environment: Environment,
     run_date: str,
     ws: Workspace,
@@ -56,6 +60,13 @@ def read_steps(
     reading = Reading()
     order = order_of([*specs, *references])
     files: dict[tuple[str, str], tuple[str, Digest]] = {}
+    referred = {
+        one.step
+        for spec in (*specs, *references)
+        for step in spec.steps.values()
+        for one in step.references
+        if one.step
+    }
     problems: list[Problem] = []
     for spec in (*specs, *references):
         for step in spec.steps.values():
@@ -67,14 +78,21 @@ def read_steps(
         is_planned = any(spec is one for one in specs)
         for step in spec.steps.values():
             number = ws.steps[step.full_name]
-            source = open_source(spec, step.source, environment.vars)
-            made = mapper(spec, step, run_date=run_date, variables=environment.vars)
+            source = opening.changed(spec, step.source) if is_planned else opening.whole(spec, step.source)
+            how = _Mapping(spec, step, opening, environment, run_date)
+            made = how.mapper()
             files_of = None
             if step.kind == "attach" and is_planned:
                 root = spec.project.root
                 files_of = Attached(step, (root / spec.path).parent, root)
             bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of)
             files[spec.name, step.source] = (_said(spec, step.source), source.digest())
+            opening.note(spec, step.source, source)
+            window = opening.window(spec, step.source, source) if is_planned else None
+            if window is not None:
+                reading.windows[f"{spec.name}.{step.source}"] = window
+                if step.full_name in referred:
+                    _spill_older(ws, number, how, problems, progress)
             if is_planned:
                 reading.planned.add(step.full_name)
                 left_out = files_of.left_out if files_of is not None else 0
@@ -82,17 +100,18 @@ def read_steps(
                 reading.bad_rows[step.full_name] = bad
                 reading.bounds[step.full_name] = _bounds(spec, step, environment)
                 _note_unmapped(made, reading)
-                _watch(ws, number, spec, step, reading, environment, run_date)
+                _watch(ws, number, how, source, reading)
     for name, number in ws.steps.items():
         if order.waves[name]:
             ws.db.execute("UPDATE record SET wave=? WHERE step=?", (order.waves[name], number))
     ws.db.execute("UPDATE record SET wave=? WHERE main NOT NULL", (max(order.waves.values(), default=0) + 1,))
+    reading.notes += opening.notes
     if problems:
         raise SourceError(problems, effect=NOTHING_WRITTEN)
     reading.inputs = tuple(
         [Input("spec", spec.name, str(spec.path), spec.digest) for spec in (*specs, *references)]
         + [
-            Input("source", f"{spec}.{name}", path, digest.sha256, digest.rows)
+            Input("source" if path else "table", f"{spec}.{name}", path, digest.sha256, digest.rows)
             for (spec, name), (path, digest) in files.items()
         ]
     )
@@ -125,10 +144,34 @@ def _info(step: Step, connection: str, order: Order) -> StepInfo:
     )
 
 
-def _watch(
-    ws: Workspace, number: int, spec: Spec, step: Step, reading: Reading, environment: Environment, run_date: str
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    """What the rows of a step are mapped with."""
+
+    spec: Spec
+    step: Step
+    opening: Opening
+    environment: Environment
+    run_date: str
+
+    def mapper(self, step: Step | None = None) -> Mapper:
+        """A fresh one: each may run once."""
+        variables, opening = self.environment.vars, self.opening.whole
+        return mapper(self.spec, step or self.step, run_date=self.run_date, variables=variables, opening=opening)
+
+
+def _spill_older(
+    ws: Workspace, number: int, how: _Mapping, problems: list[Problem], progress: Callable[[str, int], None]
 ) -> None:
+    """Records of rows that the window leaves out, which other records may refer to: asked about, and not sent."""
+    older = how.opening.older(how.spec, how.step.source)
+    if older is not None:
+        _spill(ws, number, how.step, how.mapper(), older.rows(), False, problems, progress, None)
+
+
+def _watch(ws: Workspace, number: int, how: _Mapping, source: Source, reading: Reading) -> None:
     """Keep which keys the source has, where the step wants to know what has vanished."""
+    step = how.step
     of = vanished.watched(step)
     if of is None:
         return
@@ -137,15 +180,15 @@ def _watch(
     least = reading.bounds[step.full_name].get("min_rows", DEFAULTS["min_rows"]).number
     if reading.bad_rows[step.full_name]:
         of.unsure = f"{reading.bad_rows[step.full_name]} rows could not be read"
+    elif not source.is_complete:
+        of.unsure = "the source does not show every row there is"
     elif least is not None and rows < least:
         of.unsure = f"{rows} rows, min_rows is {least}"
     elif step.recipe.when is None or step.vanished.include_filtered:
         vanished.note_present(ws, number, of, None)
     else:
         bare = replace(step, recipe=vanished.keys_only(step.recipe))
-        made = mapper(spec, bare, run_date=run_date, variables=environment.vars)
-        source = open_source(spec, step.source, environment.vars)
-        vanished.note_present(ws, number, of, made.records(source.rows()))
+        vanished.note_present(ws, number, of, how.mapper(bare).records(source.rows()))
 
 
 def _spill(
@@ -228,6 +271,8 @@ def _tighter(first: Bound | None, second: Bound) -> Bound:
 
 
 def _said(spec: Spec, name: str) -> str:
-    """The path of a source as written, or the spec for a source that stands in it."""
+    """The path of a source as written, or the spec for a source that stands in it; empty for a table."""
+    if spec.sources[name].kind == "servicenow":
+        return ""
     file = getattr(spec.sources[name].options, "file", "")
     return str(spec.path.parent / file) if file else str(spec.path)

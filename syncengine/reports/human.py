@@ -74,6 +74,9 @@ class HumanReport(Report):
         yield f"Environment {header.environment} ({where})"
         made_of = f"{many(len(header.inputs), 'input')}, {many(manifest.batches, 'batch')}"
         yield f"Plan        {plan.seal.plan_hash[:16]}  {made_of}"
+        for name, window in header.windows.items():
+            since = f"since {window.start}" if window.start else "all rows"
+            yield f"Read        {name}: {since}, up to {window.end or '(no row)'}"
         yield ""
         used = [action for action in GLYPHS if manifest.total(action)]
         filtered = any(counts.filtered for counts in manifest.counts.values())

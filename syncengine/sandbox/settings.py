@@ -129,6 +129,11 @@ SETTINGS: dict[str, Setting] = {
     "access.total_count": Setting(
         "all", ("all", "visible"), "Not documented whether X-Total-Count counts rows that the user may not read."
     ),
+    "audit.delete": Setting(
+        "all",
+        ("all", "none"),
+        "Deletions of audited tables are noted in sys_audit_delete (documented); which are audited differs.",
+    ),
     "access.hidden_table": Setting(
         "empty", ("empty", "403"), "A list of a table without read access is empty, or refused (both observed)."
     ),

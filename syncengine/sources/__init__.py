@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import TYPE_CHECKING
 
 from syncengine.changes import BadRow, Row
+
+if TYPE_CHECKING:
+    from syncengine.transport.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,55 @@ class Digest:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a table that an incremental source read, in the words of its column."""
+
+    table: str
+    by: str
+    start: str
+    """The least value that was read; empty for all rows."""
+    end: str
+    """The greatest value there was when reading began: where the next window starts, less the lag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about what was read that a person should know."""
+
+    code: str
+    message: str
+    count: int
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a source needs besides its options."""
+
+    base: Path
+    """Relative paths start here, and may not leave it."""
+    reader: Reader | None = None
+    """The way to the system whose rows they are; None offline."""
+    cursor: str = ""
+    """Where the window of an incremental source ended that was applied last; empty: read all."""
+    before_cursor: bool = False
+    """Read the rows that are older than that instead."""
+
+
 class Source(ABC):
     """A source gives rows; opening one reads nothing."""
+
+    is_complete = True
+    """False after a pass that did not see every row there is: nothing can be taken to have vanished."""
+
+    def window(self) -> Window | None:
+        """What the last pass read, where a source reads only what changed."""
+        return None
+
+    def remarks(self) -> list[Remark]:
+        """What there is to say about the last pass."""
+        return []
 
     @abstractmethod
     def columns(self) -> tuple[str, ...] | None:
@@ -55,10 +106,10 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_")))
 
 
-def open_source(options: Options, base: Path) -> Source:
-    """The source that the options describe; relative paths start at `base`, and may not leave it."""
+def open_source(options: Options, access: Access | Path) -> Source:
+    """The source that the options describe; a path is access to files alone."""
     if options.kind not in kinds():
         raise LookupError(options.kind)
     module = import_module(f"{__name__}.{options.kind}")
-    opened: Source = module.open_options(options, base)
+    opened: Source = module.open_options(options, Access(access) if isinstance(access, Path) else access)
     return opened

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from syncengine import sources
 from syncengine.changes import Row
@@ -43,7 +42,7 @@ class InlineSource(sources.Source):
         return sources.Digest(hashlib.sha256(text).hexdigest(), len(text), len(self._options.rows))
 
 
-def open_options(options: Options, base: Path) -> InlineSource:
+def open_options(options: Options, access: sources.Access) -> InlineSource:
     """The kind's door; nothing is opened."""
-    del base
+    del access
     return InlineSource(options)

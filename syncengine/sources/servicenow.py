@@ -1,14 +1,44 @@
-"""`servicenow`: rows of a table of an instance; described and checked, and not read yet."""
+"""`servicenow`: rows of a table of an instance, or what the instance counts of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
 
 from syncengine import sources
 from syncengine.changes import Row
-from syncengine.errors import Problem, SourceError
+from syncengine.errors import Place, Problem, SourceError
+
+if TYPE_CHECKING:
+    from syncengine.transport.reader import Reader
+
+Shown = Literal["false", "true", "both"]
+DISPLAY_OF = "_display"
+"""What the column is called that holds the display value beside the stored one."""
+MOMENT = "%Y-%m-%d %H:%M:%S"
+"""How the Table API writes times: UTC, without a mark (documented)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incremental:
+    """Only rows that changed since the last window that was applied."""
+
+    by: str = "sys_updated_on"
+    lag: float = 120.0
+    """Seconds that windows overlap: a row can become visible after later ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Groups and what is counted of them."""
+
+    group_by: tuple[str, ...] = ()
+    functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Columns by function: sum, avg, min, max."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,29 +48,217 @@ class Options(sources.Options):
     table: str
     query: str = ""
     fields: tuple[str, ...] = ()
-    display_value: bool = False
+    display_value: Shown = "false"
+    incremental: Incremental | None = None
+    aggregate: Aggregate | None = None
     connection: str | None = None
     kind: str = "servicenow"
 
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return f"table {self.table}"
+
 
 class TableSource(sources.Source):
-    """The rows of a table."""
+    """The rows of a table, in order of sys_id; each pass reads the instance anew."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, access: sources.Access) -> None:
         self._options = options
+        self._access = access
+        self._digest: sources.Digest | None = None
+        self._window: sources.Window | None = None
+        self._remarks: list[sources.Remark] = []
 
     def columns(self) -> tuple[str, ...] | None:
-        return self._options.fields or None
+        options = self._options
+        if options.aggregate is not None:
+            from syncengine.transport.aggregates import aggregate_columns
 
-    def rows(self) -> Iterator[Row]:
-        said = f"Rows of {self._options.table} cannot be read by this version"
-        raise SourceError(Problem("not-yet", said, self._options.table, fix="Export the table as CSV or JSON."))
+            return aggregate_columns(options.aggregate.group_by, options.aggregate.functions)
+        if not options.fields:
+            return None
+        more = [f"{name}{DISPLAY_OF}" for name in options.fields] if options.display_value == "both" else []
+        return (*options.fields, *more)
+
+    def window(self) -> sources.Window | None:
+        return self._window
+
+    def remarks(self) -> list[sources.Remark]:
+        return self._remarks
 
     def digest(self) -> sources.Digest:
-        return sources.Digest("", 0, 0)
+        """Of the rows of the last pass: the table itself is different at any moment."""
+        if self._digest is None:
+            for _ in self.rows():
+                pass
+        return self._digest or sources.Digest("", 0, 0)
+
+    def rows(self) -> Iterator[Row]:
+        reader = self._access.reader
+        if reader is None:
+            said = f"The rows of {self._options.shown} are on an instance; this is read without a connection"
+            raise SourceError(Problem("offline", said, self._options.shown, fix="syncengine plan --env NAME"))
+        self._remarks = []
+        self.is_complete = self._options.incremental is None
+        whole = hashlib.sha256()
+        size = count = 0
+        for count, values in enumerate(self._values(reader), 1):
+            line = repr(values).encode()
+            whole.update(line)
+            size += len(line)
+            yield Row(values, Place(self._options.shown, count, 0))
+        self._digest = sources.Digest(whole.hexdigest(), size, count)
+
+    def _values(self, reader: Reader) -> Iterator[dict[str, str | None]]:
+        aggregate = self._options.aggregate
+        if aggregate is not None:
+            from syncengine.transport.aggregates import aggregates
+
+            found = aggregates(
+                reader, self._options.table, self._options.query, aggregate.group_by, aggregate.functions
+            )
+            for row in found:
+                yield dict(row)
+            return
+        yield from self._table(reader)
+
+    def _table(self, reader: Reader) -> Iterator[dict[str, str | None]]:
+        # what validate and --help do not need is imported here: 60 ms
+        from syncengine.transport.servicenow import table_rows
+
+        options = self._options
+        self._check_columns(reader)
+        query = self._windowed(reader)
+        wanted = self.columns()
+        names = options.fields
+        hidden: dict[str, int] = {}
+        count = 0
+        lost: list[int] = []
+        display: Literal["false", "true", "all"] = "all" if options.display_value == "both" else options.display_value
+        for row in table_rows(reader, options.table, query, names, display=display, on_hidden=lost.append):
+            count += 1
+            made = _both(row, names) if display == "all" else row
+            if wanted is None:
+                yield {name: _text(options, name, value) for name, value in made.items()}
+                continue
+            values: dict[str, str | None] = {}
+            for name in wanted:
+                if name in made:
+                    values[name] = _text(options, name, made[name])
+                else:
+                    values[name] = None
+                    hidden[name] = hidden.get(name, 0) + 1
+            yield values
+        self._conclude(reader, count, sum(lost), hidden)
+
+    def _check_columns(self, reader: Reader) -> None:
+        """Unknown names are ignored by the instance (documented), so they are looked for beforehand."""
+        from syncengine.transport.dictionary import columns_of
+
+        options = self._options
+        named = [*options.fields, *([options.incremental.by] if options.incremental else [])]
+        known = columns_of(reader, options.table) if named else {}
+        if not known:
+            return
+        problems = []
+        for name in dict.fromkeys(named):
+            first = name.partition(".")[0]
+            if first not in known:
+                close = get_close_matches(first, known, 1, 0.7)
+                said = f"{options.shown} has no column {first}" + (f"; did you mean {close[0]}?" if close else "")
+                problems.append(Problem("unknown-column", said, options.shown, fix=", ".join(sorted(known)[:30])))
+            elif "." in name and not known[first].reference:
+                said = f"{first} of {options.shown} refers to no table, so {name} leads nowhere"
+                problems.append(Problem("unknown-column", said, options.shown))
+        if problems:
+            raise SourceError(problems)
+
+    def _windowed(self, reader: Reader) -> str:
+        from syncengine.transport.dictionary import newest
+
+        options, rule = self._options, self._options.incremental
+        if rule is None:
+            return options.query
+        cursor = self._access.cursor
+        start = earlier(cursor, rule.lag) if cursor else ""
+        if self._access.before_cursor:
+            return "^".join(clause for clause in (options.query, f"{rule.by}<{start}") if clause)
+        end = newest(reader, options.table, options.query, rule.by)
+        self._window = sources.Window(options.table, rule.by, start, max(end, cursor))
+        clauses = [options.query, f"{rule.by}>={start}" if start else ""]
+        return "^".join(clause for clause in clauses if clause)
+
+    def _conclude(self, reader: Reader, count: int, lost: int, hidden: Mapping[str, int]) -> None:
+        options = self._options
+        if lost:
+            self.is_complete = False
+            said = (
+                f"{options.shown}: {lost} of {count + lost} rows were not visible to this user, or went away meanwhile"
+            )
+            fix = "ask the admin for read access to all rows of the query, or narrow the query"
+            self._remarks.append(sources.Remark("hidden-rows", said, lost, fix))
+        never = [name for name, times in hidden.items() if times == count]
+        if count and never:
+            raise SourceError(
+                [
+                    Problem(
+                        "hidden-column",
+                        f"{options.shown} shows no column {name} to this user",
+                        options.shown,
+                        fix="ask the admin for read access to it, or take it out of fields",
+                    )
+                    for name in never
+                ]
+            )
+        for name, times in hidden.items():
+            said = f"{options.shown}: {name} was not shown in {times} of {count} rows"
+            self._remarks.append(sources.Remark("hidden-column", said, times, "ask the admin for read access to it"))
+        if self._window is not None and self._window.start:
+            self._note_deleted(reader, self._window.start)
+
+    def _note_deleted(self, reader: Reader, since: str) -> None:
+        from syncengine.transport.dictionary import deleted
+
+        gone = deleted(reader, [self._options.table], since)
+        if gone is None:
+            return
+        ids = [sys_id for sys_id, _ in gone]
+        if ids:
+            said = f"{self._options.shown}: {len(ids)} rows were deleted since {since}; nothing is done about them"
+            fix = f"they are: {', '.join(ids[:5])}" + (", ..." if len(ids) > 5 else "")
+            self._remarks.append(sources.Remark("deleted-rows", said, len(ids), fix))
 
 
-def open_options(options: Options, base: Path) -> TableSource:
-    """The kind's door; nothing is opened."""
-    del base
-    return TableSource(options)
+def earlier(moment: str, seconds: float) -> str:
+    """A time of the instance less so many seconds; what is no time stays as it is."""
+    try:
+        at = dt.datetime.strptime(moment, MOMENT).replace(tzinfo=dt.UTC)
+    except ValueError:
+        return moment
+    return (at - dt.timedelta(seconds=seconds)).strftime(MOMENT)
+
+
+def _both(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name in names or row:
+        if name in row:
+            value = row[name]
+            made[name] = value.get("value") if isinstance(value, dict) else value
+            made[f"{name}{DISPLAY_OF}"] = value.get("display_value") if isinstance(value, dict) else value
+    return made
+
+
+def _text(options: Options, name: str, value: object) -> str | None:
+    """The one declared form of a value: text."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, dict) and isinstance(value.get("display_value"), str):
+        return str(value["display_value"])  # display_value=true gives references as objects (documented)
+    said = f"{options.shown} answers {name} as {type(value).__name__}, not as text"
+    raise SourceError(Problem("unexpected-value", said, options.shown))
+
+
+def open_options(options: Options, access: sources.Access) -> TableSource:
+    """The kind's door; nothing is asked yet."""
+    return TableSource(options, access)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from syncengine import sources
@@ -21,6 +21,7 @@ __all__ = [
     "Environment",
     "Guards",
     "Limit",
+    "Open",
     "Project",
     "Source",
     "Spec",
@@ -35,8 +36,17 @@ __all__ = [
 ]
 
 
-def open_source(spec: Spec, name: str, variables: Mapping[str, str] | None = None) -> sources.Source:
-    """A source of a spec, with the variables of its path filled in; nothing is read yet."""
+Open = Callable[[Spec, str], sources.Source]
+"""Opens a source of a spec by its name."""
+
+
+def open_source(
+    spec: Spec, name: str, variables: Mapping[str, str] | None = None, access: sources.Access | None = None
+) -> sources.Source:
+    """A source of a spec, with the variables of its path filled in; nothing is read yet.
+
+    Without `access` rows that are on an instance cannot be read.
+    """
     source = spec.sources[name]
     options = source.options
     if isinstance(options, FileOptions) and "{{" in options.file:
@@ -51,14 +61,20 @@ def open_source(spec: Spec, name: str, variables: Mapping[str, str] | None = Non
             return known[found[1]]
 
         options = replace(options, file=re.sub(r"\{\{ *vars\.([a-z_][a-z0-9_]*) *\}\}", fill, options.file))
-    return sources.open_source(options, spec.project.root)
+    return sources.open_source(options, access or sources.Access(spec.project.root))
 
 
-def mapper(spec: Spec, step: Step, *, run_date: str, variables: Mapping[str, str] | None = None) -> Mapper:
-    """The compiled step; its `records(rows)` may run once. Lookups read the other sources of the spec when needed."""
+def mapper(
+    spec: Spec, step: Step, *, run_date: str, variables: Mapping[str, str] | None = None, opening: Open | None = None
+) -> Mapper:
+    """The compiled step; its `records(rows)` may run once.
+
+    Lookups read the other sources of the spec when needed, as `opening` opens them.
+    """
 
     def rows(name: str) -> Iterator[Row]:
-        return (row for row in open_source(spec, name, variables).rows() if not isinstance(row, BadRow))
+        source = opening(spec, name) if opening is not None else open_source(spec, name, variables)
+        return (row for row in source.rows() if not isinstance(row, BadRow))
 
     tables = Tables(rows, lambda name: spec.sources[name].rules.no_value)
     return Mapper(step.recipe, run_date=run_date, vars={**spec.vars, **(variables or {})}, tables=tables)

@@ -15,7 +15,6 @@ from syncengine.spec.files import file_kind, read_project, read_shared
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
 from syncengine.spec.reader import StepNote
-from syncengine.spec.rows import NOT_YET
 from syncengine.spec.shapes import Report, Wrong
 from syncengine.spec.specs import Read, read_spec
 from syncengine.spec.wording import WIDTH, near, wrapped
@@ -60,16 +59,10 @@ def load_environment(project: Project, name: str, file: Path | None = None) -> E
     return environment
 
 
-def load_specs(project: Project, paths: Sequence[Path] = (), *, later: bool = False) -> list[Spec]:
-    """The specs of files or folders, without paths all of the project; raises one error with all problems.
-
-    What cannot be planned yet is a problem, too, unless `later` says that nothing will be planned.
-    """
+def load_specs(project: Project, paths: Sequence[Path] = ()) -> list[Spec]:
+    """The specs of files or folders, without paths all of the project; raises one error with all problems."""
     checked = check_specs(project, paths)
-    problems = [
-        replace(one, severity="error") if one.code == NOT_YET and not later else one for one in checked.problems
-    ]
-    _raise(problems, also=ANOTHER_PROJECT)
+    _raise(checked.problems, also=ANOTHER_PROJECT)
     return checked.specs
 
 
@@ -155,7 +148,7 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
         headers.check(read.note.columns)
         found.unread.extend(headers.unread)
         wrong = any(one.severity == "error" for one in read.note.problems)
-        found.problems.extend(one for one in read.note.problems if not wrong or one.code != NOT_YET)
+        found.problems.extend(read.note.problems)
         if read.spec is not None and not wrong:
             found.specs.append(read.spec)
     twice = two_writers(found.specs)

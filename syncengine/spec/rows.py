@@ -14,7 +14,8 @@ from syncengine.sources.file import SUFFIXES
 from syncengine.sources.file import Options as FileOptions
 from syncengine.sources.inline import Options as InlineOptions
 from syncengine.sources.servicenow import Options as TableOptions
-from syncengine.spec.atoms import NAME, NAME_MUST, TABLE, TABLE_MUST, Pattern, is_template, reader
+from syncengine.sources.sql import Options as QueryOptions
+from syncengine.spec.atoms import NAME, NAME_MUST, Pattern, is_template, reader
 from syncengine.spec.model import Source
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
@@ -36,9 +37,8 @@ from syncengine.spec.shapes import (
     object_schema,
     read_keys,
 )
+from syncengine.spec.tables import SERVICENOW, SQL
 
-NOT_YET = "not-yet"
-"""The code of what is right, and cannot be planned yet."""
 NO_VALUE = ("", "NULL", "null", "N/A", "n/a")
 LEVEL = Choice(("fail", "skip", "warn"))
 
@@ -228,46 +228,6 @@ class InlineRows(Shape[tuple[Scalar | MapNode, ...]]):
 
 
 FILE = Key("file", FilePath(), "A path or glob, relative to this file.", example="file: servers.csv")
-_TABLE = Key(
-    "table",
-    Text("the name of a table", TABLE, must=TABLE_MUST),
-    "The table whose rows these are.",
-    required=True,
-    example="table: cmdb_ci_server",
-)
-_QUERY = Key(
-    "query",
-    Text("an encoded query such as active=true^nameSTARTSWITHsrv"),
-    "An encoded query: which rows.",
-    example="query: active=true",
-)
-_FIELDS = Key(
-    "fields",
-    ListOf(Text("the name of a column", r"[a-z][a-z0-9_.]{0,159}", must="letters, digits, _ and dots"), least=1),
-    "The columns that are read.",
-    example="fields: [name, serial_number]",
-)
-_DISPLAY = Key("display_value", Flag(), "true: what people see, instead of what is stored.", default=False)
-
-
-def _table(fields: Fields, report: Report) -> TableOptions:
-    del report
-    if fields.failed:
-        raise Wrong
-    return TableOptions(
-        fields.need(_TABLE), fields.get(_QUERY) or "", fields.get(_FIELDS) or (), bool(fields.get(_DISPLAY))
-    )
-
-
-TABLE_OPTIONS: Mapped[TableOptions] = Mapped(
-    "servicenow", "a servicenow source", (_TABLE, _QUERY, _FIELDS, _DISPLAY), _table
-)
-SERVICENOW = Key(
-    "servicenow",
-    TABLE_OPTIONS,
-    "Rows of a table of the instance (not read yet).",
-    example="servicenow: {table: cmn_location, fields: [name, sys_id]}",
-)
 CONNECTION = Key(
     "connection",
     Text("the name of a connection", NAME, must=NAME_MUST),
@@ -295,6 +255,7 @@ KEYS = (
     FILE,
     INLINE,
     SERVICENOW,
+    SQL,
     CONNECTION,
     FORMAT,
     ROWS,
@@ -320,12 +281,15 @@ class SourceSchema:
             made = object_schema(KEYS, named)
             files_only = ("file", "format", "rows", "delimiter", "encoding", "max_age")
             made["dependentSchemas"] = {
-                "inline": {"properties": dict.fromkeys((*files_only, "servicenow"), False)},
-                "servicenow": {"properties": dict.fromkeys((*files_only, "inline"), False)},
+                "inline": {"properties": dict.fromkeys((*files_only, "servicenow", "sql"), False)},
+                "servicenow": {"properties": dict.fromkeys((*files_only, "inline", "sql"), False)},
+                "sql": {"properties": dict.fromkeys((*files_only, "inline", "servicenow"), False)},
             }
             made["dependentRequired"] = {"connection": ["servicenow"]}
-            made["if"] = {"not": {"required": ["inline"]}}
-            made["then"] = {"if": {"not": {"required": ["servicenow"]}}, "then": {"required": ["file"]}}
+            needs: Schema = {"required": ["file"]}
+            for name in ("sql", "servicenow", "inline"):
+                needs = {"if": {"not": {"required": [name]}}, "then": needs}
+            made.update(needs)
             named["source"] = {
                 "type": ["string", "object"],
                 "minLength": 1,
@@ -344,9 +308,9 @@ def read_source(name: str, node: Node, note: Reader, allowed: tuple[Path, ...]) 
         path = FilePath().read(node, note)
         return _checked(FileOptions(path, folder, allowed=allowed), name, node, note, RowRules(), frozenset())
     fields = read_keys(node, KEYS, note, "a source")
-    origins = [key.name for key in (FILE, INLINE, SERVICENOW) if fields.has(key)]
+    origins = [key.name for key in (FILE, INLINE, SERVICENOW, SQL) if fields.has(key)]
     if len(origins) != 1:
-        said = "A source says file, inline or servicenow" + (f", not {' and '.join(origins)}" if origins else "")
+        said = "A source says file, inline, servicenow or sql" + (f", not {' and '.join(origins)}" if origins else "")
         raise note.stop("bad-source", said, node.position, "file: servers.csv")
     options = _options(fields, folder, note, allowed)
     columns: list[ColumnRule] = []
@@ -378,7 +342,7 @@ def _note_columns(fields: Fields, note: Reader) -> None:
 
 def _options(fields: Fields, folder: str, note: Reader, allowed: tuple[Path, ...]) -> Options:
     if not fields.has(FILE):
-        origin = "inline" if fields.has(INLINE) else "servicenow"
+        origin = next(key.name for key in (INLINE, SERVICENOW, SQL) if fields.has(key))
         for key in (FORMAT, ROWS, DELIMITER, ENCODING, MAX_AGE):
             if fields.has(key):
                 note.add("bad-source", f"{key.name} goes with file, not with {origin}", fields.position(key))
@@ -387,10 +351,9 @@ def _options(fields: Fields, folder: str, note: Reader, allowed: tuple[Path, ...
         note.add("bad-source", "connection goes with servicenow only", fields.position(CONNECTION))
         fields.failed = True
     if fields.has(SERVICENOW):
-        options = replace(fields.need(SERVICENOW), connection=fields.get(CONNECTION))
-        said = "This source is right, but this version reads file and inline only, not servicenow"
-        note.warn(NOT_YET, said, fields.position(SERVICENOW), "Export the table as CSV or JSON.")
-        return options
+        return replace(fields.need(SERVICENOW), connection=fields.get(CONNECTION))
+    if fields.has(SQL):
+        return replace(fields.need(SQL), folder=folder, allowed=allowed)
     if fields.has(INLINE):
         rows, lines = cast(Any, fields.need(INLINE))
         return InlineOptions(rows, note.file, lines)
@@ -419,6 +382,6 @@ def _checked(
             said = "rows goes with JSON documents only"
             raise note.stop("bad-source", said, cast(MapNode, node).get("rows").position)  # type: ignore[union-attr]
         rules = replace(rules, text_only=form in {"csv", "tsv"})
-    elif isinstance(options, InlineOptions):
+    elif isinstance(options, InlineOptions | TableOptions | QueryOptions):
         rules = replace(rules, text_only=True)
     return Source(name, options, rules, node.position, optional)

@@ -51,7 +51,7 @@ def load_suite(project: Project, path: Path) -> tuple[Spec, tuple[TestCase, ...]
     fields = read_keys(node, SUITE_KEYS, note, "a tests file", extra="x-")
     try:
         target = path.parent / fields.need(SPEC)
-        spec = load_specs(project, [target], later=True)[0]
+        spec = load_specs(project, [target])[0]
         cases = read_tests(fields.node.get("tests"), tuple(spec.sources), tuple(spec.steps), note)
     except Wrong:
         raise SpecError(note.problems) from None

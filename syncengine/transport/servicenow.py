@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError, SourceError
 from syncengine.transport.answer import Answer, Request
@@ -12,6 +12,7 @@ from syncengine.transport.reader import Reader
 from syncengine.transport.redaction import FOUND, cut, escape
 
 PAGE = 1000
+Display = Literal["false", "true", "all"]
 _URL_MOST = 2000
 _URL_REST = 150
 """Parameter names and the limit."""
@@ -117,21 +118,26 @@ def table_rows(
     *,
     page: int = PAGE,
     on_hidden: Callable[[int], None] | None = None,
+    display: Display = "false",
+    after: str = "",
 ) -> Iterator[dict[str, Any]]:
-    """Every row that the query gives, in order of sys_id.
+    """Every row that the query gives, in order of sys_id; with `after`, those behind that one.
 
     Pages follow the sys_id, so rows that come and go meanwhile shift nothing. Access rules are applied after the
     limit, so a short page is not the end; `X-Total-Count` says how much there is to go through. What was counted at
-    the start and not seen in the end is told to `on_hidden`.
+    the start and not seen in the end is told to `on_hidden`. With `display` "true" values are as people see them, with
+    "all" each is an object of both.
     """
     if "ORDERBY" in query or "^NQ" in query:
         raise ValueError(f"a query with ORDERBY or ^NQ cannot be read in pages: {query!r}")
     path = table_path(table)
-    last, size, offset, seen = "", page, 0, 0
+    last, size, offset, seen = after, page, 0, 0
     counted: int | None = None
     while True:
         clauses = [clause for clause in (query, f"sys_id>{last}" if last else "") if clause]
         params = _params("^".join([*clauses, "ORDERBYsys_id"]), fields, size)
+        if display != "false":
+            params["sysparm_display_value"] = display
         if offset:
             params["sysparm_offset"] = str(offset)
         try:
@@ -145,6 +151,8 @@ def table_rows(
         counted = total if counted is None else counted
         for row in rows:
             here = row.get("sys_id", "")
+            if isinstance(here, dict):
+                here = here.get("value", "")
             # A few records that ship with an instance have ids that are no hex; their order is the database's.
             if not _ID.fullmatch(here) or (here <= last and is_sys_id(here) and is_sys_id(last)):
                 raise _damaged(answer, path, f"rows out of order after sys_id {last or '(start)'}")

@@ -262,3 +262,19 @@ def test_what_is_written_by_the_engine_is_read_by_lists(http: Http) -> None:
     assert made["operation"] == "INSERT"
     assert http.engine("/enhanced", item).json()["result"]["items"][0]["operation"] == "NO_CHANGE"
     assert http.get(f"/table/cmdb_ci/{made['sysId']}").json()["result"]["name"] == "e"
+
+
+GONE = [{"name": f"Place {n}", "sys_id": f"{n:032x}"} for n in (1, 2)]
+
+
+def test_deleted_records_stand_in_the_audit(http: Http) -> None:
+    """With their table and sys_id; a setting leaves them out."""
+    http.running.seed({"records": {"cmn_location": GONE}}, force=True)
+    url = f"{http.running.url}/api/now/table/cmn_location"
+    http.session.delete(f"{url}/{GONE[0]['sys_id']}", timeout=10)
+    (row,) = http.rows("sys_audit_delete")
+    assert (row["tablename"], row["documentkey"]) == ("cmn_location", GONE[0]["sys_id"])
+    assert row["display_value"] == "Place 1"
+    http.running.settings(audit__delete="none")
+    http.session.delete(f"{url}/{GONE[1]['sys_id']}", timeout=10)
+    assert len(http.rows("sys_audit_delete")) == 1

@@ -47,7 +47,7 @@ def values(rows: list[Row | BadRow]) -> list[Any]:
 
 def test_the_folder_is_the_registry() -> None:
     """A kind is a module of the folder."""
-    assert kinds() == ("file", "inline", "servicenow")
+    assert kinds() == ("file", "inline", "servicenow", "sql")
 
 
 @pytest.mark.parametrize(

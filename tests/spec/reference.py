@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from syncengine.spec import environments, files, guards, items, rows, specs, suites, tests, values
+from syncengine.spec import environments, files, guards, items, rows, specs, suites, tables, tests, values
 from syncengine.spec.kinds import attach, cmdb, fourme, staging
 from syncengine.spec.references import IF_MISSING_KEY, KEY, MANY, SPEC, TAKE, WHERE
 from syncengine.spec.shapes import AnyKey
@@ -29,7 +29,10 @@ TABLES: dict[str, Sequence[AnyKey]] = {
     "attach-step": attach.ATTACH_KEYS,
     "attach": attach.ATTACH_OPTIONS.keys,
     "4me-step": fourme.FOURME_KEYS,
-    "servicenow": rows.TABLE_OPTIONS.keys,
+    "servicenow": tables.TABLE_OPTIONS.keys,
+    "incremental": tables.INCREMENTAL_OPTIONS.keys,
+    "aggregate": tables.AGGREGATE_OPTIONS.keys,
+    "sql": tables.QUERY_OPTIONS.keys,
     "item": items.PART.inner.keys,
     "relation": items.LINK.keys,
     "vanished": items.VanishedShape.long.keys,

@@ -26,6 +26,7 @@ from syncengine.sandbox.store import ATTACHMENTS, RELATIONS, Record
 from syncengine.sandbox.tables import Table
 
 DEFAULT_LIMIT = 10_000
+DELETED = "sys_audit_delete"
 _IN_QUERY = "^=<>!*()',:@|"
 
 
@@ -243,10 +244,23 @@ def delete(call: Call, name: str, sys_id: str) -> Response:
         gone = [record, *(world.store.around(sys_id) if table.root == "cmdb" else ())]
         for one in gone:
             world.store.delete(one)
+            _audit(call, one)
         world.ledger.write(world.clock.now(), [Entry("delete", one.table, one.sys_id, one.sys_id, "") for one in gone])
         for file in attachments.of_record(world, sys_id):
             attachments.remove(world, file)
     return Response(status_code=204)
+
+
+def _audit(call: Call, record: Record) -> None:
+    """Note a deleted record: its table and sys_id, and when (documented columns)."""
+    world = call.world
+    if world.settings["audit.delete"] == "none":
+        return
+    now = world.clock.now()
+    shown = record.values.get(world.tables[record.table].display, "")
+    values = {"tablename": record.table, "documentkey": record.sys_id, "display_value": shown, "user": call.user}
+    made = {"sys_created_on": now, "sys_updated_on": now, "sys_created_by": call.user, "sys_updated_by": call.user}
+    world.store.insert(DELETED, DELETED, uuid4().hex, {**values, **made, "sys_mod_count": "0"})
 
 
 def _abort(call: Call, table: Table, action: str, values: Mapping[str, str]) -> None:

@@ -217,6 +217,6 @@ def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
-def open_options(options: Options, base: Path) -> FileSource:
+def open_options(options: Options, access: sources.Access) -> FileSource:
     """The kind's door; nothing is opened yet."""
-    return FileSource(options, base)
+    return FileSource(options, access.base)

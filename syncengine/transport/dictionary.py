@@ -1,0 +1,111 @@
+"""What an instance says about the columns of a table, and what happened to its rows.
+
+sys_db_object names a table's parent, sys_dictionary its columns, sys_audit_delete the rows that were removed. Tables
+and columns are documented; that an audited table alone is in sys_audit_delete is, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from syncengine.errors import AuthError, Problem, RemoteError
+from syncengine.transport.reader import Reader
+from syncengine.transport.servicenow import find_rows, table_path, table_rows
+
+DEEPEST = 30
+NOT_READABLE = ("→ 400", "→ 403", "→ 404")
+"""How an instance answers for a table that is not there or not for this user (400 and 403 observed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """One column of a table, inherited ones included."""
+
+    name: str
+    type: str
+    label: str
+    max_length: int
+    reference: str
+    """The table it refers to."""
+    table: str
+    """The table that defines it."""
+
+
+def ancestors(reader: Reader, table: str) -> list[str]:
+    """The table and those it extends, nearest first; empty where there is none or nobody may know."""
+    found: list[str] = []
+    rows = find_rows(reader, "sys_db_object", [("name", table)], ["name", "super_class"])
+    while rows and len(found) < DEEPEST:
+        found.append(rows[0]["name"])
+        parent = rows[0].get("super_class", "")
+        rows = find_rows(reader, "sys_db_object", [("sys_id", parent)], ["name", "super_class"]) if parent else []
+    return found
+
+
+def columns_of(reader: Reader, table: str) -> dict[str, ColumnInfo]:
+    """The columns of a table by name; empty where the dictionary is not for this user."""
+    try:
+        path = ancestors(reader, table)
+        if not path:
+            return {}
+        fields = ("name", "element", "internal_type", "column_label", "max_length", "reference")
+        query = f"nameIN{','.join(path)}^elementISNOTEMPTY"
+        found: dict[str, ColumnInfo] = {}
+        rank = {name: number for number, name in enumerate(path)}
+        rows = sorted(table_rows(reader, "sys_dictionary", query, fields), key=lambda row: rank.get(row["name"], 99))
+    except (AuthError, RemoteError) as error:
+        if is_not_readable(error):
+            return {}
+        raise
+    for row in rows:
+        length = row.get("max_length", "")
+        info = ColumnInfo(
+            row["element"],
+            row.get("internal_type", "") or "string",
+            row.get("column_label", ""),
+            int(length) if length.isascii() and length.isdigit() else 0,
+            row.get("reference", ""),
+            row["name"],
+        )
+        found.setdefault(info.name, info)
+    return found
+
+
+def is_not_readable(error: AuthError | RemoteError) -> bool:
+    """Whether a table is closed to this user, or not there; the login itself is right."""
+    return any(status in str(problem.place) for problem in error.problems for status in NOT_READABLE)
+
+
+def newest(reader: Reader, table: str, query: str, by: str) -> str:
+    """The greatest value of a column among the rows of a query; empty where there is no row."""
+    clauses = [clause for clause in (query, f"{by}ISNOTEMPTY", f"ORDERBYDESC{by}") if clause]
+    params = {
+        "sysparm_query": "^".join(clauses),
+        "sysparm_limit": "1",
+        "sysparm_fields": by,
+        "sysparm_exclude_reference_link": "true",
+    }
+    path = table_path(table)
+    body = reader.get(path, params).body
+    rows = body.get("result") if isinstance(body, dict) else None
+    if not isinstance(rows, list):
+        raise RemoteError(Problem("unexpected-answer", "no list of rows in the answer", f"GET {path}"))
+    value = rows[0].get(by, "") if rows and isinstance(rows[0], dict) else ""
+    if rows and not isinstance(value, str):
+        raise RemoteError(Problem("unexpected-answer", f"{by} of {table} is no text", f"GET {path}"))
+    return value
+
+
+def deleted(reader: Reader, tables: list[str], since: str) -> Iterator[tuple[str, str]] | None:
+    """The sys_id and time of rows that were removed from tables since then; None where that cannot be read."""
+    if not since:
+        return iter(())
+    query = f"tablenameIN{','.join(tables)}^sys_created_on>={since}"
+    try:
+        rows = list(table_rows(reader, "sys_audit_delete", query, ("documentkey", "sys_created_on")))
+    except (AuthError, RemoteError) as error:
+        if is_not_readable(error):
+            return None
+        raise
+    return ((row.get("documentkey", ""), row.get("sys_created_on", "")) for row in rows)
