@@ -202,7 +202,7 @@ class App:
         try:
             response = found.route.handler(call, **found.arguments)
             if found.route.xml and wants_xml(accept):
-                response = as_xml(response, str(self.world.settings["import.xml_root"]))
+                response = as_xml(response, str(self.world.settings["answer.xml_root"]))
             response.headers.update(told)
             return response
         finally:

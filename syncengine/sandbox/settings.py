@@ -189,7 +189,7 @@ SETTINGS: dict[str, Setting] = {
         ("email", "user_id"),
         "Documented for the shipped map: email; the example of the API page inserts a row without one.",
     ),
-    "import.xml_root": Setting("response", ("response", "result"), "The outermost element of XML answers: not shown."),
+    "answer.xml_root": Setting("response", ("response", "result"), "The outermost element of XML answers: not shown."),
     "staging.too_long": Setting(
         "cut", ("cut", "error"), "Text longer than its staging column: cut silently (observed), or refused."
     ),

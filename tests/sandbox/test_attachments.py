@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -71,6 +72,19 @@ def test_what_is_uploaded_is_downloaded(files: Http, size: int) -> None:
     assert {one["hash"] for one in listed(files)} == {sha256(content).hexdigest()}
     keys = [entry["key"] for entry in files.running.ledger(kind="attach")]
     assert keys == [f"incident|{TARGET}|{name}|{sha256(content).hexdigest()}" for name in ("a.bin", "b.bin")]
+
+
+@pytest.mark.parametrize("name", ["Übersicht 2026.pdf", 'a;b"c.txt', "名前.txt", "x%20y+z&.txt"])
+def test_any_file_name_goes_both_ways(files: Http, name: str) -> None:
+    """In parameters, in a form, in lists, in the headers of a download."""
+    made = [raw(files, name, b"x"), form(files, *FIELDS, ("file", (name, b"x", "text/plain")))]
+    for answer in made:
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["result"]["file_name"] == name
+        read = files.session.get(answer.json()["result"]["download_link"], timeout=10)
+        assert orjson.loads(read.headers["X-Attachment-Metadata"])["file_name"] == name
+        assert read.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{quote(name, safe='')}"
+    assert [one["file_name"] for one in listed(files, f"table_sys_id={TARGET}^file_name={name}")] == [name] * 2
 
 
 def test_a_list_is_queried_paged_and_counted(files: Http) -> None:

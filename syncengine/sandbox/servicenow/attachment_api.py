@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json  # not orjson: a header holds ASCII only
 from collections.abc import Mapping
 from urllib.parse import quote
 
-import orjson
 from starlette.responses import Response
 
 from syncengine.sandbox import attachments
@@ -51,8 +51,8 @@ def get_file(call: Call, sys_id: str) -> Response:
     record = _find(call, sys_id)
     headers = {
         "Content-Length": record.values.get("size_bytes", "0"),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(record.values.get('file_name', ''))}",
-        "X-Attachment-Metadata": orjson.dumps(_shown(call, record)).decode("ascii", "replace"),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(record.values.get('file_name', ''), safe='')}",
+        "X-Attachment-Metadata": json.dumps(_shown(call, record)),
     }
     kind = record.values.get("content_type", "application/octet-stream")
     return Download(attachments.read(call.world, record), headers, kind)

@@ -64,17 +64,16 @@ class _Reader:
         self._value += data[start:end]
 
     def header_end(self) -> None:
-        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("utf-8", "replace")
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")
         self._name, self._value = b"", b""
 
     def headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition", ""))
-        self._field = options.get(b"name", b"").decode("utf-8", "replace")
+        self._field = _text(options.get(b"name", b""))
         self.last = b"filename" in options
         if self.last:
-            name = options[b"filename"].decode("utf-8", "replace")
             self._content = Spool()
-            self.file = Part(name, self._headers.get("content-type", ""), self._content)
+            self.file = Part(_text(options[b"filename"]), self._headers.get("content-type", ""), self._content)
 
     def data(self, data: bytes, start: int, end: int) -> None:
         if self._content is not None:
@@ -85,6 +84,12 @@ class _Reader:
     def end(self) -> None:
         if self._content is None:
             self.fields[self._field] = self._text.decode("utf-8", "replace")
+
+
+def _text(name: bytes) -> str:
+    """A name as HTML writes it: UTF-8, with three characters as %xx."""
+    text = name.decode("utf-8", "replace")
+    return text.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
 
 
 def read(body: Spool, content_type: str) -> Form:
