@@ -28,7 +28,7 @@ OURS = {
     "host-rejected": "it follows from another row: look at that one",
     "two-keys-one-record": "two rows of the source are one record on the target: keep one of them",
     "same-identity": "make the rows differ in what identifies them, or keep one of them",
-    "unclear": "settle it with: syncengine resume",
+    "unclear": "syncengine resume looks again; if it stays so, look at the record on the instance and plan anew",
     "row-error": "the transform map failed: its message says why; correct the row, or the map and its scripts",
     "row-skipped": "the map leaves such rows alone: fill its coalesce fields, or values that it knows",
     "row-refused": "the instance does not take the row: a row has at most 8126 bytes, a request 10 MB",

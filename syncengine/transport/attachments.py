@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
+from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError
 from syncengine.transport.reader import Reader
-from syncengine.transport.servicenow import is_sys_id
+from syncengine.transport.servicenow import is_sys_id, rows_by_ids
 
 PATH = "/api/now/attachment"
 _PAGE = 1000
@@ -74,6 +74,21 @@ def _listed(reader: Reader, records: list[str]) -> tuple[list[Attachment], bool]
         offset += _PAGE
         if (total is None and len(rows) < _PAGE) or (total is not None and offset >= total):
             return list({one.sys_id: one for one in found}.values()), total is None or seen >= total
+
+
+def hashes_of(reader: Reader, ids: Collection[str]) -> dict[str, str]:
+    """SHA-256 by sys_id, from the table behind the API, where it has them and may be read."""
+    try:
+        rows = list(rows_by_ids(reader, "sys_attachment", ids, ("sys_id", "hash")))
+    except AuthError as error:
+        if error.problems[0].code == "login-refused":
+            raise
+        return {}
+    except RemoteError as error:
+        if error.problems[0].code not in ("not-found", "bad-request"):
+            raise
+        return {}
+    return {str(row["sys_id"]): str(row["hash"]).lower() for row in rows if row.get("hash")}
 
 
 def read_attachment(row: dict[str, object]) -> Attachment:

@@ -13,7 +13,7 @@ from syncengine.errors import Exit, Place, SpecError
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
 from tests.bench import Bench, actions, of_action
-from tests.targets.rows import person, step, table
+from tests.targets.rows import FIELDS, person, step, table
 
 TO = StepRef("s.people", "P1")
 
@@ -83,6 +83,17 @@ def test_a_plain_name_goes_as_a_form_any_other_raw(bench: Bench) -> None:
     assert {one["file_name"] for one in there(bench)} == set(names)
 
 
+def test_files_go_onto_records_that_nobody_foretold(bench: Bench) -> None:
+    """The row's own answer says which table its record is in."""
+    scripts = [{"if": "u_last=x", "do": "ignore"}]
+    table(bench, {"name": "P", "target": "sys_user", "fields": FIELDS, "scripts": scripts})
+    for number, send in enumerate(("single", "multiple"), 1):
+        row = file(bench, f"{number}.txt", to=StepRef("s.people", f"P{number}"))
+        made = plan(bench, person(number), row, send=send)
+        assert of_action(made, "unknown")[0].key == f"P{number}"
+        once(bench, bench.apply(made), number)
+
+
 @pytest.mark.covers("ATT-05")
 def test_other_content_of_one_name_is_never_doubled_silently(bench: Bench) -> None:
     """skip refuses it, replace takes its place, add keeps both; the same content is nothing to do for any of them."""
@@ -104,17 +115,17 @@ def test_other_content_of_one_name_is_never_doubled_silently(bench: Bench) -> No
     assert actions(plan(bench, person(1), file(bench, "a.txt", b"third"), if_exists="add")) == {"unchanged": 2}
 
 
-def test_without_a_hash_name_and_size_decide(bench: Bench) -> None:
-    """And the plan says that it was so."""
+def test_the_hash_is_read_wherever_it_is_and_else_name_and_size_decide(bench: Bench) -> None:
+    """And the plan says by which."""
     table(bench)
-    bench.apply(plan(bench, person(1), file(bench, "a.txt")))
-    rows = [person(1), file(bench, "a.txt", b"HELLO")]
-    assert of_action(plan(bench, *rows), "rejected")
-    bench.sandbox.settings(**{"attachment.hash": "none"})
-    try:
-        assert [c.reason for c in of_action(plan(bench, *rows), "unchanged")] == ["", "same name and size"]
-    finally:
-        bench.sandbox.settings(**{"attachment.hash": "listed"})
+    for how in ("none", "table", "listed"):
+        bench.sandbox.settings(**{"attachment.hash": how})
+        bench.apply(plan(bench, person(1), file(bench, f"{how}.txt")))
+        other = plan(bench, person(1), file(bench, f"{how}.txt", b"HELLO"))
+        if how == "none":
+            assert [c.reason for c in of_action(other, "unchanged")] == ["", "same name and size"]
+        else:
+            assert of_action(other, "rejected")[0].code == "other-content"
 
 
 @pytest.mark.covers("ATT-01")

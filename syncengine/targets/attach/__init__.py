@@ -12,7 +12,7 @@ from syncengine.targets import Answered, FlatTarget, Manner, Refused, Unclear
 from syncengine.targets.attach.limits import Limits, read_limits
 from syncengine.transport import upload
 from syncengine.transport.answer import Ending, Kind
-from syncengine.transport.attachments import PATH, Attachment, attachments_of, read_attachment
+from syncengine.transport.attachments import PATH, Attachment, attachments_of, hashes_of, read_attachment
 from syncengine.transport.import_set import ROLE, can_read_rows
 from syncengine.transport.reader import Reader, Sent, Writer
 
@@ -33,6 +33,7 @@ class AttachTarget(FlatTarget):
         super().__init__(steps, manner)
         self._lock = threading.Lock()
         self._limits: Limits | None = None
+        self._tells_hash = True
 
     def _know(self, reader: Reader) -> Limits:
         with self._lock:
@@ -60,7 +61,24 @@ class AttachTarget(FlatTarget):
         limits = self._know(reader)
         ends = [one.refs["to"] for one in parcel.items if "to" in one.refs]
         there, hidden = attachments_of(reader, {end.sys_id for end in ends if end.sys_id})
+        self._add_hashes(parcel, there, reader)
         return [self._seen(one, there, hidden, limits) for one in parcel.items]
+
+    def _add_hashes(self, parcel: Parcel, there: dict[str, list[Attachment]], reader: Reader) -> None:
+        """Ask the table for hashes that lists do not show, of files that look alike; not again where it has none."""
+        wanted = {
+            one.sys_id
+            for change in parcel.items
+            if "to" in change.refs
+            for one in there.get(change.refs["to"].sys_id, ())
+            if not one.hash and is_equal(change, one)
+        }
+        if not wanted or not self._tells_hash:
+            return
+        found = hashes_of(reader, wanted)
+        self._tells_hash = bool(found)
+        for record, listed in there.items():
+            there[record] = [one._replace(hash=found.get(one.sys_id, one.hash)) for one in listed]
 
     def _seen(self, change: Change, there: dict[str, list[Attachment]], hidden: set[str], limits: Limits) -> Seen:
         if why := limits.refusal(change.values["name"], int(change.values["size"])):

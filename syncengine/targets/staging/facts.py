@@ -156,6 +156,13 @@ class Facts:
                 raise
             return None
 
+    def count(self, table: str, query: str) -> int | None:
+        """How many rows a query has; None where the instance does not count."""
+        params = {"sysparm_limit": "1", "sysparm_fields": "sys_id", "sysparm_query": query}
+        answer = self._reader.get(f"/api/now/table/{table}", params, allow_missing=True)
+        text = answer.headers.get("x-total-count", "") if answer is not None else ""
+        return int(text) if text.isascii() and text.isdigit() else None
+
     def _staging(self, name: str) -> Staging:
         try:
             answer = self._reader.get(
@@ -178,7 +185,7 @@ class Facts:
         maps = tuple(self._maps(name)) if maps_seen else ()
         return Staging(
             name,
-            columns=self._columns((name,)),
+            columns=self._columns(self._path(name)),
             maps=maps,
             maps_readable=maps_seen,
             rows_readable=seen or maps_seen or is_seen(self._reader, ROWS),

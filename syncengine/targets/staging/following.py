@@ -41,7 +41,8 @@ def follow(
     look, quiet, before = FIRST_LOOK, 0.0, -1
     while True:
         state, number = _state(facts, import_set)
-        rows = _rows(facts, staging, step, import_set)
+        is_over = state in ("processed", "cancelled")
+        rows = _rows(facts, staging, step, import_set) if is_over or state is None else []
         if state is None and not rows:
             if not staging.rows_readable:
                 return _untold(changes, f"its staging rows cannot be read (role {ROLE}); import set {import_set}")
@@ -49,15 +50,20 @@ def follow(
                 changes, f"import set {import_set} and its rows are gone; they were cleaned before they were read"
             )
         pending = sum(read_row(row).status == "pending" for row in rows)
-        if state in ("processed", "cancelled") or (state is None and rows and not pending):
+        if is_over or (state is None and rows and not pending):
             break
+        if state is not None:
+            query = f"sys_import_set={import_set}^sys_import_state=pending"
+            pending = facts.count(staging.name, query) or 0
         if watch.is_over():
             return Running(f"import set {number or import_set} is {state or 'waiting'}; {pending} rows are pending")
         quiet = quiet + look if pending == before else 0.0
         before = pending
         if quiet >= PATIENCE:
             raise _stuck(facts, import_set, number, state, pending)
-        watch.say(f"import set {number or import_set}: {len(rows) - pending} of {len(changes)} rows transformed")
+        watch.say(
+            f"import set {number or import_set}: {max(0, len(changes) - pending)} of {len(changes)} rows transformed"
+        )
         watch.clock.sleep(look)
         look = min(look * 1.5, LONGEST_LOOK)
     return _answered(staging, step, changes, sent, rows, state or "", number or import_set)

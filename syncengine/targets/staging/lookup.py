@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from syncengine.errors import SourceError
 from syncengine.targets.staging.facts import Facts, TransformMap
 from syncengine.targets.staging.transform import Left, Mapped, fold, is_match
 from syncengine.transport.servicenow import list_value, query_value
 
-ROOM = 1200
-"""Characters of a query; with path and fields it has to stay below 2000."""
+URL = 1950
+"""Characters of an address: beyond 2000 servers answer with web pages."""
 FIELDS_ROOM = 900
+LEAST = 300
+"""Characters that are left for a query in any case."""
 
 
 def references(facts: Facts, wanted: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], list[str] | None]:
@@ -25,7 +28,8 @@ def references(facts: Facts, wanted: Iterable[tuple[str, str, str]]) -> dict[tup
         by_value: dict[str, list[str]] = {}
         readable = True
         askable = [text for text in texts if _is_askable(text)]
-        for query in _lists(column, askable):
+        room = _room(facts, table, ("sys_id", column))
+        for query in _lists(column, askable, room):
             rows = facts.rows(table, query, ("sys_id", column))
             if rows is None:
                 readable = False
@@ -47,18 +51,29 @@ def _is_askable(text: str) -> bool:
     return True
 
 
-def _lists(column: str, texts: Sequence[str]) -> Iterator[str]:
+def _room(facts: Facts, table: str, fields: Sequence[str]) -> int:
+    """Characters that an address has left for a query."""
+    said = len(facts.base_url) + len(table) + len(",".join(fields)) + 180
+    return max(LEAST, URL - said)
+
+
+def _size(text: str) -> int:
+    """Characters of a value in an address."""
+    return len(quote(text)) + 1
+
+
+def _lists(column: str, texts: Sequence[str], most: int) -> Iterator[str]:
     """Queries for one column, cut to what an address carries; what holds a comma is asked for by itself."""
     some: list[str] = []
-    room = ROOM
+    room = most
     for text in sorted({fold(text) for text in texts}):
         if "," in text:
             yield f"{column}={text}"
             continue
-        size = 3 * len(text.encode()) + 1  # escaped in the address
+        size = _size(text)
         if some and size > room:
             yield f"{column}IN{list_value(some)}"
-            some, room = [], ROOM
+            some, room = [], most
         some.append(text)
         room -= size
     if some:
@@ -77,7 +92,7 @@ def records(
         else:
             found[op] = Left("unknown", "its key holds ^ or a line break, which a query cannot ask for")
     names = _fields(fields)
-    for query, ops in _queries(plain):
+    for query, ops in _queries(plain, _room(facts, one.target.name, names)):
         rows = facts.rows(one.target.name, query, names)
         for op in ops:
             if rows is None:
@@ -92,7 +107,7 @@ def _fields(fields: Sequence[str]) -> tuple[str, ...]:
     return names if len(",".join(names)) <= FIELDS_ROOM else ()
 
 
-def _queries(keyed: Mapping[int, dict[str, str]]) -> Iterator[tuple[str, list[int]]]:
+def _queries(keyed: Mapping[int, dict[str, str]], room: int) -> Iterator[tuple[str, list[int]]]:
     """Queries for many keys at once: each column is one of several values, so more is found than asked for."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for op, key in keyed.items():
@@ -104,8 +119,8 @@ def _queries(keyed: Mapping[int, dict[str, str]]) -> Iterator[tuple[str, list[in
         size = 0
         for op in ops:
             key = keyed[op]
-            more = sum(3 * len(text.encode()) + 1 for text in key.values())
-            if some and size + more > ROOM:
+            more = sum(_size(text) for text in key.values())
+            if some and size + more > room:
                 yield _query(values), some
                 some, values, size = [], {}, 0
             some.append(op)
