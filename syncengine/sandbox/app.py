@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
@@ -17,6 +18,9 @@ from syncengine.sandbox.control import Control
 from syncengine.sandbox.faults import Answer, Exchange, Faults
 from syncengine.sandbox.faults.exchange import TransportOf, answer_of
 from syncengine.sandbox.faults.wire import page
+from syncengine.sandbox.fourme import hosts
+from syncengine.sandbox.fourme.service import Asked, Fourme
+from syncengine.sandbox.jobs import Jobs
 from syncengine.sandbox.ledger import Caller, caller
 from syncengine.sandbox.login import below_api, check_accept, check_api, log_in
 from syncengine.sandbox.servicenow.errors import ApiError, json_response, no_resource, unauthenticated
@@ -24,7 +28,6 @@ from syncengine.sandbox.servicenow.limits import Limits
 from syncengine.sandbox.servicenow.oauth import OAuth
 from syncengine.sandbox.servicenow.requests import Call
 from syncengine.sandbox.servicenow.xml import as_xml, wants_xml
-from syncengine.sandbox.staging.jobs import Jobs
 from syncengine.sandbox.staging.results import ERRORS
 from syncengine.sandbox.staging.sets import RUNS, SETS, ImportSets
 from syncengine.sandbox.store import STAGING
@@ -63,12 +66,14 @@ class App:
         self.world = world
         self.accounts = Accounts(world.store)
         self.oauth = OAuth(world, self.accounts)
-        self.faults = Faults(world.clock, self.oauth.expire)
+        self.fourme = Fourme(world)
+        self.faults = Faults(world.clock, self._expire)
         self.limits = Limits(world)
         self.traffic = Traffic(world)
         self.imports = ImportSets(world)
         self.jobs = Jobs(self.imports, world.clock)
-        self.control = Control(world, self.accounts, self.faults, self.imports, token)
+        self.fourme_jobs = Jobs(self.fourme.jobs, world.clock)
+        self.control = Control(world, self.accounts, self.faults, self.imports, self.fourme, token)
         self._transport_of = transport_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,11 +84,15 @@ class App:
         host = (
             headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]
         )
-        if host not in LOOPBACK:
+        if host not in LOOPBACK and not hosts.part(host):
             # a page in a browser must not reach the sandbox under a name of its own
             await _send(send, json_response({"error": {"message": "Host not allowed", "detail": host}}, 421))
             return
         path, method = scope["path"], scope["method"]
+        mine = Fourme.api(method, path, host)
+        if mine:
+            await self._serve_fourme(mine, scope, receive, send, headers)
+            return
         override = headers.get("x-http-method-override", "").upper()
         if method == "POST" and override:
             method = override  # documented
@@ -96,6 +105,7 @@ class App:
             query = scope["query_string"].decode()
             await _send(send, self.control.handle(scope["method"], path, query, headers, bytes(beginning(body))))
             self.jobs.look()
+            self.fourme_jobs.look()
             return
         inbound = Inbound(
             method, path, scope["query_string"].decode(), headers, body, scope["scheme"], self._certificate(scope)
@@ -123,6 +133,43 @@ class App:
                 partial(self.traffic.cancelled, api),
             )
         )
+
+    async def _serve_fourme(
+        self, api: str, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]
+    ) -> None:
+        """A request for 4me: no sessions, no places, no transaction quota."""
+        path, query = scope["path"], scope["query_string"]
+        body = await self._read(receive, api == "me_upload")
+        if body is None:
+            return
+        base = f"{scope['scheme']}://{headers.get('host', '')}"
+
+        def answer(given: Body) -> Answer:
+            asked = Asked(scope["method"], path, query.decode(), headers, given, base)
+            found = answer_of(self.fourme.respond(asked, api, revoked=self.faults.revoked))
+            self.fourme_jobs.look()
+            return found
+
+        await self.faults.serve(
+            Exchange(
+                api,
+                path,
+                body,
+                beginning(body) + query,
+                scope,
+                receive,
+                send,
+                answer,
+                self._transport_of,
+                partial(nullcontext, None),
+                float("inf"),
+                lambda work: work(),
+            )
+        )
+
+    def _expire(self) -> None:
+        self.oauth.expire()
+        self.fourme.logins.expire()
 
     def _certificate(self, scope: Scope) -> bytes:
         transport = self._transport_of(scope) if self._transport_of and scope["scheme"] == "https" else None

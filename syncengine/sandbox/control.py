@@ -13,6 +13,7 @@ from starlette.responses import Response
 from syncengine.sandbox import seeds
 from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.faults import Faults, RuleError
+from syncengine.sandbox.fourme.service import Fourme
 from syncengine.sandbox.maps import doubts
 from syncengine.sandbox.servicenow.errors import json_response
 from syncengine.sandbox.settings import SETTINGS
@@ -26,9 +27,18 @@ Action = Callable[["Control", Parameters, bytes], Any]
 class Control:
     """Ledger, clock, faults, seeds, settings, reset."""
 
-    def __init__(self, world: World, accounts: Accounts, faults: Faults, imports: ImportSets, token: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        accounts: Accounts,
+        faults: Faults,
+        imports: ImportSets,
+        fourme: Fourme,
+        token: str,
+    ) -> None:
         self.world = world
         self.imports = imports
+        self.fourme = fourme
         self.accounts = accounts
         self.faults = faults
         self._token = token
@@ -61,6 +71,7 @@ class Control:
     def _clock(self, _query: Parameters, body: bytes) -> Any:
         self.world.advance(float(orjson.loads(body)["advance"]))
         self.imports.run()
+        self.fourme.jobs.run()
         return {"time": self.world.clock.now()}
 
     def _faults(self, _query: Parameters, _body: bytes) -> Any:
@@ -79,15 +90,18 @@ class Control:
 
     def _run_imports(self, _query: Parameters, _body: bytes) -> Any:
         self.imports.run()
+        self.fourme.jobs.run()
         return {"next": self.imports.due()}
 
     def _reset(self, _query: Parameters, _body: bytes) -> Any:
         self.world.reset()
+        self.fourme.reset()
         return {"reset": True}
 
     def _seed(self, query: Parameters, body: bytes) -> Any:
         document = seeds.read(body.decode())
-        applied = seeds.apply(self.world, self.accounts, document, force=query.get("force", [""])[0] == "true")
+        force = query.get("force", [""])[0] == "true"
+        applied = seeds.apply(self.world, self.accounts, document, force=force, fourme=self.fourme)
         store = self.world.store
         told = doubts(self.world.tables, store.all("sys_transform_map"), store.all("sys_transform_entry"))
         return {"applied": applied, "doubts": list(told) if "staging" in document else []}

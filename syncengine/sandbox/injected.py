@@ -16,5 +16,11 @@ seconds_each: ContextVar[float] = ContextVar("seconds_each", default=0.0)
 stuck: ContextVar[bool] = ContextVar("stuck", default=False)
 """The import set that this request makes is never transformed."""
 
+job: ContextVar[str] = ContextVar("job", default="")
+"""What becomes of the job that this upload makes: `error(5)`, `failures(3)`, `forget`, …"""
+
+log: ContextVar[str] = ContextVar("log", default="")
+"""What becomes of the log of an import: `404`, `html`, `other_host`, …"""
+
 first_bytes: ContextVar[int | None] = ContextVar("first_bytes", default=None)
-"""How many bytes of an upload are kept; None: all."""
+"""How many bytes of an upload, or rows of an import, are kept; None: all."""

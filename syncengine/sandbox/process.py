@@ -31,6 +31,16 @@ class SandboxError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class FourmeLogin:
+    """How a client gets into the 4me side: an account, and a personal access token or an OAuth client."""
+
+    account: str
+    token: str
+    client: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A sandbox that answers."""
 
@@ -41,6 +51,7 @@ class Running:
     identity: str
     ca: Path | None
     pid: int
+    fourme: FourmeLogin
 
     def ledger(self, *, start: int = 1, kind: str = "", table: str = "") -> list[dict[str, Any]]:
         """Every write that took effect, oldest first."""
@@ -74,7 +85,7 @@ class Running:
         return moved
 
     def run_imports(self) -> None:
-        """Transform every import set that is due, to its end."""
+        """Do every job that is due to its end: transforms of import sets, imports and exports of 4me."""
         self.control("POST", "imports", {})
 
     def reset(self) -> None:
@@ -132,7 +143,13 @@ def running(directory: Path) -> Running | None:
     except (OSError, ValueError, KeyError):
         return None
     ca = Path(given["ca"]) if given["ca"] else None
-    found = Running(given["url"], given["user"], given["password"], given["token"], given["identity"], ca, given["pid"])
+    try:
+        login = FourmeLogin(**given["fourme"])
+    except (KeyError, TypeError):
+        return None
+    found = Running(
+        given["url"], given["user"], given["password"], given["token"], given["identity"], ca, given["pid"], login
+    )
     try:
         # a process id may have been given to another program since
         answer = found.control("GET", "identity", timeout=10.0)

@@ -19,6 +19,7 @@ inclusion: [{applies_to: cmdb_ci_server, condition: "install_status!=7"}]
 access: [{table: cmdb_ci_server, columns: [u_cost], operation: read, roles: [finance], condition: "u_region=EMEA"}]
 records:
   cmn_location: [{name: Paris, sys_id: 0123…}]
+4me: {records: {people: [{Name: Ann, Primary Email: ann@example.com}]}}   # see fourme/seeding.py
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ import yaml
 
 from syncengine.sandbox import catalog, maps
 from syncengine.sandbox.accounts import Accounts
+from syncengine.sandbox.fourme import seeding
+from syncengine.sandbox.fourme.service import Fourme
 from syncengine.sandbox.ledger import content_hash
 from syncengine.sandbox.store import STAGING, Record
 from syncengine.sandbox.world import World
 
 Rows = Iterator[catalog.Row]
-_OTHERS = {"users", "clients", "api_keys", "certificates", "settings", "records"}
+_OTHERS = {"users", "clients", "api_keys", "certificates", "settings", "records", "4me"}
 
 
 class SeedError(ValueError):
@@ -61,7 +64,14 @@ def read(text: str) -> dict[str, Any]:
     return document
 
 
-def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, force: bool = False) -> bool:
+def apply(
+    world: World,
+    accounts: Accounts,
+    document: Mapping[str, Any],
+    *,
+    force: bool = False,
+    fourme: Fourme | None = None,
+) -> bool:
     """Apply a document once: the same content again changes nothing, unless forced."""
     mark = f"seed:{content_hash(document)}"
     if not force and world.store.meta(mark):
@@ -81,6 +91,9 @@ def apply(world: World, accounts: Accounts, document: Mapping[str, Any], *, forc
                     world.settings.set(name, value)
             if "settings" in document:
                 world.save_settings()
+            if "4me" in document:
+                with _reading("4me"):
+                    seeding.apply(fourme or Fourme(world), document["4me"])
             world.store.set_meta(mark, "applied")
     except BaseException:
         world.recall()

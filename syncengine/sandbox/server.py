@@ -87,7 +87,7 @@ def run(options: Options, ready: Ready | None = None) -> None:
     world.store.set_meta("password", password)
     app.accounts.set(options.user, password, _ROLES)
     for path in options.seeds:
-        seeds.apply(world, app.accounts, seeds.read(path.read_text("utf-8")))
+        seeds.apply(world, app.accounts, seeds.read(path.read_text("utf-8")), fourme=app.fourme)
     for rule in options.faults:
         app.faults.add(rule)
     certificates = tls.files(directory) if options.tls else None
@@ -100,6 +100,7 @@ def run(options: Options, ready: Ready | None = None) -> None:
         "pid": os.getpid(),
         "identity": world.identity,
         "ca": str(certificates.ca) if certificates else None,
+        "fourme": app.fourme.logins.own(),
     }
     config = uvicorn.Config(
         app,

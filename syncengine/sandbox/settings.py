@@ -6,20 +6,12 @@ A system property that the service itself documents is no setting but a row of s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-Value = str | int | float | bool
-
-
-class Setting(NamedTuple):
-    """One open question, answered."""
-
-    default: Value
-    choices: tuple[Value, ...]
-    why: str
-
+from syncengine.sandbox.fourme_settings import FOURME
+from syncengine.sandbox.setting import Setting, Value
 
 SETTINGS: dict[str, Setting] = {
+    **FOURME,
     "identify.compare": Setting(
         "folded",
         ("folded", "exact"),

@@ -61,6 +61,8 @@ def _make_server(files: Files) -> None:
     ca, ca_key = _authority("syncengine sandbox CA")
     names = [
         x509.DNSName("localhost"),
+        x509.DNSName("api.localhost"),
+        x509.DNSName("oauth.localhost"),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.IPAddress(ipaddress.ip_address("::1")),
     ]

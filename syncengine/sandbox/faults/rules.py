@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 APIS = (
     "import_one", "insert_multiple", "staging_read", "ire", "ire_query", "table_read", "table_write", "meta", "stats",
     "batch", "attach_upload", "attach_list", "attach_file", "attach_write", "oauth",
-    "me_upload", "me_poll", "me_log", "me_read", "worker",
+    "me_upload", "me_poll", "me_log", "me_read", "me_export", "me_file", "worker",
     "other", "*",
 )  # fmt: skip
 ACTIONS: dict[str, str] = {
@@ -59,7 +59,11 @@ ACTIONS: dict[str, str] = {
     "nan": "JSON with NaN",
     "nulls": "every value of the result is null",
     "item_errors": "item_errors(p): items fail with probability p, their siblings are written",
-    "job": "job(stuck): the import set that insertMultiple makes is never transformed",
+    "job": "job(stuck): the import set that insertMultiple makes is never transformed; of 4me imports (me_upload) and "
+    "exports: job(stuck), job(error) or job(error(k)) after k rows, job(failures(n)) of the first n rows, job(forget), "
+    "job(back_to_queued), job(unknown_state) or job(unknown_state(n)) for n polls",
+    "log": "log(404|403|html|binary|truncated|huge|other_host): the log of a 4me import, for the import (me_upload), "
+    "for one request (me_log), the link to another host (me_poll)",
     "op": "op(NAME): every item has this operation, every row this state",
     "code": "code(NAME): every item has this error, or, for cancelled, the answer holds result and error",
     "count": "count(+k) or count(-k): items too many or too few",
@@ -69,6 +73,8 @@ ACTIONS: dict[str, str] = {
     "extra_fields": "keys nobody knows",
     "missing": "missing(key): this key is left out everywhere",
 }  # fmt: skip
+JOBS = ("stuck", "error", "failures", "forget", "back_to_queued", "unknown_state")
+LOGS = ("404", "403", "html", "binary", "truncated", "huge", "other_host")
 WORDS = ("api", "at", "from", "every", "rate", "seed", "key", "path", "times", "do", "retry_after")
 _ACTION = re.compile(r"(?P<name>\w+)(?:\((?P<args>.*)\))?", re.DOTALL)
 _PART = re.compile(
@@ -187,8 +193,15 @@ def parse(text: str) -> Rule:
         except ValueError as fault:
             raise RuleError(f"{text}: rate_limit(calls/seconds)") from fault
         arguments = (f"{limit}/{seconds}",)
+    _check_words(text, name, arguments)
     then = "reset" if name == "commit_part" else ""
     return Rule(text, api, name, arguments, words, chance, then)
+
+
+def _check_words(text: str, name: str, arguments: tuple[str, ...]) -> None:
+    words = {"job": JOBS, "log": LOGS}.get(name)
+    if words and arguments and arguments[0].partition("(")[0] not in words:
+        raise RuleError(f"{text}: {name}({'|'.join(words)})")
 
 
 def _arguments(text: str | None) -> tuple[str, ...]:

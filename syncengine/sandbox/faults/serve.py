@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from syncengine.sandbox.body import Body
@@ -11,7 +12,7 @@ from syncengine.sandbox.clock import Clock
 from syncengine.sandbox.faults import content, wire
 from syncengine.sandbox.faults.exchange import Answer, Exchange, made
 from syncengine.sandbox.faults.rules import Rule, RuleError, parse
-from syncengine.sandbox.injected import first_bytes, injector, seconds_each, stuck
+from syncengine.sandbox.injected import first_bytes, injector, job, log, seconds_each, stuck
 
 BEFORE = frozenset({
     "status", "html200", "hibernate", "maintenance", "unauthorized", "drop202", "login302", "redirect", "rate_limit",
@@ -114,19 +115,23 @@ class Faults:
         self.revoked = self.revoked or any(rule.action == "revoke" for rule in rules)
         if body is None:
             return made(200, b"")  # nothing takes effect, and nobody will see this
-        each = sum(rule.number(0, 0) for rule in rules if rule.action == "takes")
-        marks = injector.set((lambda: _error(chosen)) if chosen is not None else None), seconds_each.set(each)
-        stop = any(rule.action == "job" and rule.argument(0) == "stuck" for rule in rules)
-        more = stuck.set(stop), first_bytes.set(part.first if part is not None else None)
+        told = {rule.action: rule.argument(0) for rule in reversed(rules) if rule.action in ("job", "log")}
+        wanted: list[tuple[ContextVar[Any], Any]] = [
+            (injector, (lambda: _error(chosen)) if chosen is not None else None),
+            (seconds_each, sum(rule.number(0, 0) for rule in rules if rule.action == "takes")),
+            (stuck, told.get("job") == "stuck"),
+            (job, told.get("job", "")),
+            (log, told.get("log", "")),
+            (first_bytes, part.first if part is not None else None),
+        ]
+        marks = [(variable, variable.set(value)) for variable, value in wanted]
         try:
             if late:
                 return exchange.cancelled(lambda: exchange.answer(body))
             return exchange.answer(body)
         finally:
-            stuck.reset(more[0])
-            first_bytes.reset(more[1])
-            injector.reset(marks[0])
-            seconds_each.reset(marks[1])
+            for variable, mark in marks:
+                variable.reset(mark)
 
     async def _before(self, exchange: Exchange, rule: Rule) -> None:
         """Actions that come before any work."""
