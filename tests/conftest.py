@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,13 +32,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Count what passed tests cover."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note in a test's report what it covers: the process that sums up need not be the one that ran it."""
     report = yield
-    if report.when == "call" and report.passed:  # type: ignore[attr-defined]
-        for mark in item.iter_markers("covers"):
-            _covered.update(mark.args)
+    report.user_properties += [("covers", line) for mark in item.iter_markers("covers") for line in mark.args]
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count what passed tests cover."""
+    if report.when == "call" and report.passed:
+        _covered.update(str(line) for name, line in report.user_properties if name == "covers")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

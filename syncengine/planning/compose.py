@@ -122,7 +122,7 @@ def count(counts: dict[str, StepCounts], change: Change, steps: Sequence[StepInf
     if change.kind == "end":
         return
     of = counts[steps[change.step].name]
-    of.add(change.action)
+    of.add(change.action, change.basis)
     if change.action == "touched" and change.reason == "adopted":
         of.adopted += 1
     if change.action == "update" and change.reason in ("unexplained", "unreadable"):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from syncengine.changes import Action, StepInfo
+from syncengine.changes import Action, Basis, StepInfo
 
 FORMAT = 1
 """Version of the plan's lines; another one is refused."""
@@ -105,13 +105,17 @@ class StepCounts:
     filtered: int = 0
     owned: int = 0
     actions: dict[str, int] = field(default_factory=dict)
+    bases: dict[str, int] = field(default_factory=dict)
+    """How many are known by which means: the target's rules, a comparison, a simulation of its configuration, …"""
     adopted: int = 0
     unexplained: int = 0
     """Updates that the target announces and no readable field explains."""
 
-    def add(self, action: Action) -> None:
+    def add(self, action: Action, basis: Basis) -> None:
         """Count one operation."""
         self.actions[action] = self.actions.get(action, 0) + 1
+        if action != "rejected":
+            self.bases[basis] = self.bases.get(basis, 0) + 1
 
     @property
     def changes(self) -> int:

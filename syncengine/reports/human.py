@@ -96,6 +96,7 @@ class HumanReport(Report):
             for name, counts in manifest.counts.items()
         }
         yield from _table(heads, rows)
+        yield from _bases(plan)
         adopted = sum(counts.adopted for counts in manifest.counts.values())
         if adopted:
             yield f"  {adopted:,} of the touched are sent once so that they become ours"
@@ -230,6 +231,17 @@ def _table(heads: Sequence[str], rows: Mapping[str, Sequence[int]]) -> Iterator[
             f"{number:>{size},}" if number else " " * size for number, size in zip(row, widths, strict=True)
         )
         yield f"    {step:<{width - 2}}  {cells}".rstrip()
+
+
+def _bases(plan: PlanFile) -> Iterator[str]:
+    """How the steps are known whose target was not asked for all of it, or has nobody to ask."""
+    said = [
+        f"{name.rsplit('.', 1)[-1]} " + ", ".join(f"{basis} ({number:,})" for basis, number in counts.bases.items())
+        for name, counts in plan.manifest.counts.items()
+        if counts.bases.keys() - {"engine", "implied"}
+    ]
+    if said:
+        yield from textwrap.wrap("how we know: " + "; ".join(said), 78, initial_indent="  ", subsequent_indent="    ")
 
 
 def _guard(guard: GuardResult) -> str:

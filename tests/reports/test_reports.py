@@ -26,7 +26,7 @@ evil = st.lists(st.sampled_from(letters), max_size=30).map("".join)
 def plan_of(path: Path, changes: list[Change], *, show_values: bool = True) -> PlanFile:
     counts = StepCounts(rows=len(changes))
     for change in changes:
-        counts.add(change.action)
+        counts.add(change.action, change.basis)
     connections = {"servicenow": Identity("servicenow", "sandbox:1", "admin")}
     with write_plan(path) as writer:
         writer.header(Header("0.1.0", "sandbox", connections, (), STEPS, show_values))
