@@ -226,7 +226,7 @@ def test_sets_of_one_multi_import_set_name_it(http: Http) -> None:
 def test_a_table_can_be_set_to_transform_before_it_answers(http: Http) -> None:
     """Still without a result for the rows."""
     staging(http, mode="synchronous")
-    http.running.settings(import__start_seconds=600)
+    http.running.settings(import__start_seconds=600, import__rows_per_second=1)
     answer = http.post("/import/u_asset/insertMultiple", {"records": rows(300)})
     assert set(answer.json()) == {"import_set_id", "multi_import_set_id"}
     assert set(states(http, answer.json()["import_set_id"])) == {"inserted"}

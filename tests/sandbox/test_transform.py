@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from syncengine.sandbox import seeds
 from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.staging.results import Result
-from syncengine.sandbox.staging.sets import ImportSets
+from syncengine.sandbox.staging.sets import SLICE, ImportSets
+from syncengine.sandbox.staging.transform import Transform
 from syncengine.sandbox.world import World
 
 FIELDS = ("asset_tag", "serial_number", "display_name")
@@ -281,6 +282,21 @@ def test_a_script_can_halt_the_whole_transform(imports: Imports) -> None:
     imports.map({"asset_tag": TAG}, scripts=[{"if": "u_tag=b", "do": "stop"}])
     assert imports.many([{"u_tag": tag} for tag in "abc"]) == ["inserted", "error", "pending"]
     assert [run.values["state"] for run in imports.world.store.all("sys_import_set_run")] == ["complete_with_errors"]
+
+
+def test_a_defect_of_the_sandbox_ends_one_set_and_no_other(imports: Imports, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of its slice is written; the set is cancelled and its run did not complete."""
+    imports.map({"asset_tag": TAG})
+    one = Transform.row
+    monkeypatch.setattr(Transform, "row", lambda self, row: 1 / 0 if row.values["u_tag"] == "x" else one(self, row))
+    assert imports.many([{"u_tag": f"a{n}"} for n in range(SLICE)] + [{"u_tag": "b"}, {"u_tag": "x"}]) == [
+        *["inserted"] * SLICE,
+        "pending",
+        "pending",
+    ]
+    assert [one.values["state"] for one in imports.world.store.all("sys_import_set")] == ["cancelled"]
+    assert [run.values["state"] for run in imports.world.store.all("sys_import_set_run")] == ["did_not_complete"]
+    assert imports.many([{"u_tag": "c"}]) == ["inserted"]
 
 
 def test_broken_maps_are_errors_of_their_rows(imports: Imports) -> None:

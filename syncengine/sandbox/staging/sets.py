@@ -74,7 +74,7 @@ class ImportSets:
         loader = Loader(world, table, labels=settings.get("column_mapping", "column_label") == "column_label")
         with world.store.transaction():
             if not multi:
-                multi = self._make(MULTI, {"number": self._number("MISET"), "state": "loaded"}, user).sys_id
+                multi = self._make(MULTI, {"number": self._number("MISET")}, user).sys_id
             values = {
                 "number": self._number("ISET"),
                 "state": "loaded",
@@ -162,6 +162,11 @@ class ImportSets:
         except Exception:
             # a defect of the sandbox must not come back with every request
             log.exception("import set %s could not be transformed", one.values.get("number"))
+            for (sys_id, _), run_id in self._runs.items():
+                run = world.store.get(RUNS, run_id) if sys_id == one.sys_id else None
+                if run is not None:
+                    run.values["state"] = "did_not_complete"
+                    world.store.touch_many([run])
             self._end(one, "cancelled")
             worked = True
         finally:
@@ -197,7 +202,7 @@ class ImportSets:
         chosen = begun or sorted(ready, key=lambda one: one.rid, reverse=last)
         return chosen[0] if chosen else None
 
-    def _slice(self, one: Record) -> bool:
+    def _slice(self, one: Record, *, at_once: bool = False) -> bool:
         world, user = self.world, one.values.get("sys_created_by", "system")
         table = one.values.get("table_name", "")
         maps = world.maps.of(table)
@@ -205,7 +210,7 @@ class ImportSets:
             self._end(one, "processed" if world.settings["import.no_map_state"] == "processed" else "loaded")
             return True
         done = orjson.loads(one.values.get(DONE, "[0, 0]"))
-        allowed = self._allowed(one, done, len(maps))
+        allowed = SLICE if at_once else self._allowed(one, done, len(maps))
         if allowed <= 0:
             return False
         each = maps[min(done[0], len(maps) - 1)]
@@ -237,7 +242,7 @@ class ImportSets:
         """Transform a set now, whatever its turn."""
         while (one := self.world.store.get(SETS, sys_id)) is not None and sys_id in self._waiting:
             with self.world.store.transaction():
-                self._slice(one)
+                self._slice(one, at_once=True)
 
     def _end(self, one: Record, state: str) -> None:
         now = self.world.clock.now()
@@ -247,10 +252,6 @@ class ImportSets:
         one.values["sys_updated_on"] = now
         self.world.store.touch_many([one])
         self._waiting.pop(one.sys_id, None)
-        multi = self.world.store.get(MULTI, one.values.get("multi_import_set", ""))
-        if multi is not None:
-            multi.values["state"] = state
-            self.world.store.touch_many([multi])
 
     def _transform(self, each: Map, rows: list[Record], run: Record, user: str) -> bool:
         """One map over some rows, with what the rows and the run say afterwards; True when a script halts it."""
@@ -314,7 +315,11 @@ class ImportSets:
                     one.values["state"] = "processed"
                     self.world.store.touch_many([one])
             self._loading.clear()
-            self._clean((today - KEPT_DAYS) * _DAY)
+            mark = caller.set(Caller("cleaner"))
+            try:
+                self._clean((today - KEPT_DAYS) * _DAY)
+            finally:
+                caller.reset(mark)
 
     def _clean(self, before: float) -> None:
         store = self.world.store
