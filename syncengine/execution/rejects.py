@@ -36,6 +36,7 @@ OURS = {
     "import-set-cancelled": "somebody cancelled the import set: plan it anew",
     "no-transform-map": "have a transform map made or activated for the staging table",
     "results-gone": "look at the target; a new plan shows what is left to do",
+    "shows-last-map": "send single: one answer for each map; or look at the target, and plan anew",
     "unknown-status": "look at the row on the instance; a new plan shows what is left to do",
     "other-content": "say if_exists: replace or add, or give the file another name",
     "several-of-one-name": "delete all but one of them on the record",

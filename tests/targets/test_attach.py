@@ -209,6 +209,15 @@ def test_a_list_that_hides_something_proves_nothing(bench: Bench) -> None:
     assert not of_action(made, "attach")
 
 
+@pytest.mark.covers("ATT-07")
+def test_links_of_the_server_are_not_followed(bench: Bench) -> None:
+    """Attachments are compared by what lists say; nothing is fetched from where they point."""
+    table(bench)
+    bench.apply(plan(bench, person(1), file(bench, "a.txt")))
+    bench.sandbox.faults("api=attach_list, do=link(https://evil.example/x)")
+    assert actions(plan(bench, person(1), file(bench, "a.txt"))) == {"unchanged": 2}
+
+
 @pytest.mark.covers("ATT-08")
 def test_another_file_than_was_planned_is_not_sent(bench: Bench) -> None:
     """Its hash stands in the plan."""

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncengine.changes import Change, Record
+from syncengine.changes import Change, Parcel, Record
 from syncengine.errors import Exit, SpecError
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
-from syncengine.targets.staging import following
+from syncengine.targets.staging import StagingTarget, following
 from tests.bench import Bench, actions, of_action
 from tests.targets.rows import COLUMNS, FIELDS, LABELS, TABLE, people, person, row, step, table
 
@@ -172,6 +172,29 @@ def test_two_maps_make_two_records_of_a_row(bench: Bench) -> None:
     summary = bench.apply(plan(bench, person(1), **MARKED))
     assert (summary.exit, bench.inserts()["sys_user"], bench.inserts()["alm_asset"]) == (Exit.OK, 1, 1)
     assert actions(plan(bench, person(1))) == {"unchanged": 1}
+
+
+def test_of_several_maps_a_row_shows_the_last(bench: Bench) -> None:
+    """Many at once: where the last one skips a row, the runs or the target tell that another took it."""
+    tags = {"source": "u_title", "coalesce": True}
+    asset = {"name": "Tags", "target": "alm_asset", "order": 200, "fields": {"asset_tag": tags}}
+    table(bench, {"name": "People", "target": "sys_user", "fields": FIELDS}, asset)
+    summary = bench.apply(plan(bench, person(1), person(2), send="multiple", **MARKED))
+    assert (summary.exit, summary.total("applied")) == (Exit.OK, 2)
+    bench.connect().writer.send("/api/now/table/sys_user", body={"email": "p4@x.org"})
+    made = plan(bench, person(3), person(4), person(5, u_mail="p5@x.org", u_place="x"), send="multiple", **MARKED)
+    assert bench.apply(made).exit is Exit.OK
+
+
+@pytest.mark.covers("IMP-01")
+def test_a_list_is_never_given_to_the_single_insert(bench: Bench) -> None:
+    """It would take the first row and drop the others without a word."""
+    table(bench)
+    made = plan(bench, person(1), person(2))
+    assert made.manifest.batches == 2
+    target = StagingTarget(made.header.steps)
+    with pytest.raises(ValueError, match="takes one row"):
+        target.send(Parcel("", list(made.changes()), [], []), bench.connect().writer)
 
 
 @pytest.mark.covers("IMP-12")

@@ -29,7 +29,7 @@ FAULTS = (
 )
 
 relaxed = settings(
-    max_examples=150 if "--long" in sys.argv else 10,
+    max_examples=150 if "--long" in sys.argv else 6,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -168,7 +168,23 @@ class StagingTarget(FlatTarget):
         step = self.steps[parcel.items[0].step]
         facts, staging = self._know(writer, step)
         sent = {change.op: self.body(change) for change in parcel.items}
-        return following.follow(facts, staging, step, token, parcel.items, sent, watch)
+        answer = following.follow(facts, staging, step, token, parcel.items, sent, watch)
+        if isinstance(answer, Answered):
+            unsure = [one.op for one in answer.outcomes if one.code == following.LAST_MAP]
+            return self._looked_at(answer, [one for one in parcel.items if one.op in set(unsure)], writer)
+        return answer
+
+    def _looked_at(self, answer: Answered, unsure: list[Change], reader: Reader) -> Answered:
+        """Rows of which the answer shows too little: where the target is as they want it, they are done."""
+        if not unsure:
+            return answer
+        seen = {one.op: one for one in self.preview(Parcel("", unsure, [], []), reader)}
+        done = {op: one for op, one in seen.items() if one.action == "unchanged"}
+        outcomes = [
+            Outcome(one.op, "applied", done[one.op].sys_id, table=done[one.op].class_name) if one.op in done else one
+            for one in answer.outcomes
+        ]
+        return Answered(tuple(outcomes), answer.notes, answer.stop)
 
     def settle(self, parcel: Parcel, reader: Reader) -> dict[int, Seen]:
         """Look for the rows by their marks; without a marker, whether the target is as the rows want it."""

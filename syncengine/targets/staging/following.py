@@ -26,6 +26,8 @@ FIRST_LOOK, LONGEST_LOOK = 0.2, 10.0
 STATE = ("sys_import_row", "sys_import_state", "sys_import_state_comment", "sys_target_table", "sys_target_sys_id",
     "sys_transform_map", "sys_import_set")  # fmt: skip
 _MARKS_AT_ONCE = 20
+LAST_MAP = "shows-last-map"
+"""The code of rows of which only the last of several maps is known."""
 
 
 def follow(
@@ -66,7 +68,28 @@ def follow(
         )
         watch.clock.sleep(look)
         look = min(look * 1.5, LONGEST_LOOK)
-    return _answered(staging, step, changes, sent, rows, state or "", number or import_set)
+    answered = _answered(staging, step, changes, sent, rows, state or "", number or import_set)
+    return answered if len(staging.maps) < 2 else _of_several(facts, import_set, len(rows), answered)
+
+
+def _of_several(facts: Facts, import_set: str, many: int, answered: Answered) -> Answered:
+    """Of several maps a row shows the last one: where that one skips it, the runs tell whether another took all."""
+    if not any(one.code == "row-skipped" for one in answered.outcomes):
+        return answered
+    fields = ("sys_id", "inserts", "updates", "ignored", "skipped", "errors")
+    runs: list[dict[str, Any]] = []
+    for column in ("set", "import_set"):  # public clients differ in its name
+        runs = runs or facts.rows("sys_import_set_run", f"{column}={import_set}", fields) or []
+    taken = any(sum(_place(run.get(name)) for name in ("inserts", "updates", "ignored")) == many for run in runs)
+    said = "its row shows only that the last of several maps skipped it; what the others did is not told for each row"
+    outcomes = []
+    for one in answered.outcomes:
+        if one.code == "row-skipped" and taken:
+            one = Outcome(one.op, "applied", operation="taken by another map")
+        elif one.code == "row-skipped":
+            one = Outcome(one.op, "unknown", operation=one.operation, code=LAST_MAP, message=said)
+        outcomes.append(one)
+    return Answered(tuple(outcomes), answered.notes, answered.stop)
 
 
 def _state(facts: Facts, import_set: str) -> tuple[str | None, str]:
