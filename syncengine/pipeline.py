@@ -161,7 +161,7 @@ def _targets(steps: Sequence[StepInfo], of: Planning) -> list[_Asked]:
     return made
 
 
-def _prepare(flat: Sequence[tuple[_Asked, FlatTarget]], steps: Sequence[StepInfo]) -> list[Note]:
+def _prepare(flat: Sequence[tuple[_Asked, FlatTarget]], steps: list[StepInfo]) -> list[Note]:
     """Let the targets read what they need to know; raises SpecError with everything that stops the plan."""
     said: list[Problem] = []
     for one, target in flat:
@@ -169,6 +169,9 @@ def _prepare(flat: Sequence[tuple[_Asked, FlatTarget]], steps: Sequence[StepInfo
     errors = [problem for problem in said if problem.severity == "error"]
     if errors:
         raise SpecError(errors, effect=NOTHING_WRITTEN)
+    for one, target in flat:
+        for number in one.numbers:
+            steps[number] = target.completed(steps[number], one.connected.reader)
     return _noted(said)
 
 

@@ -199,6 +199,8 @@ def _created(change: Change, *, show: bool) -> Iterator[str]:
         counted = Counter(part.class_name for part in parts)
         if counted:
             yield f"      {word}: {', '.join(f'{number} {name}' for name, number in counted.items())}"
+    if change.basis == "predicted" and change.reason:
+        yield from textwrap.wrap(shown(change.reason, 400), 74, initial_indent="      ", subsequent_indent="      ")
 
 
 def _at(place: Place) -> str:

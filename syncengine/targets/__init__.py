@@ -168,6 +168,11 @@ class FlatTarget(Target):
         del steps, reader
         return []
 
+    def completed(self, step: StepInfo, reader: Reader) -> StepInfo:
+        """The step with what `prepare` found out and `apply` has to know; it stands in the plan."""
+        del reader
+        return step
+
     def remarks(self) -> list[Problem]:
         """What previews came across that a reviewer should know beside the operations, counted; asked at the end."""
         return []

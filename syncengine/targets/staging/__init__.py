@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from syncengine.changes import Change, Outcome, Parcel, Seen, StepInfo
 from syncengine.errors import Problem
@@ -73,31 +74,25 @@ class StagingTarget(FlatTarget):
                 self._cut[number, name] += many
             for _, makes in told:
                 self._makes.update((number, source, table) for source, table in makes)
-            self._note_clears(number, staging, parcel.items)
+            for name, many in rows.uncleared.items():
+                self._without_effect[number, name] += many
         return [seen for seen, _ in told]
-
-    def _note_clears(self, number: int, staging: Staging, changes: Sequence[Change]) -> None:
-        copied = {entry.source for one in staging.maps if one.copy_empty for entry in one.entries}
-        for change in changes:
-            for name, value in change.values.items():
-                if not value and name not in copied:
-                    self._without_effect[number, name] += 1
 
     def remarks(self) -> list[Problem]:
         """What the rows would do beside what is written for each of them."""
         said = []
         for (number, name), many in sorted(self._cut.items()):
             said.append(_remark(self.steps[number], name, "cut-by-staging",
-                f"{name}: {many} values are longer than its staging column, which cuts them without a word",
+                f"{name}: {_rows(many)} with more than its staging column holds, which cuts them without a word",
                 "have the column made longer, or say max_length: in the spec"))  # fmt: skip
         for (number, name, table), many in sorted(self._makes.items()):
             what = "choices" if table == "sys_choice" else f"records of {table}"
             said.append(_remark(self.steps[number], name, "makes-references",
-                f"{name}: {many} rows name {what} that are not there; the field map makes new ones of them",
+                f"{name}: {_rows(many)} with {what} that are not there; the field map makes new ones",
                 "correct the values, or have the choice action of the field map set to ignore or reject"))  # fmt: skip
         for (number, name), many in sorted(self._without_effect.items()):
             said.append(_remark(self.steps[number], name, "clear-has-no-effect",
-                f"{name}: {many} rows clear it, but no map of the table copies empty fields, so it keeps its value",
+                f"{name}: {_rows(many)} would clear it, but no map copies empty fields, so it keeps its value",
                 "have Copy empty fields set in the transform map"))  # fmt: skip
         return said
 
@@ -111,9 +106,17 @@ class StagingTarget(FlatTarget):
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
+    def completed(self, step: StepInfo, reader: Reader) -> StepInfo:
+        """Rows whose map may make records that later rows refer to go one after the other, in source order."""
+        _, staging = self._know(reader, step)
+        if step.options["send"] == "multiple" or not staging.makes_others:
+            return step
+        return replace(step, options={**step.options, "in_turn": True})
+
     def alone(self, step: StepInfo) -> str:
         """Import sets of one table go one after the other: nobody promises an order to those that wait together."""
-        return f"import {step.connection} {step.options['table']}" if step.options["send"] == "multiple" else ""
+        is_alone = step.options["send"] == "multiple" or step.options.get("in_turn")
+        return f"import {step.connection} {step.options['table']}" if is_alone else ""
 
     def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear | Started:
         """Insert one row, or hand over many."""
@@ -223,3 +226,7 @@ def _ended(sent: Sent) -> Refused | Unclear | None:
 def _remark(step: StepInfo, name: str, code: str, message: str, fix: str) -> Problem:
     place = step.fields.get(name, step.position)
     return Problem(code, f"{step.name}: {message}", place, fix=fix, severity="warning")
+
+
+def _rows(many: int) -> str:
+    return "1 row" if many == 1 else f"{many:,} rows"

@@ -111,6 +111,15 @@ class Staging:
     """What insertMultiple takes as keys, where the instance tells."""
 
     @property
+    def makes_others(self) -> bool:
+        """Whether a row may make records beside its own, as far as can be known: what later rows find depends on it."""
+        return bool(self.undecidable) or any(
+            entry.choice_action == "create" and (column := one.target.columns.get(entry.target)) and column.reference
+            for one in self.maps
+            for entry in one.entries
+        )
+
+    @property
     def undecidable(self) -> str:
         """Why nothing can be said about any row; empty where something can."""
         if self.robust:

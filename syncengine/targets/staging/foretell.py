@@ -42,6 +42,8 @@ class Rows:
     """How many values are cut by each column."""
     unsure: dict[int, dict[str, str]] = field(default_factory=dict)
     """Columns of an operation whose value is not known before another one is applied, and why."""
+    uncleared: dict[str, int] = field(default_factory=dict)
+    """How many rows send a column empty to clear what the target has, without effect."""
     awaiting: set[int] = field(default_factory=set)
     """Operations that name a record which is not there yet, and will be when they are sent."""
 
@@ -95,18 +97,32 @@ def _one_map(facts: Facts, one: TransformMap, step: StepInfo, rows: Rows) -> dic
         except Left as left:
             decided[op] = left.decision
     asked = {op: key for op, key in keys.items() if key is not None}
-    present = records(facts, one, asked, read_columns(one, values.values())) if asked else {}
+    clears = _clears(one, rows)
+    columns = [*read_columns(one, values.values()), *clears.values()]
+    present = records(facts, one, asked, columns) if asked else {}
     shown = _shower(one)
     for op, key in keys.items():
         found = present.get(op, [])
         if isinstance(found, Left):
             decided[op] = found.decision
             continue
+        if len(found) == 1:
+            for source, target in clears.items():
+                if rows.texts[op].get(source, "x") == "" and found[0].get(target):
+                    rows.uncleared[source] = rows.uncleared.get(source, 0) + 1
         try:
             decided[op] = decide(one, values[op], key, found, quiet=step.quiet, show=shown)
         except Left as left:
             decided[op] = left.decision
     return decided
+
+
+def _clears(one: TransformMap, rows: Rows) -> dict[str, str]:
+    """Staging columns that some row sends empty though the map copies no empty fields, with their target columns."""
+    if one.copy_empty:
+        return {}
+    sent = {name for texts in rows.texts.values() for name, text in texts.items() if not text}
+    return {e.source: e.target for e in one.entries if e.source in sent and e.target in one.target.columns}
 
 
 def _shower(one: TransformMap) -> Any:
