@@ -27,6 +27,7 @@ COMMANDS = {
     "sync": "Plan and apply in one go, for cron.",
     "resume": "Go on with a run that was interrupted.",
     "status": "List the runs of this project.",
+    "extract": "Bring tables of an instance up to date in DuckDB, or elsewhere.",
     "doctor": "Examine an environment: what is wrong, and what to ask the admin for.",
     "graph": "Draw the steps and what they need of each other.",
     "sandbox": "Serve, seed and reset the embedded ServiceNow.",

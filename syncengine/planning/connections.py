@@ -49,6 +49,15 @@ def source_connections(specs: Sequence[Spec], known: Mapping[str, str]) -> dict[
     return found
 
 
+def chosen_connection(service: str, who: str, wanted: str | None, known: Mapping[str, str]) -> str:
+    """The connection of a service that somebody needs; raises SpecError as above."""
+    problems: list[Problem] = []
+    name = _chosen(service, who, wanted, Position("the environment", 1, 1), known, problems)
+    if problems:
+        raise SpecError(problems)
+    return name
+
+
 def _connection(step: Step, known: Mapping[str, str], problems: list[Problem]) -> str:
     service = SERVICE.get(step.kind, "servicenow")
     return _chosen(service, step.full_name, step.connection, step.position, known, problems)

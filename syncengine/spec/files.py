@@ -9,9 +9,10 @@ from typing import Any, cast
 from syncengine.errors import Position
 from syncengine.mapping.model import ValueMap
 from syncengine.spec.atoms import IF_EMPTY, NAME, NAME_MUST, Zone, read_entries
+from syncengine.spec.extracts import EXTRACT
 from syncengine.spec.guards import GUARDS_SHAPE
 from syncengine.spec.items import VanishedShape
-from syncengine.spec.model import Defaults, Guards, Project
+from syncengine.spec.model import Defaults, Extract, Guards, Project
 from syncengine.spec.nodes import MapNode, Node, Scalar, describe
 from syncengine.spec.shapes import (
     AnyKey,
@@ -203,6 +204,7 @@ PROJECT_KEYS: tuple[AnyKey, ...] = (
     _SPECS,
     _ALLOW,
     VARS,
+    EXTRACT,
 )
 
 
@@ -219,6 +221,7 @@ def read_project(node: MapNode, root: Path, file: Path, report: Report) -> Proje
         spec_globs=fields.get(_SPECS) or Project(root).spec_globs,
         allow_paths=tuple((root / one).resolve() for one in fields.get(_ALLOW) or ()),
         vars=fields.get(VARS) or {},
+        extract=fields.get(EXTRACT) or Extract(),
     )
 
 

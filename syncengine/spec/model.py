@@ -12,6 +12,7 @@ from syncengine.changes import Kind, Role
 from syncengine.credentials import SecretSource
 from syncengine.errors import Position
 from syncengine.mapping.model import Level, Recipe, RowRules
+from syncengine.sources.servicenow import Options as TableOptions
 
 Dialect = Literal["enhanced", "classic"]
 OnError = Literal["continue", "stop"]
@@ -89,6 +90,17 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
+class Extract:
+    """What `syncengine extract` reads, and where it goes."""
+
+    destination: str = "duckdb"
+    dataset: str = "servicenow"
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the destination, as dlt names them."""
+    tables: Mapping[str, TableOptions] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """The folder that everything is relative to, and what holds for all specs in it."""
 
@@ -101,6 +113,7 @@ class Project:
     spec_globs: tuple[str, ...] = ("specs/**/*.yaml", "specs/**/*.yml")
     allow_paths: tuple[Path, ...] = ()
     vars: Mapping[str, str] = field(default_factory=dict)
+    extract: Extract = field(default_factory=Extract)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from syncengine.spec import environments, files, guards, items, rows, specs, suites, tables, tests, values
+from syncengine.spec import environments, extracts, files, guards, items, rows, specs, suites, tables, tests, values
 from syncengine.spec.kinds import attach, cmdb, fourme, staging
 from syncengine.spec.references import IF_MISSING_KEY, KEY, MANY, SPEC, TAKE, WHERE
 from syncengine.spec.shapes import AnyKey
@@ -44,6 +44,7 @@ TABLES: dict[str, Sequence[AnyKey]] = {
     "test": tests._KEYS,
     "tests": suites.SUITE_KEYS,
     "project": files.PROJECT_KEYS,
+    "extract": extracts.EXTRACT_OPTIONS.keys,
     "shared": files.SHARED_KEYS,
     "environment": environments.ENVIRONMENT_KEYS,
     "connection": environments.CONNECTION_KEYS,
