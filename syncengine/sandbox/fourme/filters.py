@@ -38,7 +38,7 @@ class Filter(NamedTuple):
 
     def sql(self) -> tuple[str, list[Any]] | None:
         """The condition over the columns of the table, where it can be one."""
-        if self.bounds and self.kind == "time":
+        if self.bounds and self.kind == "time" and self.name in _COLUMNS:
             parts = [f"{_COLUMNS[self.name]}{sign}?" for sign, _value in self.bounds]
             return " AND ".join(parts), [_seconds(value) for _sign, value in self.bounds]
         if self.bounds or self.negative or self.folded or "" in self.values:
