@@ -87,6 +87,9 @@ FOURME: dict[str, Setting] = {
         "refused", ("refused", "served"), "A pre-signed link refuses a second authentication (inferred)."
     ),
     # -- exports
+    "fourme.export_with_login": Setting(
+        "served", ("served", "refused"), "A public client sends its login to an export's link, so that is taken (seen)."
+    ),
     "fourme.big_type": Setting(10_000, (), "Records from which a type is exported in full once a day (documented)."),
     "fourme.small_exports": Setting(
         0, (), "Full exports a day of a smaller type; 'several' (documented), the number was not found. 0: any."

@@ -162,8 +162,6 @@ class Export:
                 ci = self._records.get(record.values[f"{side} Label"])
                 if ci is not None:
                     more |= {f"{side} {column}": ci.values.get(column, "") for column in PAIR}
-        elif kind.name == "notes":
-            more["Record Type"] = record.values.get("Record Type", "request")
         return {**record.values, **more} if more else record.values
 
     def _cell(self, column: Column, values: Mapping[str, Any], record: Record) -> str:

@@ -29,6 +29,7 @@ from syncengine.sandbox.world import World
 
 log = logging.getLogger("syncengine.sandbox")
 IMPORT, EXPORT = "import", "export"
+PART = 1 << 20
 STEP = 200
 """Rows in one transaction."""
 KEPT = 172_800
@@ -37,7 +38,7 @@ LOG_HEAD = "# import log of the syncengine sandbox: a format of its own, since t
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS me_job (
   number INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, account TEXT NOT NULL,
-  state TEXT NOT NULL, queued REAL NOT NULL, ended REAL, body TEXT NOT NULL, file BLOB);
+  state TEXT NOT NULL, queued REAL NOT NULL, ended REAL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS me_job_state ON me_job (state, number);
 """
 _OPEN = ("queued", "processing")
@@ -97,16 +98,19 @@ class Jobs:
 
     def add_export(self, account: str, body: dict[str, Any], fault: Fault) -> str:
         """Queue an export; returns the token."""
-        return self._add(EXPORT, account, {**body, "fault": list(fault)}, None)
+        return self._add(EXPORT, account, {**body, "fault": list(fault)}, b"")
 
-    def _add(self, kind: str, account: str, body: dict[str, Any], content: bytes | None) -> str:
+    def _add(self, kind: str, account: str, body: dict[str, Any], content: bytes) -> str:
         token = secrets.token_hex(20)
         start = {"done": 0, "line": 0, "polls": 0, "message": "", "request": caller.get().request, **body}
         with self._world.store.transaction():
             self._db.execute(
-                "INSERT INTO me_job (token, kind, account, state, queued, body, file) VALUES (?,?,?,?,?,?,?)",
-                (token, kind, account, "queued", self._world.clock.time(), orjson.dumps(start).decode(), content),
+                "INSERT INTO me_job (token, kind, account, state, queued, body) VALUES (?,?,?,?,?,?)",
+                (token, kind, account, "queued", self._world.clock.time(), orjson.dumps(start).decode()),
             )
+            # not in the row of the job, which is written anew with every step
+            for at in range(0, len(content), PART):
+                self.files.append(f"upload:{token}", content[at : at + PART])
         return token
 
     # -- progress --------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ class Jobs:
     def _import(self, job: Job, now: float) -> None:
         running = self._running.get(job.number)
         if running is None:
-            content = self._db.execute("SELECT file FROM me_job WHERE number=?", (job.number,)).fetchone()[0]
+            content = b"".join(self.files.parts(f"upload:{job.token}"))
             running = Import(self._context(job), content, self._stop_at(job), job.body["done"], job.body["counts"])
             self._running[job.number] = running
         assert isinstance(running, Import)  # noqa: S101 - each number is of one kind
@@ -224,6 +228,7 @@ class Jobs:
 
     def _end(self, job: Job, now: float) -> None:
         job.ended = now
+        self.files.remove(f"upload:{job.token}")
         self._running.pop(job.number, None)
 
     def _context(self, job: Job) -> Context:
@@ -234,9 +239,8 @@ class Jobs:
         return Context(self._world, self._records, references, kind, job.account, job.body["home"], definitions)
 
     def _keep(self, job: Job) -> None:
-        done = job.state not in _OPEN
         self._db.execute(
-            f"UPDATE me_job SET state=?, ended=?, body=?{', file=NULL' if done else ''} WHERE number=?",
+            "UPDATE me_job SET state=?, ended=?, body=? WHERE number=?",
             (job.state, job.ended, orjson.dumps(job.body).decode(), job.number),
         )
 

@@ -1,6 +1,7 @@
 """Logs and exports behind links that need no login (documented: pre-signed, good for two days).
 
-Inferred: a request that also logs in is refused, as the storage behind such links does.
+Inferred: a request for a log that also logs in is refused, as the storage behind such links does. Seen: a public
+client fetches exports with its login.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Links:
         job = self._jobs.by_number(int(match["number"])) if match else None
         if job is None:
             return _error(404, "NoSuchKey", "The specified key does not exist.")
-        if headers.get("authorization") and self._world.settings["fourme.log_with_login"] == "refused":
+        setting = "fourme.log_with_login" if is_log else "fourme.export_with_login"
+        if headers.get("authorization") and self._world.settings[setting] == "refused":
             return _error(400, "InvalidArgument", "Only one auth mechanism allowed")
         right = hmac.compare_digest(parameters.get("X-Amz-Signature", ""), self._sign(job))
         expired = self._world.clock.time() - (job.ended or 0) > KEPT

@@ -6,7 +6,7 @@ are written in the transaction of the record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,6 @@ CREATE INDEX IF NOT EXISTS me_record_updated ON me_record (type, account, update
 CREATE TABLE IF NOT EXISTS me_key (
   type TEXT NOT NULL, field TEXT NOT NULL, folded TEXT NOT NULL, account TEXT NOT NULL, id INTEGER NOT NULL,
   exact TEXT NOT NULL, PRIMARY KEY (type, field, folded, account, id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS me_key_id ON me_key (id);
 """
 _FIRST = 1000
 _COLUMNS = "id, account, type, created, updated, body"
@@ -140,22 +139,28 @@ class Records:
         self.db.executemany("INSERT INTO me_key VALUES (?,?,?,?,?,?)", keys)
         self._tell("insert", records)
 
-    def update(self, record: Record) -> None:
-        """Write a record anew, in a transaction."""
-        self.db.execute("DELETE FROM me_key WHERE id=?", (record.id,))
+    def update(self, record: Record, before: Mapping[str, Any]) -> None:
+        """Write a record anew, with the values it had before, in a transaction."""
+        old, new = set(_keys(record, before)), set(_keys(record))
+        self._forget_keys(old - new)
         self.db.execute(
             "UPDATE me_record SET account=?, type=?, source=?, source_id=?, created=?, updated=?, body=? WHERE id=?",
             (*_row(record), record.id),
         )
-        self.db.executemany("INSERT INTO me_key VALUES (?,?,?,?,?,?)", _keys(record))
+        self.db.executemany("INSERT INTO me_key VALUES (?,?,?,?,?,?)", new - old)
         self._tell("update", [record])
 
     def delete(self, records: Sequence[Record]) -> None:
         """Remove records, in a transaction."""
-        ids = [(record.id,) for record in records]
-        self.db.executemany("DELETE FROM me_record WHERE id=?", ids)
-        self.db.executemany("DELETE FROM me_key WHERE id=?", ids)
+        self.db.executemany("DELETE FROM me_record WHERE id=?", [(record.id,) for record in records])
+        for record in records:
+            self._forget_keys(_keys(record))
         self._tell("delete", records)
+
+    def _forget_keys(self, keys: Iterable[tuple[Any, ...]]) -> None:
+        self.db.executemany(
+            "DELETE FROM me_key WHERE type=? AND field=? AND folded=? AND account=? AND id=?", (key[:5] for key in keys)
+        )
 
     def _tell(self, what: str, records: Sequence[Record]) -> None:
         if self.quiet:
@@ -195,13 +200,13 @@ def _row(record: Record) -> tuple[Any, ...]:
     return (record.account, record.type, *pair, record.created, record.updated, orjson.dumps(v).decode())
 
 
-def _keys(record: Record) -> Iterator[tuple[Any, ...]]:
-    v = record.values
-    for key in types()[record.type].keys:
-        values = [v.get(column) for column in key]
-        if all(value not in (None, "") for value in values):
-            text = _text(values)
-            yield record.type, "|".join(key), text.casefold(), record.account, record.id, text
+def _keys(record: Record, values: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+    v = record.values if values is None else values
+    for field, columns in types()[record.type].fields:
+        given = [v.get(column) for column in columns]
+        if None not in given and "" not in given:
+            text = _text(given)
+            yield record.type, field, text.casefold(), record.account, record.id, text
 
 
 def _text(values: Sequence[Any]) -> str:

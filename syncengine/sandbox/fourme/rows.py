@@ -87,9 +87,9 @@ def put(context: Context, existing: Record | None, given: Mapping[str, Any]) -> 
     if values == existing.values:
         return Outcome(UNCHANGED), existing
     _check(context, values, [column for column in kind.required if column in given], existing)
-    existing.values, existing.updated = values, now
+    before, existing.values, existing.updated = existing.values, values, now
     _set_times(existing, times)
-    context.records.update(existing)
+    context.records.update(existing, before)
     return Outcome(UPDATED), existing
 
 

@@ -120,6 +120,11 @@ class Type:
         return tuple(key for key in (*pair, *named, *others) if set(key) <= set(self.columns))
 
     @cached_property
+    def fields(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The keys with the names under which they are kept."""
+        return tuple(("|".join(key), key) for key in self.keys)
+
+    @cached_property
     def title(self) -> str:
         """The column that says what a record is called."""
         names = ("Name", "Subject", "Label", "Reference", "Description", "Reason")
