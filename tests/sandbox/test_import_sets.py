@@ -317,6 +317,18 @@ def test_without_the_role_lists_are_empty_and_imports_work_all_the_same(http: Ht
         assert made_map.status_code == (201 if sees_maps else 403)
 
 
+def test_the_access_rule_of_a_staging_table_is_what_keeps_rows_out(http: Http) -> None:
+    """Documented: nothing else does, since imports run with full rights."""
+    staging(http)
+    rule = {"table": "u_asset", "operation": "create", "roles": ["loader"]}
+    users = {name: {"password": "x", "roles": [name]} for name in ("itil", "loader")}
+    http.running.seed({"users": users, "access": [rule]}, force=True)
+    for name, status in [("itil", 403), ("loader", 201)]:
+        http.session.auth = (name, "x")
+        assert http.post("/import/u_asset", rows(1)[0]).status_code == status
+        assert http.post("/import/u_asset/insertMultiple", {"records": rows(1)}).status_code == status
+
+
 def test_maps_and_entries_are_read_as_an_instance_stores_them(http: Http) -> None:
     """Also of the tables that are there from the start."""
     (user,) = http.rows("sys_transform_map", "source_table=imp_user^active=true")
