@@ -108,6 +108,18 @@ def test_no_role_and_no_map_are_told_apart(bench: Bench) -> None:
         plan(bench, person(1))
 
 
+def test_records_that_access_rules_hide_are_not_foretold_as_new(bench: Bench) -> None:
+    """The server counts them and shows none: whether the row's record is there cannot be told."""
+    table(bench)
+    bench.apply(plan(bench, person(1)))
+    access = [{"table": "sys_user", "roles": ["admin"], "condition": "email=p1@x.org"}]
+    reader = {"clerk": {"password": "secret", "roles": ["itil", "import_transformer"]}}
+    bench.sandbox.seed({"users": reader, "access": access}, force=True)
+    made = plan(bench, person(1), person(2), user="clerk")
+    assert {c.action for c in made.changes()} == {"unknown"}
+    assert "are hidden from this user" in of_action(made, "unknown")[0].reason
+
+
 def test_misspelt_fields_are_refused_since_the_instance_ignores_them(bench: Bench) -> None:
     """With the nearest column; the table itself, too."""
     table(bench)

@@ -152,10 +152,16 @@ class Facts:
                 self._tables[name] = self._staging(name)
             return self._tables[name]
 
-    def rows(self, table: str, query: str, fields: Sequence[str]) -> list[dict[str, Any]] | None:
-        """The rows of a query; None where the table is not there or not to be read."""
+    def rows(
+        self, table: str, query: str, fields: Sequence[str], *, hidden: list[int] | None = None
+    ) -> list[dict[str, Any]] | None:
+        """The rows of a query; None where the table is not there or not to be read.
+
+        How many were counted and not shown is added to `hidden`: access rules leave rows out without a word.
+        """
+        told = hidden.append if hidden is not None else None
         try:
-            return list(table_rows(self._reader, table, query, fields))
+            return list(table_rows(self._reader, table, query, fields, on_hidden=told))
         except AuthError as error:
             if error.problems[0].code == "login-refused":
                 raise

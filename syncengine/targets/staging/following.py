@@ -254,14 +254,19 @@ def _is_cut(there: Sequence[str], wanted: Sequence[str]) -> bool:
 def by_mark(facts: Facts, staging: Staging, marker: str, marks: Mapping[str, Change]) -> dict[int, Seen]:
     """What became of rows, by the marks they carry; those that are not there are simply not there."""
     found: dict[str, list[dict[str, Any]]] = {}
+    hidden: list[int] = []
     listed = sorted(marks)
     for start in range(0, len(listed), _MARKS_AT_ONCE):
         query = f"{marker}IN{list_value(listed[start : start + _MARKS_AT_ONCE])}"
-        for row in facts.rows(staging.name, query, (*STATE, marker)) or ():
+        for row in facts.rows(staging.name, query, (*STATE, marker), hidden=hidden) or ():
             found.setdefault(str(row.get(marker) or ""), []).append(row)
     seen = {}
     for mark, change in marks.items():
         rows = sorted(found.get(mark, []), key=lambda row: str(row["sys_id"]))
+        if not rows and hidden:
+            why = "staging rows are hidden from this user, so whether it is among them cannot be told"
+            seen[change.op] = Seen(change.op, action="unknown", reason=why)
+            continue
         if not rows:
             seen[change.op] = Seen(change.op, action=change.action, sys_id=change.sys_id, before=change.before)
             continue

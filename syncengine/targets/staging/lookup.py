@@ -30,8 +30,9 @@ def references(facts: Facts, wanted: Iterable[tuple[str, str, str]]) -> dict[tup
         askable = [text for text in texts if _is_askable(text)]
         room = _room(facts, table, ("sys_id", column))
         for query in _lists(column, askable, room):
-            rows = facts.rows(table, query, ("sys_id", column))
-            if rows is None:
+            hidden: list[int] = []
+            rows = facts.rows(table, query, ("sys_id", column), hidden=hidden)
+            if rows is None or hidden:
                 readable = False
                 break
             for row in rows:
@@ -93,12 +94,16 @@ def records(
             found[op] = Left("unknown", "its key holds ^ or a line break, which a query cannot ask for")
     names = _fields(fields)
     for query, ops in _queries(plain, _room(facts, one.target.name, names)):
-        rows = facts.rows(one.target.name, query, names)
+        hidden: list[int] = []
+        rows = facts.rows(one.target.name, query, names, hidden=hidden)
         for op in ops:
+            matching = [row for row in rows or () if is_match(one, plain[op], row)]
             if rows is None:
                 found[op] = Left("unknown", f"table {one.target.name} cannot be read")
+            elif hidden and not matching:
+                found[op] = Left("unknown", f"records of {one.target.name} are hidden from this user; it may be there")
             else:
-                found[op] = [row for row in rows if is_match(one, plain[op], row)]
+                found[op] = matching
     return found
 
 
