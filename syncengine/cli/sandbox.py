@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 import orjson
 
+from syncengine.cli.places import SEEDS
+from syncengine.cli.pull import command as pull
 from syncengine.errors import Problem, RemoteError, SpecError
 from syncengine.sandbox.process import Running, SandboxError, attach, running
 
@@ -31,9 +33,9 @@ def data_directory(given: Path | None) -> Path:
 
 
 def project_seeds() -> list[Path]:
-    """The seed that the project brings along, if it has one."""
-    seed = project_directory() / "sandbox" / "seed.yaml"
-    return [seed] if seed.is_file() else []
+    """The seeds that the project brings along: what was pulled from an instance, then its own."""
+    folder = project_directory() / "sandbox"
+    return [folder / name for name in SEEDS if (folder / name).is_file()]
 
 
 @contextmanager
@@ -156,6 +158,9 @@ def _rules(path: Path) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(rule, str) for rule in found):
         raise SpecError(Problem("sandbox-faults", "a file of fault rules is a YAML list of texts", str(path)))
     return found
+
+
+command.add_command(pull)
 
 
 @command.command()
