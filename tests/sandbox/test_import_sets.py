@@ -208,6 +208,23 @@ def test_a_seed_says_what_cannot_be_meant(http: Http) -> None:
     ]
 
 
+def test_the_example_of_the_page_is_one_that_works(http: Http) -> None:
+    """docs/sandbox.md, section Import sets: without doubts, and a row goes through."""
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text("utf-8")
+    example = page.split("```yaml\nstaging:")[1].split("```")[0]
+    assert http.running.seeded(f"staging:{example}", force=True) == (True, [])
+    http.running.seed({"records": {"sys_user": [{"sys_id": "a" * 32, "user_name": "ada"}]}}, force=True)
+    row = {"u_tag": "t1", "u_name": " one ", "u_owner": "ADA", "u_date": "31.12.2026"}
+    made = http.post("/import/u_asset_import/insertMultiple", {"records": [row, {**row, "u_tag": "xx"}]})
+    assert made.status_code == 201
+    states = [one["sys_import_state"] for one in http.rows("u_asset_import", "ORDERBYsys_import_row")]
+    assert states == ["inserted", "error"]
+    (computer,) = http.rows("cmdb_ci_computer")
+    shown = {name: computer[name] for name in ("asset_tag", "serial_number", "assigned_to", "install_date")}
+    assert shown == {"asset_tag": "t1", "serial_number": "T1-one", "assigned_to": "a" * 32,
+                     "install_date": "2026-12-31 00:00:00"}  # fmt: skip
+
+
 def test_sets_of_one_multi_import_set_name_it(http: Http) -> None:
     """`multi_import_set_id`."""
     staging(http)
