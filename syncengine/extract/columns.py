@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from syncengine.sources.servicenow import DISPLAY_OF
 from syncengine.transport.dictionary import ColumnInfo
 
 ASIDE = "__v_text"
@@ -22,14 +23,18 @@ _TYPES: Mapping[str, pa.DataType] = {
     "long": pa.int64(),
     "auto_increment": pa.int64(),
     "boolean": pa.bool_(),
+    **dict.fromkeys(("decimal", "currency", "currency2", "price", "percent_complete"), pa.decimal128(38, 9)),
     "float": pa.float64(),
     "double": pa.float64(),
     "glide_date_time": _MOMENT,
     "due_date": _MOMENT,
     "glide_date": pa.date32(),
 }
+_SYSTEM = {"sys_updated_on": _MOMENT, "sys_created_on": _MOMENT, "sys_mod_count": pa.int64()}
+"""What is known where the dictionary may not be read."""
 _FORMS = {
     pa.int64(): r"^[+-]?[0-9]{1,18}$",
+    pa.decimal128(38, 9): r"^[+-]?[0-9]{1,28}(\.[0-9]{1,9})?$",
     pa.float64(): r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$",
     pa.bool_(): r"^(true|false|1|0)$",
     _MOMENT: r"^[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]$",
@@ -38,14 +43,31 @@ _FORMS = {
 _WRITTEN = {_MOMENT: "%Y-%m-%d %H:%M:%S", pa.date32(): "%Y-%m-%d"}
 
 
-def type_of(info: ColumnInfo | None) -> pa.DataType:
+def type_of(info: ColumnInfo | None, name: str = "") -> pa.DataType:
     """The type of a column; text where the dictionary knows nothing better."""
-    return _TYPES.get(info.type, pa.string()) if info is not None else pa.string()
+    return _TYPES.get(info.type, pa.string()) if info is not None else _SYSTEM.get(name, pa.string())
 
 
 def column_name(name: str) -> str:
     """What a column is called in the destination: `caller_id.name` is `caller_id__name` there."""
     return name.replace(".", "__")
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of texts; of both forms of a value the second becomes a column of its own."""
+    if not any(isinstance(value, dict) for value in row.values()):
+        return dict(row)
+    made: dict[str, Any] = {}
+    for name, value in row.items():
+        if not isinstance(value, dict):
+            made[name] = value
+        elif "value" not in value:
+            made[name] = value.get("display_value")
+        else:
+            made[name] = value["value"]
+            if name not in ("sys_id", *_SYSTEM):
+                made[f"{name}{DISPLAY_OF}"] = value.get("display_value")
+    return made
 
 
 class Typed:
@@ -54,6 +76,10 @@ class Typed:
     def __init__(self, types: Mapping[str, pa.DataType]) -> None:
         self.types = dict(types)
         self.misfits: dict[str, int] = {}
+
+    def empty(self, columns: Sequence[str]) -> pa.Table:
+        """No row, but the columns."""
+        return self.table([], columns)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
         """A block of rows; empty texts are NULL, `sys_id` never is."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from syncengine.errors import Problem, SpecError
-from syncengine.sources.servicenow import Aggregate, Incremental
+from syncengine.sources.servicenow import Aggregate
 from syncengine.sources.servicenow import Options as TableOptions
+from syncengine.spec.atoms import TABLE
 
 _TASK = (
     "number",
@@ -76,10 +77,11 @@ def wanted(names: Sequence[str], configured: Mapping[str, TableOptions]) -> dict
         fix = f"syncengine extract incidents   (presets: {', '.join(PRESETS)}; or the name of a table)"
         said = "nothing says what to extract: no name, and no extract: tables: in syncengine.yaml"
         raise SpecError(Problem("nothing-to-extract", said, "syncengine extract", fix=fix))
-    found: dict[str, TableOptions] = {}
-    for name in names or configured:
-        options = configured.get(name) or PRESETS.get(name) or TableOptions(name)
-        if options.aggregate is None and options.incremental is None:
-            options = replace(options, incremental=Incremental())
-        found[name] = options
-    return found
+    return {name: configured.get(name) or PRESETS.get(name) or _table(name) for name in names or configured}
+
+
+def _table(name: str) -> TableOptions:
+    if re.fullmatch(TABLE, name) is None:
+        said = f"{name[:80]} cannot be the name of a table"
+        raise SpecError(Problem("bad-name", said, "syncengine extract", fix=f"presets: {', '.join(PRESETS)}"))
+    return TableOptions(name)

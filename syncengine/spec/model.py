@@ -90,6 +90,15 @@ class Defaults:
 
 
 @dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an environment's tables go, where that differs from what the project says."""
+
+    name: str | None = None
+    """A destination of dlt."""
+    options: Mapping[str, SecretSource] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Extract:
     """What `syncengine extract` reads, and where it goes."""
 
@@ -190,6 +199,7 @@ class Environment:
     guards: Guards = field(default_factory=Guards)
     state: str | None = None
     show_values: bool = True
+    extract: Destination = field(default_factory=Destination)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,243 +1,302 @@
-"""Tables taken out of an instance: typed, complete, what changed only, and finished after a kill."""
+"""Tables in DuckDB are those of the instance, whatever happens on the way and whatever is written meanwhile."""
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import orjson
 import pytest
 
-from syncengine.errors import Exit, LockedError, RemoteError, SourceError, SpecError
-from syncengine.extract.columns import Typed, type_of
-from syncengine.extract.load import Destination, Extraction, Loaded
-from syncengine.extract.presets import PRESETS, wanted
-from syncengine.sources.servicenow import Incremental, Options
-from syncengine.transport.dictionary import ColumnInfo
+from syncengine.errors import RemoteError, SpecError, StateError
+from syncengine.extract.presets import PRESETS
+from syncengine.extract.run import Extracting, TableDone, extract
+from syncengine.extract.warehouse import Place, Warehouse
+from syncengine.sources.servicenow import Options
 from tests.bench import Bench
-from tests.examples.conftest import ROOT, CommandLine
 
-ANA = "a" * 32
+INCIDENT = Options("incident")
 
 
-def incidents(number: int) -> list[dict[str, str]]:
-    """Incidents of Ana's, each with an id of its own."""
-    return [
-        {
-            "sys_id": f"{n:032x}",
-            "number": f"INC{n:07}",
-            "priority": str(n % 5 + 1),
-            "active": "true" if n % 2 else "false",
-            "opened_at": "2026-01-02 03:04:05",
-            "caller_id": ANA,
-        }
-        for n in range(1, number + 1)
-    ]
+def sys_id(number: int) -> str:
+    """Ids in no order, as instances make them."""
+    return md5(str(number).encode(), usedforsecurity=False).hexdigest()
+
+
+def incidents(*numbers: int, **more: str) -> list[dict[str, str]]:
+    """Incidents that were changed a minute after each other."""
+    made = []
+    for number in numbers:
+        at = f"2026-03-{1 + number // 1440:02} {number // 60 % 24:02}:{number % 60:02}:00"
+        said = {"number": f"INC{number:07}", "priority": str(1 + number % 5), "active": "true", "opened_at": at}
+        made.append({"sys_id": sys_id(number), "sys_updated_on": at, "sys_created_on": at, **said, **more})
+    return made
+
+
+MORE = ("html200", "drop202", "cut(2)", "status(503, body=html)", "unauthorized")
+
+
+class Extract:
+    """Extracts from a sandbox into a folder."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        self.bench = bench
+        self.place = Place(folder, folder / "extract", "here")
+        self.told: Callable[[], None] = lambda: None
+        self.how: dict[str, Any] = {}
+
+    def seed(self, rows: list[dict[str, str]], table: str = "incident") -> None:
+        """Put rows into the sandbox."""
+        self.bench.sandbox.seed({"records": {table: rows}}, force=True)
+
+    def run(self, *tables: Options, **how: Any) -> list[TableDone]:
+        """Extract tables under their own names, as a new process would."""
+        of = Extracting(
+            self.bench.connect().reader,
+            "here",
+            Warehouse(self.place),
+            tell=lambda _name, _rows, _total: self.told(),
+            **{"chunk_rows": 20, **how},
+        )
+        return extract(of, {one.table: one for one in tables or (INCIDENT,)})
+
+    def one(self, *tables: Options, **how: Any) -> TableDone:
+        """The same for one table, which must be well."""
+        (done,) = self.run(*tables, **how)
+        assert done.error is None, done.error
+        return done
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What DuckDB answers."""
+        with duckdb.connect(str(self.place.file), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def numbers(self) -> list[str]:
+        """The incidents that are there."""
+        return [number for (number,) in self.rows("SELECT number FROM servicenow.incident ORDER BY number")]
 
 
 @pytest.fixture
-def instance(bench: Bench) -> Bench:
-    """An instance with a few incidents."""
-    users = [{"sys_id": ANA, "user_name": "ana", "name": "Ana"}]
-    bench.sandbox.seed({"records": {"sys_user": users, "incident": incidents(30)}}, force=True)
-    return bench
+def here(bench: Bench, tmp_path: Path) -> Extract:
+    """An empty folder and an empty sandbox."""
+    return Extract(bench, tmp_path)
 
 
-class Lake:
-    """A DuckDB file and what is in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "lake.duckdb"
-        self.folder = folder
-
-    def bring(self, bench: Bench, name: str, options: Options | None = None, *, full: bool = False) -> Loaded:
-        """Extract one table, as a process of its own would."""
-        made = options or wanted([name], {})[name]
-        extraction = Extraction(self.folder / "home", "test", "here", Destination(file=self.file))
-        try:
-            extraction.prepare()
-            return extraction.table(bench.connect().reader, name, made, lambda _name, _count: None, full=full)
-        finally:
-            extraction.close()
-
-    def rows(self, query: str) -> list[Any]:
-        """What a query answers."""
-        with duckdb.connect(str(self.file), read_only=True) as made:
-            return made.execute(query).fetchall()
+def test_the_second_extract_reads_only_what_changed(here: Extract) -> None:
+    """New, changed and deleted rows are seen; an extract after nothing has happened loads nothing."""
+    here.seed(incidents(*range(250)))
+    first = here.one(package_rows=200)
+    assert (first.rows, first.total, first.whole, first.cursor) == (250, 250, True, "2026-03-01 04:09:00")
+    again = here.one()
+    assert (again.rows, again.deleted, again.total, again.whole) == (0, 0, 250, False)
+    for number in (3, 5, 7):
+        here.bench.change(sys_id(number), "incident", short_description="changed")
+    here.seed(incidents(900))
+    gone = f"/api/now/table/incident/{sys_id(11)}"
+    here.bench.connect().writer.send(gone, method="DELETE", expect="nothing")
+    second = here.one()
+    assert (second.rows, second.deleted, second.total) == (4, 1, 250)
+    assert here.rows("SELECT count(*) FROM servicenow.incident WHERE short_description = 'changed'") == [(3,)]
+    assert here.rows(f"SELECT * FROM servicenow.incident WHERE sys_id = '{sys_id(11)}'") == []
+    assert here.one().rows == 0
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """An empty one."""
-    return Lake(tmp_path)
-
-
-def test_types_are_the_dictionarys_and_no_value_is_lost(instance: Bench, lake: Lake) -> None:
-    """Times, numbers and truth; what is not of its type stands beside; references are followed."""
-    instance.change(f"{1:032x}", "incident", priority="high")
-    loaded = lake.bring(instance, "incidents")
-    assert (loaded.rows, loaded.misfits, loaded.since) == (30, {"priority": 1}, "")
-    query = "SELECT number, priority, priority__v_text, active, opened_at::VARCHAR, caller_id__name, closed_at"
-    first, second = lake.rows(f"{query} FROM servicenow.incidents ORDER BY number LIMIT 2")
-    assert first == ("INC0000001", None, "high", True, first[4], "Ana", None)
-    assert second == ("INC0000002", 3, None, False, first[4], "Ana", None)
-    assert first[4].startswith("2026-01-02 03:04:05")
-
-
-def test_the_second_run_reads_what_changed_and_removes_what_was_deleted(instance: Bench, lake: Lake) -> None:
-    """By sys_updated_on and sys_audit_delete; a table without changes costs no row."""
-    lake.bring(instance, "incidents")
-    instance.sandbox.advance(3600)
-    instance.change(f"{3:032x}", "incident", short_description="moved")
-    assert lake.bring(instance, "incidents").rows == 31 - 1, "the overlap holds rows of the first run"
-    instance.sandbox.advance(3600)
-    instance.change(f"{4:032x}", "incident", short_description="moved")
-    instance.connect().writer.send(f"/api/now/table/incident/{5:032x}", method="DELETE", expect="nothing")
-    loaded = lake.bring(instance, "incidents")
-    assert (loaded.rows, loaded.deleted) == (2, 1)
-    assert loaded.since
-    assert lake.rows("SELECT count(*), count(DISTINCT sys_id) FROM servicenow.incidents") == [(29, 29)]
-    assert lake.rows("SELECT count(*) FROM servicenow.incidents WHERE short_description = 'moved'") == [(2,)]
-    assert lake.bring(instance, "incidents", full=True).rows == 29
-
-
-def test_a_new_column_of_the_instance_is_told(instance: Bench, lake: Lake) -> None:
-    """Rows that were there keep NULL in it until they change."""
-    table = Options("cmn_location", incremental=Incremental())
-    instance.sandbox.seed({"records": {"cmn_location": [{"name": "Oslo"}]}}, force=True)
-    assert lake.bring(instance, "places", table).new_columns == []
-    instance.sandbox.seed({"columns": {"cmn_location": {"u_desks": "integer"}}}, force=True)
-    instance.sandbox.seed({"records": {"cmn_location": [{"name": "Lima", "u_desks": "4"}]}}, force=True)
-    assert lake.bring(instance, "places", table).new_columns == ["u_desks"]
-    assert lake.rows("SELECT u_desks FROM servicenow.places ORDER BY name") == [(4,), (None,)]
-
-
-@pytest.mark.long
-def test_presets_are_tables_with_columns_that_exist(instance: Bench, lake: Lake) -> None:
-    """All of them can be extracted from a sandbox as it ships."""
-    for name in PRESETS:
-        assert lake.bring(instance, name).table
-    assert lake.rows("SELECT sum(count) FROM servicenow.aggregates") == [(30,)]
-
-
-def test_values_become_typed_columns() -> None:
-    """Limits of the types, and empty text as NULL."""
-    kinds = {"n": "integer", "b": "boolean", "t": "glide_date_time", "d": "glide_date", "f": "decimal", "x": "float"}
-    typed = Typed({name: type_of(ColumnInfo(name, kind, "", 0, "", "")) for name, kind in kinds.items()})
-    rows = [
-        {"n": "007", "b": "true", "t": "2026-02-28 23:59:59", "d": "2026-02-28", "f": "1.50", "x": "-1.5e3"},
-        {"n": "9" * 30, "b": "yes", "t": "2026-02-31 00:00:00", "d": "28.2.2026", "f": "", "x": "1,5"},
-        {"n": "", "b": "", "t": "", "d": "", "f": "x", "x": ""},
+def test_columns_have_the_types_of_the_dictionary(here: Extract) -> None:
+    """What is empty is NULL; what does not fit is kept beside its column, as text."""
+    here.seed([*incidents(1, 2), *incidents(3, priority="urgent", active="false", opened_at="", severity="")])
+    done = here.one()
+    assert here.rows("SELECT number, priority, active, year(opened_at) FROM servicenow.incident ORDER BY 1") == [
+        ("INC0000001", 2, True, 2026),
+        ("INC0000002", 3, True, 2026),
+        ("INC0000003", None, False, None),
     ]
-    found = typed.table(rows, list(kinds)).to_pydict()
-    assert found["n"] == [7, None, None]
-    assert found["b"] == [True, None, None]
-    assert found["f"] == ["1.50", None, "x"]
-    assert found["x"] == [-1500.0, None, None]
-    assert found["d__v_text"] == [None, "28.2.2026", None]
-    assert found["t__v_text"] == [None, "2026-02-31 00:00:00", None]
-    assert typed.misfits == {"n": 1, "b": 1, "t": 1, "d": 1, "x": 1}
+    assert here.rows("SELECT priority__v_text FROM servicenow.incident ORDER BY number") == [
+        (None,),
+        (None,),
+        ("urgent",),
+    ]
+    assert done.notes == ["1 values of priority are not of its type; they are in priority__v_text as text"]
 
 
-KILLED = """
-import sys
-import syncengine.extract.load as load
-from syncengine import files
-load.PAGE, load.PIECE = 100, 300
-point = sys.argv.pop(1)
-if point.startswith("dlt."):
-    from dlt.pipeline.pipeline import Pipeline
-    name, nth = point.removeprefix("dlt.").split(":")
-    inner, calls = getattr(Pipeline, name), []
-    def counted(self, *given, **named):
-        calls.append(1)
-        if len(calls) == int(nth):
-            import os, signal
-            os.kill(os.getpid(), signal.SIGKILL)
-        return inner(self, *given, **named)
-    setattr(Pipeline, name, counted)
-elif point != "-":
-    files.arm(point)
-from syncengine.cli import main
-sys.exit(main())
-"""
+def test_a_column_that_comes_later_is_added_and_told(here: Extract) -> None:
+    """Rows from before have no value in it."""
+    here.seed(incidents(1, 2))
+    here.one()
+    here.bench.sandbox.seed({"columns": {"incident": {"u_weight": "integer"}}}, force=True)
+    here.seed(incidents(40, u_weight="70"))
+    done = here.one()
+    assert (done.rows, done.new_columns) == (1, ("u_weight",))
+    assert here.rows("SELECT number, u_weight FROM servicenow.incident ORDER BY 1") == [
+        ("INC0000001", None),
+        ("INC0000002", None),
+        ("INC0000040", 70),
+    ]
 
 
+@pytest.mark.covers("SRC-43")
+def test_what_is_written_while_it_is_read_is_read_then_or_the_next_time(here: Extract) -> None:
+    """Rows that are there throughout are there once; the next extract has the rest."""
+    here.seed(incidents(*range(0, 200, 2)))
+    step = iter(range(1000))
+
+    def meddle() -> None:
+        number = next(step)
+        here.seed([{"sys_id": sys_id(2 * number + 1), "number": f"INC{2 * number + 1:07}"}])
+        here.bench.change(sys_id(2 * (7 * number % 100)), "incident", short_description=f"changed {number}")
+        path = f"/api/now/table/incident/{sys_id(2 * (90 + number))}"
+        if number < 10:
+            here.bench.connect().writer.send(path, method="DELETE", expect="nothing")
+
+    here.told = meddle
+    first = here.one()
+    assert first.rows >= 90
+    stayed = {f"INC{number:07}" for number in range(0, 180, 2)}
+    assert stayed <= set(here.numbers())
+    assert len(here.numbers()) == len(set(here.numbers()))
+    here.told = lambda: None
+    here.one()
+    there = {(row["number"], row["short_description"]) for row in here.bench.rows("incident")}
+    found = here.rows("SELECT number, coalesce(short_description, '') FROM servicenow.incident")
+    assert len(found) == len(there)
+    assert set(found) == there
+
+
+@pytest.mark.covers("NET-26", "NET-28", "NET-32", "NET-36")
 @pytest.mark.parametrize(
-    "point",
-    [
-        "dlt.load:2",
-        pytest.param("dlt.normalize:2", marks=pytest.mark.long),
-        pytest.param("extract.read:2=kill", marks=pytest.mark.long),
-        pytest.param("extract.piece:3=kill", marks=pytest.mark.long),
-        pytest.param("extract.piece:1=kill", marks=pytest.mark.long),
-    ],
+    "fault",
+    ["status(429), retry_after=1", "truncate(40)", *(pytest.param(one, marks=pytest.mark.long) for one in MORE)],
 )
-def test_a_killed_run_is_finished_by_the_next_no_row_missing_or_twice(tmp_path: Path, point: str) -> None:
-    """Whatever dlt was doing; the second process goes on where the first one was."""
-    (tmp_path / "sandbox").mkdir()
-    seed = orjson.dumps({"records": {"incident": incidents(1000)}})
-    (tmp_path / "sandbox" / "seed.yaml").write_bytes(seed)
-    (tmp_path / "syncengine.yaml").write_text("syncengine: 1\nkind: project\n")
-
-    def run(where: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", KILLED, where, "extract", "incidents", "--format", "json"]
-        done = {"cwd": tmp_path, "env": {"PYTHONPATH": str(ROOT), "PATH": ""}, "timeout": 120}
-        return subprocess.run(command, capture_output=True, text=True, check=False, **done)  # type: ignore[call-overload,no-any-return]
-
-    assert run(point).returncode == -9
-    done = run("-")
-    assert done.returncode == 0, done.stderr
-    told = orjson.loads(done.stdout.splitlines()[0])
-    assert told["resumed"]
-    assert told["rows"] < 1000
-    with duckdb.connect(str(tmp_path / ".syncengine/extract/sandbox.duckdb"), read_only=True) as lake:
-        query = "SELECT count(*), count(DISTINCT sys_id), count(DISTINCT number) FROM servicenow.incidents"
-        assert lake.execute(query).fetchall() == [(1000, 1000, 1000)]
+def test_a_bad_answer_in_the_middle_costs_nothing(here: Extract, fault: str) -> None:
+    """It is asked again; no row is missing, none is there twice."""
+    here.seed(incidents(*range(1100)))
+    here.bench.sandbox.faults(f"api=table_read, path=/incident, at=3, times=1, do={fault}")
+    assert here.one(chunk_rows=500).rows == 1100
+    assert here.bench.sandbox.met()
+    assert here.numbers() == [f"INC{number:07}" for number in range(1100)]
 
 
-def test_another_destination_by_name_without_a_word_to_anybody_else(tmp_path: Path) -> None:
-    """A folder of Parquet files; nothing but the instance is spoken to."""
-    (tmp_path / "sandbox").mkdir()
-    (tmp_path / "sandbox" / "seed.yaml").write_bytes(orjson.dumps({"records": {"incident": incidents(5)}}))
-    (tmp_path / "syncengine.yaml").write_text(
-        "syncengine: 1\nkind: project\nextract:\n  destination: filesystem\n"
-        f"  options: {{bucket_url: 'file://{tmp_path}/lake'}}\n"
-        "  tables:\n    mine: {table: incident, fields: [number, priority]}\n"
-    )
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        said = CommandLine(tmp_path).run("extract", environment={"HTTPS_PROXY": url, "HTTP_PROXY": url}).ends(0).out
-        proxy.settimeout(0.2)
-        with pytest.raises(TimeoutError):
-            proxy.accept()
-    assert "5 rows" in said
-    query = f"SELECT number, priority FROM read_parquet('{tmp_path}/lake/servicenow/mine/*.parquet') ORDER BY 1"
-    assert duckdb.execute(query).fetchone() == ("INC0000001", 2)
+@pytest.mark.covers("NET-34")
+def test_an_instance_that_falls_asleep_costs_what_was_not_read_yet(here: Extract) -> None:
+    """What was read is loaded; the next extract goes on behind it."""
+    here.seed(incidents(*range(2500)))
+    here.bench.sandbox.faults("api=table_read, path=/incident, from=4, do=hibernate")
+    (done,) = here.run(package_rows=5000, chunk_rows=500)
+    assert isinstance(done.error, RemoteError)
+    assert "wake the instance" in done.error.problems[0].fix
+    assert (done.rows, len(here.numbers())) == (2000, 2000)
+    here.bench.sandbox.clear_faults()
+    again = here.one()
+    assert (again.rows, again.resumed, again.whole, again.total) == (500, True, True, 2500)
 
 
-def test_what_cannot_be_extracted_is_told(instance: Bench, lake: Lake, tmp_path: Path) -> None:
-    """Names, columns, destinations and their options; what is there stays."""
-    (tmp_path / "syncengine.yaml").write_text("syncengine: 1\nkind: project\n")
-    assert "presets: incidents" in CommandLine(tmp_path).run("extract").ends(Exit.SPEC).err
-    with pytest.raises(RemoteError) as caught:
-        lake.bring(instance, "u_nothing")
-    assert caught.value.problems[0].found == "Invalid table u_nothing"
-    with pytest.raises(SourceError, match="no column nmber"):
-        lake.bring(instance, "mine", Options("incident", fields=("nmber",)))
-    with pytest.raises(SpecError, match="no destination") as wrong:
-        Extraction(tmp_path / "home", "test", "here", Destination("u_lake"))
-    assert "duckdb" in wrong.value.problems[0].fix
+def test_another_query_or_other_fields_read_everything_anew(here: Extract) -> None:
+    """Rows that the new query leaves out are gone."""
+    here.seed([*incidents(*range(10)), *incidents(20, 21, active="false")])
+    assert here.one().total == 12
+    narrow = replace(INCIDENT, query="active=true", fields=("number", "priority", "assigned_to.name"))
+    done = here.one(narrow)
+    assert (done.rows, done.total, done.whole) == (10, 10, True)
+    assert "read in full" in done.notes[0]
+    assert here.one(narrow).rows == 0
+    assert {name for (name,) in here.rows("SELECT column_name FROM (DESCRIBE servicenow.incident)")} == {
+        "sys_id",
+        "sys_updated_on",
+        "sys_mod_count",
+        "number",
+        "priority",
+        "assigned_to__name",
+    }
+    assert here.one(narrow, anew=True).rows == 10
 
 
-def test_two_extracts_into_one_place_do_not_mix(lake: Lake, tmp_path: Path) -> None:
-    """The second one is told to wait."""
-    first = Extraction(tmp_path / "home", "test", "here", Destination(file=lake.file))
-    with pytest.raises(LockedError):
-        Extraction(tmp_path / "home", "test", "here", Destination(file=lake.file))
-    first.close()
-    Extraction(tmp_path / "home", "test", "here", Destination(file=lake.file)).close()
+def test_presets_and_counts(here: Extract) -> None:
+    """Counts are taken anew each time; display values stand beside what is stored."""
+    here.seed([{"sys_id": sys_id(5000), "user_name": "ada", "name": "Ada"}], "sys_user")
+    here.seed(incidents(1, 2, 6, assigned_to=sys_id(5000)))
+    of = Extracting(here.bench.connect().reader, "here", Warehouse(here.place))
+    done = extract(of, PRESETS)
+    assert [(one.name, one.error, one.total) for one in done] == [
+        ("incidents", None, 3),
+        ("users", None, 1),
+        ("change_requests", None, 0),
+        ("attachments", None, 0),
+        ("aggregates", None, 2),
+    ]
+    assert here.rows("SELECT DISTINCT assigned_to__name FROM servicenow.incidents") == [("Ada",)]
+    assert here.rows("SELECT count(*) FROM servicenow.change_requests WHERE opened_at > now()") == [(0,)]
+    here.seed(incidents(11))
+    assert [one.rows for one in extract(of, {name: PRESETS[name] for name in ("incidents", "aggregates")})] == [1, 2]
+    assert here.rows('SELECT priority, "count" FROM servicenow.aggregates ORDER BY 1') == [("2", 3), ("3", 1)]
+    here.one(Options("incident", fields=("assigned_to", "priority"), display_value="both"))
+    found = here.rows("SELECT DISTINCT assigned_to, assigned_to_display, priority FROM servicenow.incident ORDER BY 3")
+    assert found == [(None, None, 2), (sys_id(5000), "Ada", 2), (sys_id(5000), "Ada", 3)]
+
+
+@pytest.mark.covers("SRC-44")
+def test_hidden_rows_are_counted_and_told(here: Extract) -> None:
+    """They are never taken to be deleted."""
+    here.seed(incidents(*range(30)))
+    rule = {"table": "incident", "roles": ["itil"], "condition": "priority=1"}
+    users = {"reader": {"password": "secret", "roles": ["itil"]}}
+    here.bench.sandbox.seed({"access": [rule], "users": users}, force=True)
+    of = Extracting(here.bench.connect(user="reader").reader, "here", Warehouse(here.place))
+    (done,) = extract(of, {"incident": INCIDENT})
+    assert (done.rows, done.total) == (6, 6)
+    assert "24 rows were not visible to this user, or went away meanwhile" in done.notes
+
+
+def test_wrong_names_are_told_before_anything_is_read(here: Extract) -> None:
+    """All of them at once, with names like them."""
+    with pytest.raises(SpecError) as caught:
+        here.run(Options("incidnet"), Options("sys_user", fields=("emial",)))
+    assert [problem.code for problem in caught.value.problems] == ["unknown-table", "unknown-column"]
+    assert caught.value.problems[0].fix == "incident"
+
+
+def test_rows_of_two_systems_are_not_mixed(here: Extract) -> None:
+    """Unless everything is read anew."""
+    here.seed(incidents(1))
+    here.one()
+    of = Extracting(here.bench.connect().reader, "elsewhere", Warehouse(here.place))
+    with pytest.raises(SpecError, match="holds rows of another system"):
+        extract(of, {"incident": INCIDENT})
+    assert extract(replace(of, anew=True), {"incident": INCIDENT})[0].total == 1
+
+
+def test_a_second_destination_by_name(here: Extract) -> None:
+    """Files of a folder: changes are added, since there is nothing that could replace a row."""
+    here.place = replace(here.place, destination="filesystem")
+    here.seed(incidents(*range(30)))
+    done = here.one()
+    assert (done.rows, done.total) == (30, None)
+    here.seed(incidents(99))
+    gone = f"/api/now/table/incident/{sys_id(11)}"
+    here.bench.connect().writer.send(gone, method="DELETE", expect="nothing")
+    done = here.one()
+    assert (done.rows, done.deleted) == (1, 1)
+    done = here.one()
+    assert (done.rows, done.deleted) == (0, 0)
+    files = str(here.place.folder / "here" / "servicenow" / "incident" / "*.parquet")
+    with duckdb.connect() as connection:
+        rows = f"FROM read_parquet('{files}', union_by_name=true)"
+        counted = connection.execute(f"SELECT count(*), count(DISTINCT sys_id), count(_deleted) {rows}").fetchall()
+    assert counted == [(32, 31, 1)]
+
+
+def test_a_file_that_is_in_use_is_told(here: Extract) -> None:
+    """Another program has it open; nothing is lost."""
+    here.place.folder.mkdir(parents=True)
+    here.place.file.write_text("this is no database")
+    with pytest.raises(StateError, match="the DuckDB file cannot be used"):
+        here.run()
+
+
+@pytest.mark.parametrize(("destination", "code"), [("nowhere", "unknown-destination"), ("postgres", "destination")])
+def test_a_destination_that_is_not_known_or_not_set_up_is_told(tmp_path: Path, destination: str, code: str) -> None:
+    """With what to write, and without what is secret."""
+    with pytest.raises(SpecError) as caught:
+        Warehouse(Place(tmp_path, tmp_path / "extract", "here", destination))
+    assert caught.value.problems[0].code.startswith(code)

@@ -9,7 +9,20 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from syncengine.spec import environments, extracts, files, guards, items, rows, specs, suites, tables, tests, values
+from syncengine.spec import (
+    environments,
+    extracts,
+    files,
+    guards,
+    items,
+    rows,
+    secrets,
+    specs,
+    suites,
+    tables,
+    tests,
+    values,
+)
 from syncengine.spec.kinds import attach, cmdb, fourme, staging
 from syncengine.spec.references import IF_MISSING_KEY, KEY, MANY, SPEC, TAKE, WHERE
 from syncengine.spec.shapes import AnyKey
@@ -46,10 +59,11 @@ TABLES: dict[str, Sequence[AnyKey]] = {
     "project": files.PROJECT_KEYS,
     "extract": extracts.EXTRACT_OPTIONS.keys,
     "shared": files.SHARED_KEYS,
+    "environment-extract": extracts.WHERE_KEYS,
     "environment": environments.ENVIRONMENT_KEYS,
     "connection": environments.CONNECTION_KEYS,
     "auth": environments.AUTH_KEYS,
-    "secret": environments.SecretShape("x").keys,
+    "secret": secrets.SecretShape("x").keys,
 }
 
 

@@ -1,0 +1,45 @@
+"""What an instance knows of its tables beside their columns: names like one, and rows that it has removed."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from syncengine.errors import AuthError, RemoteError
+from syncengine.transport.dictionary import ancestors, is_not_readable
+from syncengine.transport.reader import Reader
+from syncengine.transport.servicenow import table_rows
+
+
+def deleted_ids(reader: Reader, table: str, since: str) -> list[str] | None:
+    """The sys_ids of rows of a table, and of those that extend it, that were removed since then.
+
+    None where sys_audit_delete is not for this user. Only tables that are audited are in it (documented).
+    """
+    below: dict[str, bool] = {table: True}
+    found: list[str] = []
+    try:
+        rows = table_rows(reader, "sys_audit_delete", f"sys_created_on>={since}", ("tablename", "documentkey"))
+        for row in rows:
+            name = row.get("tablename", "")
+            if name not in below:
+                below[name] = bool(name) and table in ancestors(reader, name)
+            if below[name] and row.get("documentkey"):
+                found.append(row["documentkey"])
+    except (AuthError, RemoteError) as error:
+        if is_not_readable(error):
+            return None
+        raise
+    return found
+
+
+def similar_tables(reader: Reader, table: str) -> list[str] | None:
+    """Tables with a name like one that is not there; None where the list of tables is not for this user."""
+    try:
+        if ancestors(reader, table) or not ancestors(reader, "sys_user"):
+            return None
+        names = [row["name"] for row in table_rows(reader, "sys_db_object", f"nameSTARTSWITH{table[:3]}", ("name",))]
+    except (AuthError, RemoteError) as error:
+        if is_not_readable(error):
+            return None
+        raise
+    return get_close_matches(table, names, 3, 0.6)

@@ -1,0 +1,119 @@
+"""`syncengine extract` as people run it: killed and run again, told in words and as JSON."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import duckdb
+import orjson
+import pytest
+
+from tests.acceptance.project import Project
+from tests.extract.test_extract import incidents
+
+PROJECT = "syncengine: 1\nkind: project\nextract: {tables: {incident: {table: incident}}}\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project whose sandbox has 3,000 incidents."""
+    made = Project(tmp_path / "project")
+    (made.folder / "sandbox").mkdir()
+    seed = {"records": {"incident": incidents(*range(3000))}}
+    (made.folder / "sandbox" / "seed.yaml").write_bytes(orjson.dumps(seed))
+    (made.folder / "syncengine.yaml").write_text(PROJECT)
+    return made
+
+
+def counted(project: Project) -> tuple[int, int]:
+    """Rows and different rows in DuckDB."""
+    file = project.folder / ".syncengine" / "extract" / "sandbox.duckdb"
+    with duckdb.connect(str(file), read_only=True) as connection:
+        found = connection.execute("SELECT count(*), count(DISTINCT sys_id) FROM servicenow.incident").fetchone()
+    assert found is not None
+    return found
+
+
+KILLED = """
+import os, signal, sys
+from functools import partial
+import syncengine.extract.run as run
+from syncengine import files
+from dlt.pipeline.pipeline import Pipeline
+run.Extracting = partial(run.Extracting, package_rows=1000, chunk_rows=500)
+point = sys.argv.pop(1)
+name, _, nth = point.partition(":")
+if name.startswith("dlt."):
+    name, calls = name.removeprefix("dlt."), []
+    inner = getattr(Pipeline, name)
+    def counted(self, *given, **named):
+        calls.append(1)
+        if len(calls) == int(nth):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner(self, *given, **named)
+    setattr(Pipeline, name, counted)
+else:
+    files.arm(point + "=kill")
+from syncengine.cli import main
+main()
+"""
+POINTS = ("extract.rows:3", "extract.package:2", "extract.loaded:2", "dlt.normalize:2", "dlt.load:1", "dlt.load:2")
+
+
+@pytest.mark.covers("PROC-04")
+@pytest.mark.parametrize(
+    "point", [point if point == "dlt.load:2" else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+)
+def test_what_is_killed_is_run_again_and_no_row_is_missing_or_there_twice(project: Project, point: str) -> None:
+    """Whatever dlt was doing: the cursor moves with the rows, and reading goes on behind them."""
+    command, environment = project.command("extract")
+    killed = subprocess.run(
+        [command[0], "-c", KILLED, point, "extract"], cwd=project.folder, env=environment, timeout=120, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    done = project.run("extract", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    said = orjson.loads(done.stdout)
+    (table,) = said["tables"]
+    assert (table["total"], table["resumed"], table["rows"] < 3000) == (3000, True, True)
+    assert said["where"].endswith(".syncengine/extract/sandbox.duckdb")
+    assert counted(project) == (3000, 3000)
+
+
+@pytest.mark.long
+@pytest.mark.covers("PROC-04")
+def test_killed_at_any_time_again_and_again(project: Project) -> None:
+    """Each time a little later, until one comes to its end."""
+    for number in range(1, 40):
+        process = project.start("extract", "--format", "json")
+        try:
+            process.communicate(timeout=1.0 + number * 0.4)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        else:
+            break
+    assert process.returncode == 0
+    assert counted(project) == (3000, 3000)
+
+
+def test_it_says_in_words_what_it_did_and_what_it_cannot_do(project: Project) -> None:
+    """Nothing of the user's home is touched, and nobody but the instance is spoken to."""
+    wrong = project.run("extract", "incident", "users", "--fields", "number")
+    assert (wrong.returncode, "error[bad-usage]" in wrong.stderr) == (3, True)
+    home = project.folder / "home"
+    home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        env = {"HOME": str(home), "HTTPS_PROXY": url, "HTTP_PROXY": url}
+        done = project.run("extract", "incident", "--query", "priority=1", env=env)
+        proxy.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            proxy.accept()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("incident  600 rows, 600 in the table, next from 2026-03-03 01:55:00\nIn DuckDB: ")
+    assert done.stderr == ""
+    assert list(home.iterdir()) == []
