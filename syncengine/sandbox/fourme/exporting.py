@@ -20,7 +20,7 @@ import orjson
 from syncengine.sandbox.fourme.files import Files
 from syncengine.sandbox.fourme.kinds import Forms, stamp
 from syncengine.sandbox.fourme.records import Record, Records
-from syncengine.sandbox.fourme.types import ID, PAIR, Column, Type, types
+from syncengine.sandbox.fourme.types import ID, PAIR, TIMES, Column, Type, types
 from syncengine.sandbox.settings import Settings
 from syncengine.sandbox.world import World
 
@@ -28,6 +28,9 @@ DAY = 86_400
 ROWS = 1000
 """Records in one step."""
 MONTHS = timedelta(days=62)
+_ALWAYS = frozenset({"boolean", "integer", "helper", "timestamp"})
+"""Kinds that may have a text without a value."""
+_SHIELDED = frozenset("=+-@")
 NEW = "Sandbox Note"
 """The column that appears by setting."""
 _FROM = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:T(\d\d):?(\d\d)(?::?(\d\d))?(Z|[+-]\d\d:?\d\d)?)?")
@@ -84,6 +87,7 @@ class Export:
             str(settings["fourme.export_zone"]),
         )
         self._settings = settings
+        self._tab = bool(settings["fourme.export_tab"])
         self._since: float | None = body["since"]
         self._end = "\r\n" if body["line_separator"] == "crlf" else "\n"
         self._types: list[str] = list(body["types"])
@@ -166,20 +170,22 @@ class Export:
 
     def _cell(self, column: Column, values: Mapping[str, Any], record: Record) -> str:
         name = column.name
+        value = values.get(name)
+        if value is None and column.kind not in _ALWAYS:
+            return ""
         if name == ID:
             return str(record.id)
-        if name in ("Created At", "Updated At") and name not in values:
-            return self._forms.time(stamp(record.created if name == "Created At" else record.updated))
-        value = values.get(name)
+        if value is None and name in TIMES:
+            return self._forms.time(stamp(record.created if name == TIMES[0] else record.updated))
         if column.kind == "helper":
             return self._helper(column, record)
-        if column.refers:
-            text = "" if value is None else self._names.cell(column, value)
+        if column.to:
+            text = self._names.cell(column, value)
         elif column.kind == "boolean":
             text = self._forms.cell(column, bool(value))
         else:
             text = self._forms.cell(column, value)
-        return f"\t{text}" if text[:1] in ("=", "+", "-", "@") and self._settings["fourme.export_tab"] else text
+        return f"\t{text}" if text[:1] in _SHIELDED and self._tab else text
 
     def _helper(self, column: Column, record: Record) -> str:
         """Columns that only exports have."""

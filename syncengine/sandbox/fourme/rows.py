@@ -136,6 +136,9 @@ def read(context: Context, cells: Mapping[str, str], existing: Record | None) ->
         column = context.kind.columns[name]
         if column.kind == "helper":
             continue
+        if not cell or cell.isspace():
+            values[name] = None
+            continue
         try:
             values[name] = _value(context, column, cell, existing)
         except Bad as fault:
@@ -147,12 +150,10 @@ def read(context: Context, cells: Mapping[str, str], existing: Record | None) ->
 
 
 def _value(context: Context, column: Column, cell: str, existing: Record | None) -> Any:
-    if not cell.strip():
-        return None
-    if column.refers:
+    if column.to:
         before = existing.values.get(column.name) if existing else None
         return context.references.read(column, cell, context.kind.name, before) or None
-    if context.settings["fourme.strip_tab"] and cell[:1] == "\t" and cell[1:2] in tuple("=+-@"):
+    if cell[0] == "\t" and cell[1:2] in tuple("=+-@") and context.settings["fourme.strip_tab"]:
         cell = cell[1:]
     value = kinds.read(column, cell)
     if column.kind == "custom_fields":
