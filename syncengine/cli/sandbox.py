@@ -1,4 +1,4 @@
-"""`syncengine sandbox`: an offline twin of ServiceNow, on this machine."""
+"""`syncengine sandbox`: an offline twin of ServiceNow and of 4me (Xurrent), on this machine."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _attached(data: Path | None) -> Iterator[Running]:
 
 @click.group()
 def command() -> None:
-    """An offline twin of ServiceNow: its HTTP APIs on 127.0.0.1, its records in SQLite.
+    """An offline twin of ServiceNow and of 4me (Xurrent): their HTTP APIs on 127.0.0.1, their records in SQLite.
 
     Every command reaches it with `--env sandbox`; it starts by itself and ends with the last command that uses it.
     `serve` keeps it running, for other clients or to look around:
@@ -57,8 +57,9 @@ def command() -> None:
     \b
       syncengine sandbox serve --tls
       curl --cacert .syncengine/sandbox/ca.pem -u USER:PASSWORD https://127.0.0.1:PORT/api/now/table/cmdb_ci?sysparm_limit=1
+      curl --cacert .syncengine/sandbox/ca.pem -H "Authorization: Bearer TOKEN" https://127.0.0.1:PORT/v1/people
 
-    URL, user and password are in .syncengine/sandbox/run.json, which only you can read.
+    URL, user and password, and the token of the 4me side, are in .syncengine/sandbox/run.json, which only you can read.
     """
 
 

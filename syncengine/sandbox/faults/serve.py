@@ -135,7 +135,7 @@ class Faults:
 
     async def _before(self, exchange: Exchange, rule: Rule) -> None:
         """Actions that come before any work."""
-        answer = wire.instead(rule, self._clock.time())
+        answer = wire.instead(rule, self._clock.time(), exchange.api)
         if answer is not None:
             await answer.send(exchange.send)
             return
@@ -159,7 +159,7 @@ class Faults:
             case "hang":
                 await exchange.gone()
             case "status":
-                await wire.refusal(rule, self._clock.time()).send(exchange.send)
+                await wire.refusal(rule, self._clock.time(), exchange.api).send(exchange.send)
             case ending:
                 wire.abort(exchange, ending == "reset")
 

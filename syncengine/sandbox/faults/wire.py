@@ -26,8 +26,8 @@ def page(title: str) -> bytes:
     return PAGE % (title.encode(), title.encode())
 
 
-def refusal(rule: Rule, now: float) -> Answer:
-    """`status(code, body=…)` with `retry_after=…`."""
+def refusal(rule: Rule, now: float, api: str) -> Answer:
+    """`status(code, body=…)` with `retry_after=…`, in the form of the service that was called."""
     code = int(rule.argument(0, "500"))
     kind = next((a.partition("=")[2] for a in rule.arguments if a.startswith("body=")), "json")
     headers: Headers = []
@@ -39,8 +39,13 @@ def refusal(rule: Rule, now: float) -> Answer:
     if kind == "empty":
         return made(code, b"", "", headers)
     text = "x" * 5_000_000 if kind == "huge" else f"status {code} by a fault rule"
-    body = b'{"error":{"message":"%s","detail":null},"status":"failure"}' % text.encode()
+    form = b'{"message":"%s"}' if _fourme(api) else b'{"error":{"message":"%s","detail":null},"status":"failure"}'
+    body = form % text.encode()
     return made(code, body, "application/json;charset=UTF-8", headers)
+
+
+def _fourme(api: str) -> bool:
+    return api.startswith("me_")
 
 
 def _retry_after(wait: str, now: float) -> str:
@@ -56,11 +61,11 @@ def _retry_after(wait: str, now: float) -> str:
     return wait
 
 
-def instead(rule: Rule, now: float) -> Answer | None:
+def instead(rule: Rule, now: float, api: str) -> Answer | None:
     """Answers that take the place of the real one; nothing is done then."""
     match rule.action:
         case "status":
-            return refusal(rule, now)
+            return refusal(rule, now, api)
         case "html200":
             return made(200, page("Log in | ServiceNow"))
         case "hibernate":
@@ -69,6 +74,8 @@ def instead(rule: Rule, now: float) -> Answer | None:
             return made(503, page("Maintenance"), headers=[(b"retry-after", b"30")])
         case "drop202":
             return made(202, b"", "")
+        case "unauthorized" if _fourme(api):
+            return made(401, b'{"message":"Unauthorized"}', "application/json; charset=utf-8")
         case "unauthorized":
             return answer_of(unauthenticated().response())
         case "rate_limit":
