@@ -30,7 +30,7 @@ COMMANDS = {
     "extract": "Bring tables of an instance up to date in DuckDB, or elsewhere.",
     "doctor": "Examine an environment: what is wrong, and what to ask the admin for.",
     "graph": "Draw the steps and what they need of each other.",
-    "sandbox": "Serve, seed and reset the embedded ServiceNow.",
+    "sandbox": "Serve, seed, pull and reset the embedded ServiceNow.",
     "schema": "Write the JSON Schema of the YAML files.",
 }
 

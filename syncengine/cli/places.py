@@ -14,7 +14,9 @@ import click
 from syncengine.spec import find_project
 from syncengine.spec.model import Project, Spec
 
-SEEDS = ("pulled.yaml", "seed.yaml")
+PULLED = "pulled.yaml"
+"""What was pulled from an instance."""
+SEEDS = (PULLED, "seed.yaml")
 """Files of a folder `sandbox`, in the order they are applied."""
 ENV_HELP = "Environment: environments/NAME.yaml of the project; `sandbox` needs no file."
 
@@ -62,7 +64,7 @@ def run_name() -> str:
 
 
 def seeds(of: Project, specs: Sequence[Spec]) -> list[Path]:
-    """Seed files for the built-in sandbox: the project's, and one beside the specs that are planned."""
+    """Seed files for the built-in sandbox: those of the project, and those beside the specs that are planned."""
     folders = [of.root, *(path for spec in specs for path in _folders(of.root, (of.root / spec.path).parent))]
     found = [folder / "sandbox" / name for folder in dict.fromkeys(folders) for name in SEEDS]
     return [path for path in found if path.is_file()]

@@ -79,9 +79,17 @@ def table_rows(
 def column_rows(
     table: str, columns: Mapping[str, Any], display: str = "", defaults: Mapping[str, str] | None = None
 ) -> Iterator[Row]:
-    """The dictionary rows of some columns: `name: type[:reference]` or `name: [type, label, max_length]`."""
+    """The dictionary rows of some columns: `name: type[:reference]`, `name: [type, label, max_length]`, or a mapping.
+
+    A mapping says everything: `{type, label, length, default, mandatory, read_only, display}`; what it leaves out is
+    not so.
+    """
     for element, given in columns.items():
-        kind, label, length = given if isinstance(given, list) else (given, None, None)
+        told: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+        if told:
+            kind, label, length = told["type"], told.get("label"), told.get("length")
+        else:
+            kind, label, length = given if isinstance(given, list) else (given, None, None)
         kind, _, reference = kind.partition(":")
         values = {
             "sys_id": fixed_id("sys_dictionary", table, element),
@@ -91,14 +99,15 @@ def column_rows(
             "internal_type": kind,
             "max_length": str(length or (32 if kind in ("reference", "GUID") else 40)),
             "active": "true",
-            "mandatory": "false",
-            "read_only": "true" if element in _SYSTEM_COLUMNS else "false",
+            "mandatory": _text(told.get("mandatory", False)),
+            "read_only": _text(told.get("read_only", element in _SYSTEM_COLUMNS)),
         }
         if reference:
             values["reference"] = reference  # observed: the column holds the name of the table, not its sys_id
-        if element == display:
+        if element == display or told.get("display"):
             values["display"] = "true"
-        default = (defaults or {}).get(element) or _DEFAULTS.get((table, element), "")
+        usual = "" if told else _DEFAULTS.get((table, element), "")
+        default = told.get("default") or (defaults or {}).get(element) or usual
         if default:
             values["default_value"] = default
         yield "sys_dictionary", values
@@ -178,13 +187,13 @@ def rule_rows(rule: Mapping[str, Any]) -> Iterator[Row]:
         yield (
             "cmdb_related_entry",
             {
-                "sys_id": fixed_id("cmdb_related_entry", cls, entry["table"]),
+                "sys_id": entry.get("sys_id") or fixed_id("cmdb_related_entry", cls, entry["table"]),
                 "identifier": identifier,
                 "related_table": entry["table"],
                 "referenced_field": entry["field"],
                 "attributes": ",".join(entry["attributes"]),
-                "order": str(100 * (number + 1)),
-                "active": "true",
+                "order": str(entry.get("order", 100 * (number + 1))),
+                "active": _text(entry.get("active", True)),
             },
         )
 

@@ -7,7 +7,8 @@ tables: {u_rack_import: {label: Rack import, columns: {u_name: string}}}
 staging:
   u_asset_import: {columns: {u_tag: string}, maps: [{name: Assets, target: alm_asset, fields: {asset_tag: u_tag}}]}
 columns: {cmdb_ci_server: {u_team: string}}
-relation_types: ["Feeds::Fed by"]
+relation_types: ["Feeds::Fed by"]                     # or, with the sys_ids of an instance, {"Feeds::Fed by": 0123…}
+whole: [tables, choices, relation_types, rules, hosting, containment]
 rules: [{name: Team, applies_to: cmdb_ci_team, independent: true, entries: [{order: 100, attributes: [name]}]}]
 hosting: [{parent: cmdb_ci_disk, type: "Contains::Contained by", child: cmdb_ci_computer, reverse: true}]
 containment: [{parent: cmdb_ci_rack, type: "Contains::Contained by", child: cmdb_ci_server}]
@@ -20,6 +21,10 @@ access: [{table: cmdb_ci_server, columns: [u_cost], operation: read, roles: [fin
 records:
   cmn_location: [{name: Paris, sys_id: 0123…}]
 4me: {records: {people: [{Name: Ann, Primary Email: ann@example.com}]}}   # see fourme/seeding.py
+
+`whole` names the sections that are complete: what ships and is not given there goes. Of `tables` these are the classes
+below cmdb that are not given, and the columns of each table that is given with columns; of `choices` those of the
+columns that are given and of the tables given with columns.
 """
 
 from __future__ import annotations
@@ -36,11 +41,14 @@ from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.fourme import seeding
 from syncengine.sandbox.fourme.service import Fourme
 from syncengine.sandbox.ledger import content_hash
-from syncengine.sandbox.store import STAGING, Record
+from syncengine.sandbox.store import RELATIONS, STAGING, Record
 from syncengine.sandbox.world import World
 
 Rows = Iterator[catalog.Row]
-_OTHERS = {"users", "clients", "api_keys", "certificates", "settings", "records", "4me"}
+_OTHERS = {"users", "clients", "api_keys", "certificates", "settings", "records", "4me", "whole"}
+CMDB = "cmdb"
+"""The root of all classes."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class SeedError(ValueError):
@@ -50,13 +58,16 @@ class SeedError(ValueError):
 def read(text: str) -> dict[str, Any]:
     """A seed document as YAML (or JSON)."""
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as fault:
         raise SeedError(f"not YAML: {fault}") from fault
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise SeedError("a seed is a mapping of sections")
+    whole = document.get("whole", [])
+    if not isinstance(whole, list) or any(section not in _WHOLE for section in whole):
+        raise SeedError(f"whole: a list of sections out of {', '.join(sorted(_WHOLE))}")
     unknown = sorted(set(document) - set(_SECTIONS) - _OTHERS)
     if unknown:
         known = ", ".join(sorted({*_SECTIONS, *_OTHERS}))
@@ -81,6 +92,8 @@ def apply(
             for section, rows_of in _SECTIONS.items():
                 if section in document:
                     with _reading(section):
+                        if section in document.get("whole", ()):
+                            _make_room(world, section, document)
                         _put(world, list(rows_of(world, document[section])))
                     world.refresh()
             with _reading("records"):
@@ -142,22 +155,27 @@ def _accounts(accounts: Accounts, document: Mapping[str, Any]) -> None:
 
 
 def _put(world: World, rows: list[catalog.Row]) -> None:
-    """Insert rows; one whose sys_id exists is changed instead."""
+    """Insert rows; one whose sys_id exists is changed instead. What is given empty is empty, whatever the default."""
     now = world.clock.now()
-    new, changed = [], []
+    new: dict[tuple[str, str], Record] = {}
+    changed = []
     for table_name, given in rows:
         table = world.tables[table_name]
-        values = {name: value for name, value in given.items() if value != ""}
+        values = dict(given)
         sys_id = values.pop("sys_id", "") or uuid4().hex
+        if (table.root, sys_id) in new:
+            again = new[table.root, sys_id]
+            again.values = _filled({**again.values, **values})
+            continue
         existing = world.store.get(table.root, sys_id)
         if existing is not None:
             before = dict(existing.values)
-            existing.values.update(values)
+            existing.values = _filled({**existing.values, **values})
             if existing.values == before:
                 continue  # nothing has to be derived anew
             changed.append((existing, existing.table, before))
             continue
-        values = {**table.defaults, **values}
+        values = _filled({**table.defaults, **values})
         if "sys_class_name" in table.columns:
             values["sys_class_name"] = table_name
         for name in ("sys_created_on", "sys_updated_on"):
@@ -165,9 +183,63 @@ def _put(world: World, rows: list[catalog.Row]) -> None:
         for name in ("sys_created_by", "sys_updated_by"):
             values.setdefault(name, "seed")
         values.setdefault("sys_mod_count", "0")
-        new.append(Record(world.store.new_rid(), table.root, table_name, sys_id, values))
-    world.store.insert_many(new)
+        new[table.root, sys_id] = Record(world.store.new_rid(), table.root, table_name, sys_id, values)
+    world.store.insert_many(list(new.values()))
     world.store.update_many(changed)
+
+
+def _filled(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value != ""}
+
+
+def _make_room(world: World, section: str, document: Mapping[str, Any]) -> None:
+    """Take away what a whole section does not give; what refers to a relation type goes by its name meanwhile."""
+    for record in list(_WHOLE[section](world, document)):
+        world.store.delete(record)
+
+
+def _other_tables(world: World, document: Mapping[str, Any]) -> Iterator[Record]:
+    given = document["tables"]
+    gone = {
+        table.name
+        for table in world.tables
+        if table.root == CMDB and table.name not in given and not world.store.count(table.name)
+    }
+    for record in world.store.all("sys_db_object"):
+        if record.values["name"] in given or record.values["name"] in gone:
+            yield record
+    for record in world.store.all("sys_dictionary"):
+        name = record.values["name"]
+        if name in gone or "columns" in given.get(name, ()):
+            yield record
+
+
+def _other_choices(world: World, document: Mapping[str, Any]) -> Iterator[Record]:
+    columns = document["choices"]
+    tables = {name for name, table in document.get("tables", {}).items() if "columns" in table}
+    for record in world.store.all("sys_choice"):
+        table, element = record.values.get("name", ""), record.values.get("element", "")
+        if table in tables or f"{table}.{element}" in columns:
+            yield record
+
+
+def _other_types(world: World, document: Mapping[str, Any]) -> Iterator[Record]:
+    given = document["relation_types"]
+    return (record for record in world.store.all("cmdb_rel_type") if record.values["name"] not in given)
+
+
+def _all_of(*tables: str) -> Callable[[World, Mapping[str, Any]], Iterator[Record]]:
+    return lambda world, _document: (record for table in tables for record in world.store.all(table))
+
+
+_WHOLE: dict[str, Callable[[World, Mapping[str, Any]], Iterator[Record]]] = {
+    "tables": _other_tables,
+    "choices": _other_choices,
+    "relation_types": _other_types,
+    "rules": _all_of("cmdb_identifier", "cmdb_identifier_entry", "cmdb_related_entry"),
+    "hosting": _all_of("cmdb_metadata_hosting"),
+    "containment": _all_of("cmdb_metadata_containment"),
+}
 
 
 def _choices(_world: World, section: Any) -> Rows:
@@ -223,21 +295,36 @@ def _columns(world: World, section: Any) -> Rows:
         yield from catalog.column_rows(table, columns)
 
 
-def _relation_types(_world: World, section: Any) -> Rows:
+def _relation_types(world: World, section: Any) -> Rows:
+    """A type with a sys_id takes the place of the one of that name, and what refers to it follows."""
     for name in section:
-        yield catalog.relation_type_row(name)
+        sys_id = section[name] if isinstance(section, Mapping) else ""
+        for old in world.rules.type_names.get(name, ()) if sys_id else ():
+            record = world.store.get("cmdb_rel_type", old)
+            if record is not None and old != sys_id:
+                world.store.delete(record)
+                for table, column in _TYPED:
+                    for row in list(world.store.all(table)):
+                        if row.values.get(column) == old:
+                            yield table, {"sys_id": row.sys_id, column: sys_id}
+        if sys_id or name not in world.rules.type_names:
+            yield catalog.relation_type_row(name, sys_id)
+
+
+_TYPED = (("cmdb_metadata_hosting", "rel_type"), ("cmdb_metadata_containment", "rel_type"), (RELATIONS, "type"))
 
 
 def _rules(world: World, section: Any) -> Rows:
     for rule in section:
         if rule["applies_to"] not in world.tables:
             raise SeedError(f"rules: there is no class {rule['applies_to']!r}")
-        identifier = catalog.fixed_id("cmdb_identifier", rule["applies_to"])
+        old = [r for r in world.store.all("cmdb_identifier") if r.values.get("applies_to") == rule["applies_to"]]
+        ids = {record.sys_id for record in old}
         for table in ("cmdb_identifier_entry", "cmdb_related_entry"):
-            # a seeded rule replaces the shipped one with all its entries
-            for record in list(world.store.all(table)):
-                if record.values.get("identifier") == identifier:
-                    world.store.delete(record)
+            # a seeded rule replaces the one of its class with all its entries
+            old += [record for record in world.store.all(table) if record.values.get("identifier") in ids]
+        for record in old:
+            world.store.delete(record)
         yield from catalog.rule_rows(rule)
 
 

@@ -7,8 +7,9 @@ A form stands in the script column behind a mark, so a client sees that a script
 
 A field's form is a template over the columns of the row, with the filters upper, lower, trim. A map's or script's form
 is what to do where an encoded query over the row holds: ignore (the row), error (the row fails), stop (the whole
-transform halts, as a script that sets `error` does: documented), or set (target fields, by templates; onAfter has only
-this). A script that is no form, or runs at another time than onBefore and onAfter, is not run.
+transform halts, as a script that sets `error` does: documented), set (target fields, by templates; onAfter has only
+this), or nothing (there is a script, and what it does is not known here). A script that is no form, or runs at another
+time than onBefore and onAfter, is not run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from syncengine.sandbox.encoded_query import Query, matches, parse
 MARK = "// sandbox: "
 WHEN = ("onStart", "onBefore", "onAfter", "onReject", "onComplete", "onForeignInsert", "onChoiceCreate")
 _DO = ("ignore", "error", "stop", "set")
+_NOTHING = "nothing"
 _PLACE = re.compile(r"\{(\w+)((?:\|\w+)*)\}")
 _FILTERS: dict[str, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, "trim": str.strip}
 
@@ -44,8 +46,8 @@ class Form(NamedTuple):
 
 def written(where: str, given: Mapping[str, Any]) -> str:
     """A form of a map as the text of a script; raises ValueError."""
-    if given.get("do") not in _DO:
-        raise ValueError(f"{where}: a script does {', '.join(_DO)}, not {given.get('do')!r}")
+    if given.get("do") not in (*_DO, _NOTHING):
+        raise ValueError(f"{where}: a script does {', '.join(_DO)} or {_NOTHING}, not {given.get('do')!r}")
     if not isinstance(given.get("values", {}), Mapping):
         raise ValueError(f"{where}: values is a mapping of target fields to templates")  # noqa: TRY004 - a seed's error
     unknown = sorted(set(given) - {"do", "if", "message", "values"})
