@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,23 +40,29 @@ def test_a_payload_of_five_hundred_is_quick(http: Http) -> None:
     assert a_second(http, "/queryEnhanced", 2 * PAYLOAD) > 1_000
 
 
+def spent(http: Http) -> float:
+    """Seconds of a processor that the server has used."""
+    fields = Path(f"/proc/{http.running.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def rows_a_second(http: Http, number: int, title: str) -> float:
-    """Rows a second through insertMultiple, stored and transformed, in requests of 1000."""
+    """Rows through insertMultiple, stored and transformed, in requests of 1000: a second of one processor."""
     rows = [{"First name": f"T{n}", "Email": f"e{n}@x", "User id": f"u{n}", "Title": title} for n in range(number)]
-    start = time.perf_counter()
+    before = spent(http)
     for first in range(0, number, 1000):
         answer = http.post("/import/imp_user/insertMultiple", {"records": rows[first : first + 1000]})
         assert answer.status_code == 201
     http.running.run_imports()
-    return number / (time.perf_counter() - start)
+    return number / (spent(http) - before)
 
 
 @pytest.mark.long
-def test_three_thousand_rows_a_second_are_stored_and_transformed(http: Http) -> None:
+def test_three_thousand_rows_are_stored_and_transformed_in_a_second_of_one_processor(http: Http) -> None:
     """Inserted, updated, and left as they are; printed with -s."""
     for title, state in [("one", "inserted"), ("two", "updated"), ("two", "ignored")]:
         rate = rows_a_second(http, 20_000, title)
-        print(f"insertMultiple, {state}: {rate:,.0f} rows a second")
+        print(f"insertMultiple, {state}: {rate:,.0f} rows a second of one processor")
         assert rate >= 3_000
     assert http.running.counts() == {
         "insert": {"sys_user": 20_000},
