@@ -26,7 +26,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure syncengine.")
     parser.add_argument(
-        "only", nargs="*", metavar="PART", help="startup, sizes, network, others, records (default: all)"
+        "only", nargs="*", metavar="PART", help="startup, sizes, network, others, extract, records (default: all)"
     )
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 200_000], help="CIs of the data centres")
     parser.add_argument(
@@ -36,12 +36,14 @@ def main() -> None:
         default=[2_000, 200_000, 0],
         help="rows sent over the network (0: the slow server)",
     )
+    parser.add_argument("--incidents", type=int, nargs="*", default=[200_000], help="rows that are extracted")
     options = parser.parse_args()
     parts: dict[str, Sequence[int | None]] = {
         "startup": (None,),
         "sizes": options.sizes,
         "network": options.rows,
         "others": [rows for rows in options.rows if rows >= 100_000],
+        "extract": options.incidents,
         "records": (None,),
     }
     unknown = set(options.only) - set(parts)

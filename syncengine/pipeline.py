@@ -9,6 +9,7 @@ what a plan says; it needs neither specs nor sources.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
     tables = source_connections([*of.specs, *of.references], known)
     systems = {name: System(one.reader, one.identity.url) for name, one in of.connections.items()}
     opening = Opening(of.environment, tables, systems, of.cursors)
-    with workspace() as ws:
+    with workspace() as ws, contextlib.closing(opening):
         reading = read_steps(of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress)
         return plan_records(ws, reading, of, path)
 

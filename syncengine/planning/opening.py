@@ -47,6 +47,11 @@ class Opening:
         self._kept: dict[tuple[str, str, str, bool], KeptSource] = {}
         self.notes: list[Note] = []
 
+    def close(self) -> None:
+        """Let go of the rows that were kept."""
+        for kept in self._kept.values():
+            kept.close()
+
     def whole(self, spec: Spec, name: str) -> sources.Source:
         """All rows of a source: for lookups, and for specs that are only referred to."""
         return self._open(spec, name, "", older=False)
@@ -113,6 +118,11 @@ class KeptSource(sources.Source):
         """Whether the pass saw every row there is."""
         return self._inner.is_complete
 
+    def close(self) -> None:
+        """Let go of the rows."""
+        if self._file is not None:
+            self._file.close()
+
     def columns(self) -> tuple[str, ...] | None:
         return self._inner.columns()
 
@@ -133,8 +143,12 @@ class KeptSource(sources.Source):
                 yield Row(values, Place(*place))
             return
         file = tempfile.TemporaryFile(prefix="syncengine-")  # noqa: SIM115  # it lives as long as the plan is made
-        for row in self._inner.rows():
-            if isinstance(row, Row):
-                file.write(orjson.dumps((row.values, tuple(row.place))) + b"\n")
-            yield row
-        self._file = file
+        try:
+            for row in self._inner.rows():
+                if isinstance(row, Row):
+                    file.write(orjson.dumps((row.values, tuple(row.place))) + b"\n")
+                yield row
+            self._file = file
+        finally:
+            if self._file is not file:
+                file.close()

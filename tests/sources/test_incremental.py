@@ -1,0 +1,138 @@
+"""Incremental sources from plan to plan: what was applied is not read again, what was not applied is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from syncengine.cli import apply, plan
+from tests.bench import Bench
+
+SPEC = """syncengine: 1
+data_source: T
+sources:
+  people:
+    servicenow: {table: sys_user, query: emailISNOTEMPTY, fields: [user_name, title, email], incremental: {lag: 1m}}
+steps:
+  apps:
+    source: people
+    cmdb: cmdb_ci_business_app
+    key: user_name
+    fields: {name: user_name, short_description: title}
+"""
+PEOPLE = [
+    {"user_name": f"u{n}", "email": f"u{n}@x.example", "title": "old", "sys_id": f"{n:032x}"} for n in range(1, 6)
+]
+
+
+class Here:
+    """A project whose environment is the shared sandbox."""
+
+    def __init__(self, bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bench = bench
+        running = bench.sandbox
+        choices = {"cmdb_ci.discovery_source": ["T"]}
+        running.seed({"choices": choices, "records": {"sys_user": PEOPLE}}, force=True)
+        for name in ("specs", "environments"):
+            (folder / name).mkdir()
+        self.spec = folder / "specs" / "s.yaml"
+        self.spec.write_text(SPEC)
+        (folder / "syncengine.yaml").write_text("syncengine: 1\nkind: project\n")
+        (folder / "environments" / "dev.yaml").write_text(
+            f"syncengine: 1\nkind: environment\nconnections:\n  sn: {{kind: servicenow, url: '{running.url}',"
+            f" auth: {{user: {running.user}, password: {{env: SN_PASSWORD}}}}}}\n"
+        )
+        monkeypatch.setenv("SN_PASSWORD", running.password)
+        monkeypatch.chdir(folder)
+
+    def said(self, command: click.Command, *arguments: str) -> str:
+        """What a command prints."""
+        done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        return done.output
+
+    def plan(self, *more: str) -> str:
+        """Plan into the file p."""
+        return self.said(plan.command, "--env", "dev", "-o", "p", *more)
+
+    def apply(self) -> str:
+        """Apply it."""
+        return self.said(apply.command, "p", "--yes")
+
+    def change(self, number: int, **values: str) -> None:
+        """A user changes, an hour later."""
+        self.bench.sandbox.advance(3600)
+        self.bench.change(PEOPLE[number - 1]["sys_id"], "sys_user", **values)
+
+
+@pytest.fixture
+def here(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """A project with one spec."""
+    return Here(bench, tmp_path, monkeypatch)
+
+
+def test_the_window_moves_when_its_plan_is_applied_and_not_before(here: Here) -> None:
+    """A plan that nobody applied is made again; the next one after an apply reads what changed."""
+    here.change(1, title="first")
+    assert "people: all rows" in here.plan()
+    assert "people: all rows" in here.plan(), "nothing was applied"
+    assert "Applied 5 of 5" in here.apply()
+    here.change(2, title="new")
+    told = here.plan()
+    assert "people: since" in told
+    assert re.search(r"apps +2 .*\n\nPlan: 1 to update\.", told)
+    assert "people: all rows" in here.plan("--full")
+    here.plan()
+    assert "Applied 1 of 1" in here.apply()
+    here.change(3, title="newer")
+    assert re.search(r"apps +2 .*\n\nPlan: 1 to update\.", here.plan())
+
+
+def test_another_spec_reads_all_rows_anew(here: Here) -> None:
+    """A field that is new in the spec is wanted for rows that did not change, too."""
+    here.plan()
+    here.apply()
+    here.spec.write_text(SPEC.replace("short_description: title", "short_description: title, comments: email"))
+    told = here.plan()
+    assert "people: all rows" in told
+    assert "5 to update" in told
+
+
+def test_a_row_that_was_refused_is_read_again(here: Here) -> None:
+    """The window does not move over it."""
+    here.plan()
+    here.apply()
+    here.change(4, title="x")
+    here.bench.sandbox.faults("api=ire, do=item_errors(1)")
+    here.plan()
+    assert "rejected" in here.apply()
+    here.bench.sandbox.clear_faults()
+    here.bench.sandbox.advance(3600)
+    told = here.plan()
+    assert "people: since" in told
+    here.apply()
+    assert here.bench.rows("cmdb_ci_business_app", "name=u4", ("short_description",))[0]["short_description"] == "x"
+
+
+def test_records_of_rows_that_did_not_change_can_be_referred_to(here: Here) -> None:
+    """They are read and asked about, and not sent."""
+    more = """  places:
+    source: more
+    cmdb: cmdb_ci_service
+    key: name
+    fields: {name: name}
+    relations: [{type: "Depends on::Used by", child: {step: apps, key: user}}]
+"""
+    inline = "  more: {inline: [{name: mail, user: u5}]}\nsteps:\n"
+    here.spec.write_text(SPEC.replace("steps:\n", inline) + more)
+    here.change(1, title="first")
+    assert "6 to create, 1 to relate" in here.plan()
+    here.apply()
+    here.change(2, title="new")
+    told = here.plan()
+    assert "since" in told
+    assert "rejected" not in told
+    assert "1 to update" in told
