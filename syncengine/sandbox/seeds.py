@@ -34,6 +34,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import yaml
 
 from syncengine.sandbox import catalog, maps
@@ -58,9 +59,12 @@ class SeedError(ValueError):
 def read(text: str) -> dict[str, Any]:
     """A seed document as YAML (or JSON)."""
     try:
-        document = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as fault:
-        raise SeedError(f"not YAML: {fault}") from fault
+        document = orjson.loads(text)  # thirty times as fast for the many records of a test
+    except ValueError:
+        try:
+            document = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader
+        except yaml.YAMLError as fault:
+            raise SeedError(f"not YAML: {fault}") from fault
     if document is None:
         return {}
     if not isinstance(document, dict):
