@@ -33,6 +33,9 @@ FOURME: dict[str, Setting] = {
     "fourme.bad_value": Setting(
         "failure", ("failure", "ignored"), "What a cell that its column does not take does to its row: not stated."
     ),
+    "fourme.example_values": Setting(
+        "accepted", ("accepted", "refused"), "Values that published examples use and no current list has, e.g. skype."
+    ),
     "fourme.strip_tab": Setting(
         False, (False, True), "Exports put a tab before = + - @ (documented); imports are not said to undo it."
     ),

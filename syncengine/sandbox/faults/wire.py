@@ -79,7 +79,7 @@ def instead(rule: Rule, now: float, api: str) -> Answer | None:
         case "unauthorized":
             return answer_of(unauthenticated().response())
         case "rate_limit":
-            return _over_limit(rule, now)
+            return _over_limit(rule, now, api)
         case "login302":
             return made(302, b"", "", [(b"location", b"/login_redirect.do")])
         case "redirect":
@@ -87,7 +87,7 @@ def instead(rule: Rule, now: float, api: str) -> Answer | None:
     return None
 
 
-def _over_limit(rule: Rule, now: float) -> Answer:
+def _over_limit(rule: Rule, now: float, api: str) -> Answer:
     limit, seconds = calls_a_window(rule.argument(0))
     reset = rule.window[0] + seconds
     headers = {
@@ -96,6 +96,9 @@ def _over_limit(rule: Rule, now: float) -> Answer:
         "X-RateLimit-Rule": "f" * 32,
         "Retry-After": str(max(1, int(reset - now))),
     }
+    if _fourme(api):
+        plain = [(name.lower().encode(), text.encode()) for name, text in headers.items() if "Rule" not in name]
+        return made(429, b'{"message":"Too Many Requests"}', "application/json; charset=utf-8", plain)
     detail = f"Rate limit of {limit} requests per {seconds:.0f} seconds for a fault rule exceeded"
     return answer_of(ApiError(429, "Rate limit exceeded", detail, headers).response())
 

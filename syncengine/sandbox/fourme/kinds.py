@@ -135,7 +135,7 @@ def _country(_column: Column, cell: str) -> str:
 
 
 def _enum(column: Column, cell: str) -> str:
-    if cell not in column.values:
+    if cell not in column.values and cell not in column.examples:
         raise Bad("is not included in the list")
     return cell
 

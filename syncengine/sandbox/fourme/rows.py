@@ -155,6 +155,8 @@ def _value(context: Context, column: Column, cell: str, existing: Record | None)
         return context.references.read(column, cell, context.kind.name, before) or None
     if cell[0] == "\t" and cell[1:2] in tuple("=+-@") and context.settings["fourme.strip_tab"]:
         cell = cell[1:]
+    if cell in column.examples and context.settings["fourme.example_values"] == "refused":
+        raise Bad("is not included in the list")
     value = kinds.read(column, cell)
     if column.kind == "custom_fields":
         return _custom_fields(context, value, existing)

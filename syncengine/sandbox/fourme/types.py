@@ -61,6 +61,8 @@ class Column:
     suffix: bool = False
     more: bool = False
     """Not in the page's own example."""
+    examples: tuple[str, ...] = ()
+    """Of enumerations: values that only a published example has."""
 
     @property
     def several(self) -> bool:
@@ -196,7 +198,7 @@ def _column(name: str, said: Any, more: bool) -> Column:
         return Column(name, said, more=more)
     kind, value = next(iter(said.items()))
     if kind == "enum":
-        return Column(name, kind, values=tuple(str(v) for v in value), more=more)
+        return Column(name, kind, values=tuple(map(str, value)), more=more, examples=tuple(said.get("examples", ())))
     if kind in ("ref", "refs"):
         return Column(name, kind, to=value, by=said["by"], suffix=bool(said.get("suffix")), more=more)
     return Column(name, kind, int(value), more=more)

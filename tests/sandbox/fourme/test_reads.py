@@ -89,6 +89,7 @@ def test_filters_have_their_operators(me: Client, seed: Seed) -> None:
     assert names(updated_at=">=2020-01-01T00:00:00Z<2020-01-02T00:00:00Z") == []
     assert names(updated_at=">2020-01-01T00:00:00Z") == ["Ann", "Bob"]
     assert me.get("/people/solved").status_code == 404
+    assert me.get("/people/internal").status_code == 501
 
 
 def test_records_and_their_references_are_told_as_documented(me: Client, seed: Seed) -> None:

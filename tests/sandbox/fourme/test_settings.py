@@ -89,6 +89,15 @@ def test_custom_fields_are_merged_or_replaced_and_must_be_defined(me: Client) ->
     assert put('[{"id":"color","value":"red"}]') == {"updated": 1}
 
 
+def test_values_of_published_examples_may_be_refused(me: Client, seed: Seed) -> None:
+    """A label that an example has and no list."""
+    seed(people=[ANN])
+    file = "Person,Contact Protocol,Contact Label,Contact URI\nann@x.com,telephone,skype,ann\n"
+    assert me.results("people_contact_details", file) == {"created": 1}
+    me.running.settings(fourme__example_values="refused")
+    assert me.results("people_contact_details", file) == {"failures": 1}
+
+
 def test_times_of_migrated_records_are_taken_over(me: Client) -> None:
     """Of requests by default; of people by setting."""
     stamp = "2020-02-03T04:05:06+01:00"
@@ -167,8 +176,18 @@ def test_generated_people_are_always_the_same(me: Client) -> None:
     assert me.running.ledger() == []
 
 
-@pytest.mark.parametrize("action", ["status(503)", "html200", "reset", "hang", "gzip_bad", "truncate(5)"])
-@pytest.mark.parametrize("api", ["me_upload", "me_poll", "me_log", "me_read", "me_export", "me_file", "oauth"])
+ACTIONS = ["status(503)", "html200", "reset", "hang", "gzip_bad", "truncate(5)"]
+APIS = ["me_upload", "me_poll", "me_log", "me_read", "me_export", "me_file", "oauth"]
+
+
+@pytest.mark.parametrize(
+    ("api", "action"),
+    [
+        pytest.param(api, action, marks=() if (one + other) % len(ACTIONS) == 0 else pytest.mark.long)
+        for one, api in enumerate(APIS)
+        for other, action in enumerate(ACTIONS)
+    ],
+)
 def test_faults_that_every_call_can_meet_are_met_here(me: Client, api: str, action: str) -> None:
     """None gives the usual answer, and each is on record."""
     told = me.load("people", f"{HEAD}\nHR,1,Ann,ann@x.com\n")
