@@ -233,6 +233,8 @@ def _ask(
     checks.one_record_two_keys(ws)
     if asking is not None:
         asking.relations()
+    for other in others:
+        other.together()
 
 
 def _check(

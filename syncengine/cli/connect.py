@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from syncengine.cli import fourme
 from syncengine.cli.logins import certificate, login
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError
 from syncengine.pipeline import Connected
@@ -91,7 +92,7 @@ def opened(
     with contextlib.ExitStack() as stack:
         if not env.connections:
             running = stack.enter_context(_sandbox(project, seeds))
-            yield {name: _sandboxed(name, running, permits or 4, clock, stack) for name in sorted(needed)}
+            yield {name: _sandboxed(project, name, running, permits or 4, clock, stack) for name in sorted(needed)}
             return
         gone = [name for name in needed if name not in env.connections]
         if gone:
@@ -101,10 +102,15 @@ def opened(
 
 
 def _sandboxed(
-    service: str, running: Running, permits: int, clock: Clock | None, stack: contextlib.ExitStack
+    project: Project,
+    service: str,
+    running: Running,
+    permits: int,
+    clock: Clock | None,
+    stack: contextlib.ExitStack,
 ) -> Connected:
-    if service != "servicenow":
-        raise SpecError(Problem("not-yet", f"the sandbox has no {service} side that can be planned against"))
+    if service == "4me":
+        return fourme.sandboxed(state_directory(project), running, permits, clock, stack)
     client = _to_sandbox(running, permits, clock)
     stack.callback(client.close)
     identity = Identity(service, f"sandbox:{running.identity}", running.user)
@@ -178,8 +184,8 @@ def _open(
     project: Project, connection: Connection, permits: int | None, clock: Clock | None, stack: contextlib.ExitStack
 ) -> Connected:
     many = permits or connection.permits
-    if connection.kind != "servicenow":
-        raise SpecError(Problem("not-yet", f"{connection.kind} cannot be planned yet", connection.position))
+    if connection.kind == "4me":
+        return fourme.opened(project, state_directory(project), connection, many, clock, stack)
     client = _client(project, connection, many, clock)
     stack.callback(client.close)
     manner = Manner(

@@ -238,6 +238,16 @@ class FlatAsking:
                 note_identities(self.ws, number, seen)
                 self.progress(len(parcel.items))
 
+    def together(self) -> None:
+        """Send along what stays as it is, where the target would otherwise lose it."""
+        for number in self.numbers:
+            changes = flat_changes(self.ws, self.target.steps, "r.step=? AND r.origin=0", (number,))
+            ops = list(self.target.together(self.target.steps[number], changes))
+            self.ws.db.executemany(
+                "UPDATE answer SET action='touched', reason='touch' WHERE op=? AND action='unchanged'",
+                ((op,) for op in ops),
+            )
+
     def _follow(self, number: int, wave: int) -> None:
         """A second pass over a record that is not there yet cannot be asked about: it fills fields of what is made."""
         self.ws.db.execute(

@@ -94,6 +94,8 @@ class Manner:
     """Imports that an account takes at a time."""
     insert_multiple: str = "labels"
     account: str = ""
+    system: str = ""
+    """Which data are there, where that is more than an address says: the sandbox's go with it."""
     run: str = ""
     """The run that writes; empty while planning."""
     root: Path | None = None
@@ -176,6 +178,11 @@ class FlatTarget(Target):
     def remarks(self) -> list[Problem]:
         """What previews came across that a reviewer should know beside the operations, counted; asked at the end."""
         return []
+
+    def together(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[int]:
+        """Operations of a step that stay as they are and have to be sent all the same, for the sake of others."""
+        del step, changes
+        return iter(())
 
     def cuts(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[list[Change]]:
         """The changes of a step that are sent, in source order, cut to what one request carries."""

@@ -65,13 +65,14 @@ class Client:
         redactor: Redactor | None = None,
         headers: Mapping[str, str] | None = None,
         gzip_from: int | None = None,
+        burst: tuple[int, float] | None = None,
     ) -> None:
         self.base_url = checked_base_url(base_url)
         self.host = urlsplit(self.base_url).netloc
         self.manners = manners
         self.clock = clock or Clock()
         self.redactor = redactor or Redactor()
-        self.pace = Pace(self.clock)
+        self.pace = Pace(self.clock, burst)
         self.permits = Permits(permits)
         self.has_answered = False
         """Whether any answer ever came: a host that never answered is misspelt rather than down."""

@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from requests import Response
 
 from syncengine.transport.outcome import EncodingError, TooLargeError
+
+_PIECE = 256 * 1024
+
+
+def save_body(response: Response, limit: int, stream: IO[bytes]) -> None:
+    """Write the body into a file, decoded from gzip, in pieces; TooLargeError past `limit` bytes."""
+    raw = response.raw
+    encoding = (response.headers.get("Content-Encoding") or "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise EncodingError(f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
+    decoder = zlib.decompressobj(16 + zlib.MAX_WBITS) if "gzip" in encoding else None
+    size = 0
+    try:
+        while piece := raw.read(_PIECE, decode_content=False):
+            out = decoder.decompress(piece, limit + 1 - size) if decoder is not None else piece
+            size += len(out)
+            if size > limit:
+                raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
+            stream.write(out)
+    except zlib.error as error:
+        raise EncodingError("the answer's gzip data is damaged") from error
+    if decoder is not None and size and not decoder.eof:
+        raise EncodingError("the answer's gzip data is cut off")
 
 
 def read_body(response: Response, limit: int) -> bytes:

@@ -6,13 +6,15 @@ no redirect is followed, and the address that is reached has to be a public one,
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
-from syncengine.transport.content import read_body
+from syncengine.transport.content import save_body
 from syncengine.transport.redaction import SENTENCE, Redactor
 from syncengine.transport.wire import Flight, Watchdog, Wire, is_public, tls_context
 
@@ -31,7 +33,9 @@ class Foreign:
         redactor: Redactor | None = None,
         ports: Sequence[int] = (443,),
         may_reach: Callable[[str], bool] = is_public,
+        plain: bool = False,
     ) -> None:
+        self._schemes = ("https", "http") if plain else ("https",)  # the wire takes plain http to loopback only
         self._ports = frozenset(ports)
         self._suffixes = tuple(suffix.lower().lstrip(".") for suffix in suffixes)
         self._context = tls_context(ca_bundle)
@@ -45,14 +49,22 @@ class Foreign:
 
     def fetch(self, url: str) -> bytes:
         """The content behind an address, once; RemoteError when it may not or cannot be had."""
+        content = io.BytesIO()
+        self.save(url, content)
+        return content.getvalue()
+
+    def save(self, url: str, stream: IO[bytes]) -> None:
+        """Write the content behind an address into a file, once; RemoteError when it may not or cannot be had."""
         host = self._checked(url)
         flight = Flight(time.monotonic() + self._seconds, self._may_reach)
-        wire = Wire(self._context, self._proxy)
+        wire = Wire(self._context if url.startswith("https:") else None, self._proxy)
         self._watchdog.watch(flight)
         try:
             headers = {"Accept": "*/*", "Accept-Encoding": "gzip", "User-Agent": "syncengine"}
             response = wire.exchange(flight, "GET", url, headers, None, (min(10.0, self._seconds), self._seconds))
-            status, content = response.status_code, read_body(response, self._most)
+            status = response.status_code
+            if status == 200:
+                save_body(response, self._most, stream)
         except Exception as error:  # a dozen unrelated classes, see outcome.py
             raise self._problem(host, "it could not be fetched", str(error)) from error
         finally:
@@ -60,17 +72,20 @@ class Foreign:
             wire.close()
         if status != 200:
             raise self._problem(host, f"it answered with status {status}", "")
-        return content
+
+    def refused(self, url: str) -> RemoteError:
+        """The error for an address that is not fetched."""
+        return self._problem("", "its host is not one that files are fetched from", url)
 
     def _checked(self, url: str) -> str:
         try:
             parts = urlsplit(url)
-            host, port = (parts.hostname or "").lower(), parts.port or 443
+            host, port = (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError:
             raise self._problem("", "its address is not readable", url) from None
         if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
             raise self._problem(host, "its address has odd characters", url)
-        if parts.scheme != "https" or port not in self._ports or "@" in parts.netloc:
+        if parts.scheme not in self._schemes or port not in self._ports or "@" in parts.netloc:
             raise self._problem(host, "its address is not plain https", url)
         if not any(host == suffix or host.endswith(f".{suffix}") for suffix in self._suffixes):
             raise self._problem(host, "its host is not one that files are fetched from", url)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -121,9 +122,12 @@ class Pace:
     requests go one by one; the first refusal closes the gate until the window's end, which only the server knows.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, burst: tuple[int, float] | None = None) -> None:
+        """`burst`: so many requests may pass in so many seconds."""
         self._clock = clock
         self._lock = threading.Lock()
+        self._most, self._span = burst or (0, 0.0)
+        self._passed: deque[float] = deque(maxlen=self._most or None)
         self._opens_at = float("-inf")
         self._quota: int | None = None
         self._spent = 0
@@ -145,8 +149,14 @@ class Pace:
     def enter(self) -> bool:
         """Count one request in; False when the gate has closed in the meantime."""
         with self._lock:
-            is_open = self._opens_at <= self._clock.now()
+            now = self._clock.now()
+            if self._most and len(self._passed) == self._most:
+                # Kept here, not at the server: what is one too many there may be the one that matters.
+                self._opens_at = max(self._opens_at, self._passed[0] + self._span)
+            is_open = self._opens_at <= now
             self._spent += is_open
+            if self._most and is_open:
+                self._passed.append(now)
             return is_open
 
     def is_near_quota(self) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import IO, Literal, overload
 
 from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError, SyncError
 from syncengine.transport.answer import Answer, Decode, Ending, Expect, Kind, Request
 from syncengine.transport.client import Client
+from syncengine.transport.clock import Clock
+from syncengine.transport.foreign import Foreign
 from syncengine.transport.retry import Patience, Purse, Repeater
 
 ASKS = frozenset(
@@ -37,8 +39,10 @@ class Reader:
         purse: Purse | None = None,
         patience: Patience | None = None,
         on_wait: Callable[[Answer, float], None] | None = None,
+        foreign: Foreign | None = None,
     ) -> None:
         self._client = client
+        self._foreign = foreign
         self._repeater = Repeater(client, purse, patience, on_wait)
 
     @property
@@ -52,6 +56,16 @@ class Reader:
     @property
     def retries(self) -> int:
         return self._repeater.retries
+
+    @property
+    def clock(self) -> Clock:
+        return self._client.clock
+
+    def save(self, url: str, stream: IO[bytes]) -> None:
+        """Write a file that the server keeps elsewhere into `stream`; RemoteError where that may not or cannot be."""
+        if self._foreign is None:
+            raise Foreign(()).refused(url)
+        self._foreign.save(url, stream)
 
     @overload
     def get(
@@ -89,13 +103,19 @@ class Reader:
         return self._checked(answer)
 
     def ask(
-        self, path: str, params: Mapping[str, str] | None = None, body: object = None, *, decode: Decode | None = None
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: object = None,
+        *,
+        decode: Decode | None = None,
+        expect: Expect = "json",
     ) -> Answer:
         """The answer to a POST that writes nothing."""
         if path not in ASKS:
             raise ValueError(f"{path} is not known to write nothing")
         return self._checked(
-            self._repeater.call(Request("POST", path, params or {}, body, kind=Kind.DRY, decode=decode))
+            self._repeater.call(Request("POST", path, params or {}, body, kind=Kind.DRY, expect=expect, decode=decode))
         )
 
     def _checked(self, answer: Answer) -> Answer:

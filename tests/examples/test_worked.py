@@ -92,15 +92,13 @@ def test_users_go_through_a_staging_table(project: CommandLine) -> None:
     assert {line["basis"] for line in plan.of("create")} == {"predicted"}
 
 
-@pytest.mark.parametrize(("name", "first"), [("night-4me", "people.yaml:14:3")])
-def test_what_cannot_be_planned_yet_is_checked_and_refused_by_name(project: CommandLine, name: str, first: str) -> None:
-    """validate is content; plan ends with 3, and names step and line."""
-    inner = CommandLine(project.folder / "examples" / name)
-    inner.run("validate").ends(0)
-    said = inner.run("plan").ends(int(Exit.SPEC)).err
-    assert "error[not-yet]" in said
-    assert f"at {first}\n" in said
-    assert "Nothing was written." in said
+def test_the_4me_half_of_a_night_is_planned_applied_and_then_as_wanted(project: CommandLine) -> None:
+    """People name their managers in a second pass; the relation goes by the pairs of both servers."""
+    inner = CommandLine(project.folder / "examples" / "night-4me")
+    plan = inner.plan(".", "first.plan", 2)
+    assert (plan.total("create"), plan.total("update")) == (10, 2)
+    inner.apply("first.plan")
+    assert inner.plan(".", "second.plan", 0).total("unchanged") == 12
 
 
 def test_the_schema_of_a_class_is_the_instances_own(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""Connections to 4me (Xurrent): its hosts, its logins, and where its logs and exports may be fetched from."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from syncengine.credentials import resolve
+from syncengine.errors import NOTHING_SENT, Problem, SpecError
+from syncengine.pipeline import Connected
+from syncengine.planning.plan import Identity
+from syncengine.spec.model import ClientAuth, Connection, Project, TokenAuth
+from syncengine.targets import Manner
+from syncengine.transport import auth as transport
+from syncengine.transport.client import Client, Limits
+from syncengine.transport.clock import Clock
+from syncengine.transport.foreign import Foreign
+from syncengine.transport.fourme import BURST, ElsewhereOAuth, Fourme, file_hosts, headers, token_url
+from syncengine.transport.reader import Writer
+from syncengine.transport.retry import Purse
+from syncengine.transport.wire import is_loopback, is_public
+
+if TYPE_CHECKING:
+    from syncengine.sandbox.process import Running
+
+SETTLE = 2.0
+"""Seconds after which a request to the sandbox has ended."""
+LARGEST_FILE = 4 << 30
+"""Bytes of an export; it goes to disk in pieces."""
+
+
+def sandboxed(
+    state: Path, running: Running, permits: int, clock: Clock | None, stack: contextlib.ExitStack
+) -> Connected:
+    """The 4me side of the built-in sandbox."""
+    given = running.fourme
+    client = _client(
+        running.url, given.account, transport.KeyAuth(lambda: given.token, **BEARER), running.ca, permits, clock
+    )
+    stack.callback(client.close)
+    system = f"sandbox:{running.identity}"
+    manner = Manner(account=given.account, system=system, state=state)
+    writer = Writer(client, purse=Purse(), foreign=foreign(running.url, running.ca))
+    return Connected("4me", Identity("4me", f"{system}/{given.account}", "API user"), writer, permits, SETTLE, manner)
+
+
+BEARER = {"header": "Authorization", "prefix": "Bearer "}
+
+
+def opened(
+    project: Project,
+    state: Path,
+    connection: Connection,
+    permits: int,
+    clock: Clock | None,
+    stack: contextlib.ExitStack,
+) -> Connected:
+    """An account that an environment names; raises SpecError for a login that 4me does not know."""
+    client = dialled(project, connection, permits, clock, stack)
+    account = connection.account or ""
+    manner = Manner(account=account, import_jobs=connection.import_jobs, state=state)
+    url = connection.url.rstrip("/")
+    writer = Writer(client, purse=Purse(), foreign=foreign(url, connection.ca_bundle))
+    identity = Identity("4me", f"{url}/{account}", client.who)
+    return Connected(connection.name, identity, writer, permits, connection.settle, manner)
+
+
+def dialled(
+    project: Project,
+    connection: Connection,
+    permits: int,
+    clock: Clock | None,
+    stack: contextlib.ExitStack,
+    limits: Limits | None = None,
+) -> Client:
+    """A client of an account, with a login of its own."""
+    login = _login(project, connection, clock or Clock(), stack)
+    client = _client(connection.url, connection.account or "", login, connection.ca_bundle, permits, clock, limits)
+    stack.callback(client.close)
+    return client
+
+
+def _client(
+    url: str,
+    account: str,
+    login: transport.Auth,
+    ca_bundle: Path | None,
+    permits: int,
+    clock: Clock | None,
+    limits: Limits | None = None,
+) -> Client:
+    return Client(
+        url,
+        login,
+        Fourme(account),
+        permits=permits,
+        ca_bundle=ca_bundle,
+        proxy=_proxy(),
+        limits=limits,
+        clock=clock or Clock(),
+        headers=headers(account),
+        burst=BURST,
+    )
+
+
+def _login(project: Project, connection: Connection, clock: Clock, stack: contextlib.ExitStack) -> transport.Auth:
+    """A personal access token, or client credentials against the OAuth host of the API's host."""
+    said = connection.auth
+    if isinstance(said, TokenAuth):
+        return transport.KeyAuth(resolve(said.token, project.root).reveal, **BEARER)
+    if not isinstance(said, ClientAuth) or said.user is not None:
+        problem = Problem(
+            "bad-auth",
+            "4me takes a personal access token or OAuth client credentials",
+            connection.position,
+            fix="auth: {token: {env: XURRENT_TOKEN}}  or  auth: {client_id: .., client_secret: {env: ..}}",
+        )
+        raise SpecError(problem, effect=NOTHING_SENT)
+    client_id = resolve(said.client_id, project.root).reveal()
+    secret = resolve(said.client_secret, project.root).reveal()
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+    url = token_url(connection.url)
+    account = connection.account or ""
+    host = Client(
+        url,
+        transport.NoAuth(),
+        Fourme(account),
+        permits=1,
+        ca_bundle=connection.ca_bundle,
+        proxy=_proxy(),
+        clock=clock,
+    )
+    stack.callback(host.close)
+    path = "/token" if url != connection.url else "/oauth/token"
+    return ElsewhereOAuth(host, form, who=client_id, path=path, clock=clock)
+
+
+def foreign(url: str, ca_bundle: Path | None) -> Foreign:
+    """The way to logs and exports; those of a server on this machine lie on this machine."""
+    parts = urlsplit(url)
+    here = is_loopback(parts.hostname or "") or (parts.hostname or "").endswith("localhost")
+    return Foreign(
+        (parts.hostname or "",) if here else file_hosts(url),
+        ca_bundle=ca_bundle if here else None,
+        proxy="" if here else _proxy(),
+        seconds=1800.0,
+        most=LARGEST_FILE,
+        ports=(parts.port or 443,) if here else (443,),
+        may_reach=is_loopback if here else is_public,
+        plain=here and parts.scheme == "http",
+    )
+
+
+def _proxy() -> str:
+    return os.environ.get("HTTPS_PROXY", "")
