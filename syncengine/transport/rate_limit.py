@@ -177,7 +177,9 @@ class Pace:
             self._is_announced_low = remaining is not None and 0 < remaining <= in_flight
             if status == 429 and limit and remaining is None:
                 self._quota, self._spent = max(1, limit - in_flight), 0
-            if (status == 429 or remaining == 0) and ends_in is not None and ends_in <= LONGEST_WAIT:
+            # One that says when to come back has another limit in mind than that of the window, such as a burst.
+            is_spent = remaining == 0 or (status == 429 and not remaining and "retry-after" not in headers)
+            if is_spent and ends_in is not None and ends_in <= LONGEST_WAIT:
                 self._opens_at = max(self._opens_at, self._clock.now() + ends_in)
 
 

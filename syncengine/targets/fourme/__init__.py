@@ -10,8 +10,9 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
-from syncengine.changes import SECOND_PASS, Change, Outcome, Owned, Parcel, Seen, StepInfo
+from syncengine.changes import SECOND_PASS, Action, Change, Outcome, Owned, Parcel, Seen, StepInfo
 from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.spec.import_types import ID, PAIR, SOURCE, SOURCE_ID, ImportType, import_types
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Unclear, Watch
@@ -32,6 +33,9 @@ IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "people_roles": (("Role Account",),),
 }
 """What tells the rows of one owner apart, so that a change can be told from a removal and an addition (inferred)."""
+
+UNREADABLE = ("no-export", "file-not-fetched")
+"""What is wrong with an export that stays wrong: its job failed, or its file lies where nothing is fetched from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,20 @@ class FourmeTarget(FlatTarget):
         if not parcel.items:
             return []
         is_applying = bool(self.manner.run)  # then each look is at the account as it is now
+        found = self._previewed(parcel, reader, is_applying)
+        return self._as_planned(parcel, found) if is_applying else found
+
+    def _as_planned(self, parcel: Parcel, found: list[Seen]) -> list[Seen]:
+        """Where a full export is needed for the check and today's is spent, there is no check: the plan is believed."""
+        said = {answer.op: answer for answer in found}
+        for change in parcel.items:
+            answer = said[change.op]
+            if answer.basis == "unknown" and not answer.code and change.action != "unknown":
+                action = {"retire": "update", "touched": "unchanged"}.get(change.action, change.action)
+                answer.action, answer.sys_id, answer.before = cast(Action, action), change.sys_id, change.before
+        return found
+
+    def _previewed(self, parcel: Parcel, reader: Reader, is_applying: bool) -> list[Seen]:
         found: list[Seen] = []
         for name in dict.fromkeys(_type(self.steps[change.step]) for change in parcel.items):
             bearing = self._look(name, reader) if is_applying else self._bearing(name, reader)
@@ -123,8 +141,8 @@ class FourmeTarget(FlatTarget):
             except QuotaError:
                 why = "4me gives one full export of this type a day, and gave it"
             except RemoteError as error:
-                if isinstance(error, AuthError):
-                    raise
+                if error.problems[0].code not in UNREADABLE:
+                    raise  # an outage passes; nothing is planned blindly for it
                 why = error.problems[0].message
             self._bearings[name] = known = _Bearing(known.base, why)
             return known
@@ -392,9 +410,7 @@ class FourmeTarget(FlatTarget):
 
     def settle(self, parcel: Parcel, reader: Reader) -> dict[int, Seen]:
         """Compare with an export as of now; what nothing can be found by is unknown."""
-        found = {}
-        for answer in self.preview(parcel, reader):
-            found[answer.op] = answer
+        found = {answer.op: answer for answer in self._previewed(parcel, reader, is_applying=True)}
         for change in parcel.items:
             kind = _kind(self.steps[change.step])
             answer = found[change.op]

@@ -90,13 +90,15 @@ def _ended(name: str, last: Job, sheet: Sheet, reader: Reader) -> Ended:
     rows = len(sheet.lines)
     said = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
     counted = sum(counts.get(word, 0) for word in _PARTS)
-    deleted = (f"{name}: {counts['deleted']} rows of owners were removed",) if counts.get("deleted") else ()
+    deleted = (f"rows of owners that an import of {name} removed",) if counts.get("deleted") else ()
     if last.state == "done" and not failures and not errors and counted == rows:
         return Ended(notes=deleted)
     if last.state == "done" and not failures and not errors:
         # Whether counters of grouped types count rows or owners is not documented.
         why = f"the job says {said or 'nothing'}, and {rows} rows were sent"
-        return Ended(is_complete=False, why=why, notes=(*deleted, f"{name}: {why}"))
+        return Ended(
+            is_complete=False, why=why, notes=(*deleted, f"counts of an import of {name} that do not fit ({why})")
+        )
     try:
         failed, other = _read(last.link, sheet, reader)
         missing = ""
@@ -104,7 +106,7 @@ def _ended(name: str, last: Job, sheet: Sheet, reader: Reader) -> Ended:
         failed, other, missing = {}, [], error.problems[0].message
     notes = list(deleted)
     if missing:
-        notes.append(f"{name}: details unavailable: {missing}")
+        notes.append(f"details unavailable of an import of {name} ({missing})".replace(":", ""))
     if last.state == "done":
         is_complete = bool(failed) and len(failed) == failures and not errors
         why = f"4me refused {failures} of {rows} rows ({said})"

@@ -1,0 +1,150 @@
+"""Specs for 4me, planned and applied in this process against the shared sandbox."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from syncengine.changes import Change
+from syncengine.cli import fourme
+from syncengine.execution.events import Event, RunFinished
+from syncengine.execution.journal import Journal, State
+from syncengine.execution.run import begin, locked
+from syncengine.execution.summary import Summary
+from syncengine.pipeline import Connected, Planning, apply_plan, make_plan
+from syncengine.planning.plan_file import PlanFile, open_plan
+from syncengine.sandbox.process import Running
+from syncengine.spec import load_specs
+from syncengine.spec.model import Environment, Project
+from syncengine.transport.clock import Clock
+from tests.spec.helpers import folder
+
+PEOPLE = """syncengine: 1
+data_source: HR
+source: people.csv
+steps:
+  people:
+    4me: people
+    key: id
+    fields: {Primary Email: mail, Name: name, Job Title: title, Manager: {step: people, key: boss}}
+"""
+
+
+class Desk:
+    """One project and the 4me side of a sandbox."""
+
+    def __init__(self, sandbox: Running, place: Path) -> None:
+        self.sandbox = sandbox
+        self.place = place
+        self.state = State(place / "state")
+        self._numbers = itertools.count(1)
+        self._stack = contextlib.ExitStack()
+
+    def connect(self, clock: Clock | None = None, settle: float = 0.2) -> Connected:
+        """A connection of its own."""
+        made = fourme.sandboxed(self.place / ".syncengine", self.sandbox, 4, clock, self._stack)
+        return Connected(made.name, made.identity, made.writer, 4, settle, made.manner)
+
+    def write(self, **files: str) -> None:
+        """Files of the project, `_` for the dot."""
+        folder(self.place, {name.replace("_", ".", 1): text for name, text in files.items()})
+
+    def plan(self, spec: str = PEOPLE, **files: str) -> PlanFile:
+        """Plan a spec with its files."""
+        self.write(s_yaml=spec, **files)
+        project = Project(self.place)
+        number = next(self._numbers)
+        of = Planning(
+            project,
+            Environment("sandbox", None, {}),
+            load_specs(project, [self.place / "s.yaml"]),
+            (),
+            {"4me": self.connect()},
+            "0.1.0",
+            "2026-11-25",
+            f"time {number}",
+        )
+        return make_plan(of, self.place / f"plan{number}")
+
+    def apply(self, plan: PlanFile, *, clock: Clock | None = None, settle: float = 0.2) -> Summary:
+        """Apply a plan as a run of its own."""
+        run = f"run{next(self._numbers)}"
+        with locked(self.state, plan, run):
+            kept = begin(self.state, plan, run, f"{next(self._numbers):04}", "0.1.0")
+        return self.resume(run, kept, clock=clock, settle=settle)
+
+    def resume(
+        self, run: str, plan: PlanFile | None = None, *, clock: Clock | None = None, settle: float = 0.2
+    ) -> Summary:
+        """Go on with a run."""
+        kept = plan or open_plan(self.state.run_directory(run) / "plan")
+        with locked(self.state, kept, run):
+            ways = {"4me": self.connect(clock, settle)}
+            events: Iterator[Event] = apply_plan(self.state, kept, run, ways, clock or Clock(), lambda: "then")
+            last = list(events)[-1]
+        assert isinstance(last, RunFinished)
+        return last.summary
+
+    def sync(self, spec: str = PEOPLE, **files: str) -> Summary:
+        """Plan and apply."""
+        return self.apply(self.plan(spec, **files))
+
+    def uploads(self) -> list[dict[str, Any]]:
+        """What imports wrote, oldest first."""
+        return [entry for entry in self.sandbox.ledger() if entry.get("api") == "me_import"]
+
+    def jobs(self) -> int:
+        """How many import jobs wrote something."""
+        return len({entry["request"] for entry in self.uploads()})
+
+    def people(self, **where: str) -> list[dict[str, Any]]:
+        """People of the account over REST."""
+        fields = {"fields": "name,primary_email,job_title,disabled,manager,source,sourceID", "per_page": "100"}
+        found = self.connect().reader.get("/v1/people", {**fields, "source": "HR", **where}).body
+        assert isinstance(found, list)
+        return found
+
+    def jobs_begun(self) -> int:
+        """How many uploads the sandbox has taken a fault rule for."""
+        return sum(met["api"] == "me_upload" for met in self.sandbox.met())
+
+    def started(self) -> bool:
+        """Whether the journal of a run has the token of a job."""
+        for row in self.state.runs():
+            journal = Journal(self.state, row.id)
+            try:
+                if any(one.token for one in journal.read().values()):
+                    return True
+            finally:
+                journal.close()
+        return False
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._stack.close()
+        self.state.close()
+
+
+def csv_of(rows: int, start: int = 1, **columns: Callable[[int], str]) -> str:
+    """People numbered from `start`."""
+
+    def row(number: int) -> str:
+        said: Mapping[str, str] = {
+            "id": f"E{number:04}",
+            "mail": f"e{number:04}@x.example",
+            "name": f"Person {number}",
+            "title": "Clerk",
+            "boss": "",
+            **{name: make(number) for name, make in columns.items()},
+        }
+        return ",".join(said.values())
+
+    return "\n".join(["id,mail,name,title,boss", *(row(number) for number in range(start, start + rows))]) + "\n"
+
+
+def lines(plan: PlanFile, action: str) -> list[Change]:
+    """The operations of a plan with an action."""
+    return [change for change in plan.changes() if change.action == action]

@@ -1,0 +1,236 @@
+"""Import jobs under the faults of the catalogue: what became of each row, and no second upload without looking."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import pytest
+
+from syncengine.errors import Exit
+from syncengine.execution.summary import Summary
+from syncengine.transport.clock import Clock
+from tests.targets.fourme.desk import Desk, csv_of, lines
+
+
+def told(summary: Summary) -> dict[str, int]:
+    """How many rows ended how."""
+    found: dict[str, int] = {}
+    for step in summary.steps.values():
+        for result, actions in step.results.items():
+            found[result] = found.get(result, 0) + sum(actions.values())
+    return found
+
+
+def hurried() -> Clock:
+    """A clock on which an hour of waiting takes no time."""
+    at = [0.0]
+
+    def sleep(seconds: float) -> None:
+        at[0] += seconds
+        time.sleep(min(seconds, 0.002))
+
+    return Clock(lambda: at[0] + time.monotonic(), sleep)
+
+
+@pytest.mark.covers("JOB-01")
+def test_an_upload_whose_answer_is_lost_is_looked_for_and_not_repeated(desk: Desk) -> None:
+    """The rows are there, so they were imported: one job."""
+    plan = desk.plan(people_csv=csv_of(6))
+    desk.sandbox.faults("api=me_upload, at=1, do=commit_then_reset")
+    summary = desk.apply(plan)
+    assert told(summary) == {"applied": 6}
+    assert desk.jobs() == 1
+    assert len(desk.people()) == 6
+
+
+@pytest.mark.covers("JOB-01")
+def test_an_upload_that_never_arrived_is_sent_again_after_looking(desk: Desk) -> None:
+    """Nothing of it is there, twice."""
+    plan = desk.plan(people_csv=csv_of(6))
+    desk.sandbox.faults("api=me_upload, at=1, do=reset")
+    assert told(desk.apply(plan)) == {"applied": 6}
+    assert desk.jobs() == 1
+
+
+@pytest.mark.covers("JOB-02")
+@pytest.mark.parametrize("fault", ["do=missing(token)", "do=commit_then_status(500)"])
+def test_an_answer_without_a_token_is_settled_by_looking(desk: Desk, fault: str) -> None:
+    """The file was taken, whatever the answer says."""
+    plan = desk.plan(people_csv=csv_of(4))
+    desk.sandbox.faults(f"api=me_upload, at=1, {fault}")
+    assert told(desk.apply(plan)) == {"applied": 4}
+    assert desk.jobs() == 1
+
+
+@pytest.mark.covers("JOB-03")
+def test_a_job_that_stays_queued_is_left_to_resume_after_an_hour(desk: Desk) -> None:
+    """Unknown, with the token in the journal; resume asks after the same job and uploads nothing."""
+    plan = desk.plan(people_csv=csv_of(3))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(stuck)")
+    summary = desk.apply(plan, clock=hurried())
+    assert told(summary) == {"unknown": 3}
+    assert summary.exit is Exit.UNKNOWN
+    before = desk.jobs_begun()
+    again = desk.resume(summary.run, clock=hurried())
+    assert told(again) == {"unknown": 3}
+    assert desk.jobs_begun() == before
+    assert not desk.uploads()
+
+
+@pytest.mark.covers("JOB-04", "JOB-05")
+@pytest.mark.parametrize("fault", ["back_to_queued", "unknown_state(2)"])
+def test_states_that_go_back_or_that_nobody_knows_are_waited_through(desk: Desk, fault: str) -> None:
+    """Polling goes on."""
+    plan = desk.plan(people_csv=csv_of(3))
+    desk.sandbox.faults(f"api=me_upload, at=1, do=job({fault})")
+    assert told(desk.apply(plan, clock=hurried())) == {"applied": 3}
+
+
+@pytest.mark.covers("JOB-06")
+def test_a_job_that_stops_early_is_partly_applied(desk: Desk) -> None:
+    """What was done is applied, the rest was not reached; the step stops and resume sends only the rest."""
+    plan = desk.plan(people_csv=csv_of(10))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(error(4))")
+    summary = desk.apply(plan)
+    found = told(summary)
+    assert found["applied"] == 4
+    assert found["not_sent"] == 6
+    assert summary.problem is not None
+    assert summary.problem.code == "import-stopped"
+    assert "Too many" in summary.problem.found
+    desk.sandbox.clear_faults()
+    assert told(desk.resume(summary.run)) == {"applied": 10}
+    assert len(desk.people()) == 10
+    assert len([entry for entry in desk.uploads() if entry["kind"] == "insert"]) == 10
+
+
+@pytest.mark.covers("JOB-07")
+def test_failures_are_found_in_the_log_by_their_line(desk: Desk) -> None:
+    """`done` is no success while rows were refused; each is rejected with what the log says."""
+    plan = desk.plan(people_csv=csv_of(10))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(failures(3))")
+    summary = desk.apply(plan)
+    assert told(summary) == {"applied": 7, "rejected": 3}
+    assert summary.exit is Exit.PARTIAL
+    assert sorted(one["sourceID"] for one in desk.people()) == [f"E{n:04}" for n in range(4, 11)]
+    rejects = (desk.state.run_directory(summary.run) / "rejects.csv").read_text()
+    assert [line.count("E000") for line in rejects.splitlines()[1:]] != []
+
+
+def test_a_person_without_a_source_becomes_ours_by_the_e_mail(desk: Desk) -> None:
+    """A new pair with a known e-mail would be refused, so the row goes by the ID; the plan shows the pair it gets."""
+    desk.sync(people_csv=csv_of(1))
+    desk.sandbox.seed(
+        {"4me": {"records": {"people": [{"Name": "Taken", "Primary Email": "e0002@x.example"}]}}}, force=True
+    )
+    plan = desk.plan(people_csv=csv_of(3))
+    assert [(one.key, one.action) for one in plan.changes()][:3] == [
+        ("E0001", "unchanged"),
+        ("E0002", "update"),
+        ("E0003", "create"),
+    ]
+    (adopted,) = lines(plan, "update")
+    assert adopted.before["Source ID"] == ""
+    assert told(desk.apply(plan))["applied"] == 2
+    assert len(desk.people()) == 3
+    assert {one["sourceID"] for one in desk.people()} == {"E0001", "E0002", "E0003"}
+
+
+@pytest.mark.covers("JOB-08")
+def test_counts_that_do_not_fit_are_settled_by_looking(desk: Desk) -> None:
+    """Both numbers are told; what is there was applied."""
+    plan = desk.plan(people_csv=csv_of(4))
+    desk.sandbox.faults("api=me_poll, every=1, do=count(-1)")
+    summary = desk.apply(plan)
+    assert told(summary) == {"applied": 4}
+
+
+@pytest.mark.covers("JOB-09")
+def test_a_job_that_is_forgotten_is_settled_by_reading_records(desk: Desk) -> None:
+    """404 says nothing of what it did."""
+    plan = desk.plan(people_csv=csv_of(5))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(forget)")
+    assert told(desk.apply(plan)) == {"applied": 5}
+    assert desk.jobs() == 1
+
+
+@pytest.mark.covers("JOB-11")
+@pytest.mark.parametrize("fault", ["404", "403", "html", "binary", "truncated", "huge"])
+def test_a_log_that_cannot_be_read_leaves_the_rows_to_a_look(desk: Desk, fault: str) -> None:
+    """The counts stand; which rows were refused is seen at the records."""
+    plan = desk.plan(people_csv=csv_of(6))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(failures(2))", f"api=me_log, do=log({fault})")
+    summary = desk.apply(plan)
+    assert told(summary) == {"applied": 4, "rejected": 2}
+    assert summary.exit is Exit.PARTIAL
+    assert any("details unavailable" in note for note in summary.notes) or fault == "truncated"
+
+
+@pytest.mark.covers("JOB-12")
+def test_a_log_on_another_host_is_not_fetched(desk: Desk) -> None:
+    """Nobody said that files of that host may be fetched."""
+    plan = desk.plan(people_csv=csv_of(6))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(failures(2))", "api=me_upload, at=1, do=log(other_host)")
+    summary = desk.apply(plan)
+    assert told(summary) == {"applied": 4, "rejected": 2}
+    assert any("is not one that files are fetched from" in note for note in summary.notes)
+
+
+@pytest.mark.covers("JOB-15", "JOB-17")
+def test_quotes_formulas_and_line_breaks_arrive_as_they_are(desk: Desk) -> None:
+    """One row stays one row; nothing is escaped for spreadsheets; the tab of an export is no difference."""
+    odd = ["=1+1", '"quoted, twice"', "+33 1", "- a list", "@home", "two\nlines", "a\tb", "é€𝄞"]
+    rows = "\n".join(
+        f'E{n:04},e{n:04}@x.example,N{n},"{text.replace(chr(34), chr(34) * 2)}",' for n, text in enumerate(odd)
+    )
+    desk.sync(people_csv=f"id,mail,name,title,boss\n{rows}\n")
+    assert sorted(one["job_title"] for one in desk.people()) == sorted(odd)
+    assert not lines(desk.plan(people_csv=f"id,mail,name,title,boss\n{rows}\n"), "update")
+
+
+@pytest.mark.covers("JOB-16")
+def test_a_value_that_is_left_out_stays_and_one_that_is_cleared_goes(desk: Desk) -> None:
+    """Rows with other filled columns go in another file."""
+    desk.sync(people_csv=csv_of(2))
+    assert not lines(desk.plan(people_csv=csv_of(2, title=lambda n: "")), "update")
+    spec = """syncengine: 1
+data_source: HR
+source: people.csv
+steps:
+  people: {4me: people, key: id, if_empty: clear, fields: {Primary Email: mail, Name: name, Job Title: title}}
+"""
+    plan = desk.plan(spec, people_csv=csv_of(2, title=lambda n: "" if n == 1 else "Clerk"))
+    (change,) = lines(plan, "update")
+    assert (change.key, change.before) == ("E0001", {"Job Title": "Clerk"})
+    desk.apply(plan)
+    assert sorted(str(one["job_title"] or "") for one in desk.people()) == ["", "Clerk"]
+
+
+@pytest.mark.covers("JOB-10")
+def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Desk) -> None:
+    """The token was in the journal before the first poll."""
+    plan = desk.plan(people_csv=csv_of(5))
+    desk.sandbox.settings(fourme__start_seconds=40)
+    script = (
+        "import sys, json; from pathlib import Path; from syncengine.sandbox.process import FourmeLogin, Running;"
+        "from tests.targets.fourme.desk import Desk; from syncengine.planning.plan_file import open_plan;"
+        "said = json.loads(sys.argv[2]); login = FourmeLogin(**said.pop('fourme'));"
+        "desk = Desk(Running(**said, fourme=login), Path(sys.argv[1]));"
+        "desk.apply(open_plan(Path(sys.argv[3])))"
+    )
+    where = [str(desk.place), json.dumps({**asdict(desk.sandbox), "ca": None}), str(plan.path)]
+    process = subprocess.Popen([sys.executable, "-c", script, *where])
+    until = time.monotonic() + 20
+    while not desk.started() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (run,) = [row.id for row in desk.state.runs()]
+    desk.sandbox.advance(60)
+    assert told(desk.resume(run)) == {"applied": 5}
+    assert desk.jobs() == 1
