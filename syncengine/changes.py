@@ -158,6 +158,8 @@ class Change(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"
     values: dict[str, str] = {}
     refs: dict[str, End] = {}
     """Fields that hold the id of another record, known now (`sys_id`) or only after it is applied."""
+    names: dict[str, str] = {}
+    """What the spec called the records whose ids stand in `values`, for people."""
     follows: tuple[int, ...] = ()
     """Operations that make what this one names or completes: unless they are applied, it is not sent."""
     lookup: tuple[Part, ...] = ()

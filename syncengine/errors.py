@@ -68,6 +68,11 @@ def worst(exits: Iterable[Exit]) -> Exit:
     return min(exits, key=EXIT_ORDER.index, default=Exit.OK)
 
 
+def many(number: int, noun: str) -> str:
+    """A number with its noun: `1 spec`, `2,000 batches`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("ch") else "s")
+
+
 class Position(NamedTuple):
     """A place in a file that a person wrote; line and column count from 1."""
 
@@ -87,7 +92,7 @@ class Place(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file} row {self.row}" + (f" (line {self.line})" if self.line else "")
+        return f"{self.file} row {self.row}" + (f", line {self.line}" if self.line else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ COMMANDS = {
     "extract": "Bring tables of an instance up to date in DuckDB, or elsewhere.",
     "doctor": "Examine an environment: what is wrong, and what to ask the admin for.",
     "graph": "Draw the steps and what they need of each other.",
-    "sandbox": "Serve, seed, pull and reset the embedded ServiceNow.",
-    "schema": "Write the JSON Schema of the YAML files.",
+    "sandbox": "Serve, seed, pull and reset the embedded ServiceNow and 4me.",
+    "schema": "Show what a class has; write the JSON Schema of the YAML files.",
 }
 
 
@@ -67,18 +67,20 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, "-V", "--version", message="%(version)s")
 def cli() -> None:
-    """Sync CSV and JSON files into ServiceNow and 4me, as YAML specs say.
+    """Sync files and tables into ServiceNow and 4me (Xurrent), as YAML specs say.
 
     \b
+    syncengine init --from export.csv   begin here: a project and a first spec
     syncengine validate                 are the specs right?
     syncengine plan -o today.plan       what would change?
     syncengine show today.plan          read it again, as text, JSON or Markdown
     syncengine apply today.plan --yes   do exactly that
 
-    Without --env everything runs against the sandbox, an offline ServiceNow that is started when it is needed.
+    Without --env everything runs against the sandbox, an offline ServiceNow and 4me that is started when it is needed.
+
     Exit codes: 0 done, 2 changes (plan --detailed-exitcode), 3 spec, 4 source, 5 login, 6 server, 7 some rows
     rejected, 8 stale, 9 locked, 10 a guard said no, 11 state damaged, 12 outcome unknown.
     """
@@ -106,6 +108,9 @@ def run(arguments: list[str] | None = None) -> int:
         return int(error.exit)
     except click.exceptions.Exit as ending:
         return ending.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return int(Exit.OK)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "syncengine"
         problem = Problem("usage", error.format_message().rstrip("."), command, fix=f"{command} --help")

@@ -66,9 +66,10 @@ def command(
     again: what somebody changed in the meantime is not sent, and told. An interrupted run goes on with resume.
 
     \b
-    syncengine apply today.plan                     shows it and asks
-    syncengine apply today.plan --yes               for CI, after review
-    syncengine apply today.plan --yes --plan-hash H only if it is the plan that was reviewed
+    syncengine apply today.plan          shows it and asks
+    syncengine apply today.plan --yes    for CI, after review
+    syncengine apply today.plan --yes --plan-hash H
+                                         only the plan that was reviewed
     """
     plan = open_plan(plan_path)
     check_version(plan)
@@ -182,7 +183,7 @@ def complaint(summary: Summary) -> SyncError | None:
     problems = [summary.problem] if summary.problem else []
     place = f"run {summary.run}"
     resume = f"syncengine resume {summary.run}"
-    rows = f"Rows not applied: {summary.rejects}" if summary.rejects else ""
+    rows = f"Rows not applied: {os.path.relpath(summary.rejects)}" if summary.rejects else ""
     if unknown:
         problems.append(Problem("unclear", f"{unknown} writes were never answered", place, fix=resume))
         effect = f"The outcome of {unknown} writes is unknown; they were not repeated. Settle them with: {resume}"

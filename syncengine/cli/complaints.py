@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +13,11 @@ from pathlib import Path
 import click
 
 from syncengine.errors import Exit, Problem, SyncError
+from syncengine.spec.wording import wrapped
 
 MOST = 50
-FOUND_WIDTH = 80
+WIDTH = 80
+FOUND_WIDTH = 71
 MESSAGE_WIDTH = 160
 
 
@@ -36,19 +39,30 @@ def lines(problems: Iterable[Problem], effect: str = "") -> Iterable[str]:
         color = "red" if problem.severity == "error" else "yellow"
         message = visible(problem.message)
         message = message if len(message) <= MESSAGE_WIDTH else message[: MESSAGE_WIDTH - 1] + "…"
-        yield f"{paint(f'{problem.severity}[{problem.code}]', color)}: {message}"
+        head = f"{problem.severity}[{problem.code}]:"
+        first, *rest = _wrapped(f"{head} {message}", "  ")
+        yield paint(head[:-1], color) + first[len(head) - 1 :]
+        yield from rest
         if problem.place:
             yield f"  at {visible(str(problem.place))}"
         if problem.found:
             yield f"  found: {visible(problem.found)[:FOUND_WIDTH]}"
         if problem.fix:
-            first, *rest = problem.fix.splitlines()
+            # a line of a file with a caret below it stays as it is
+            first, *rest = (problem.fix if problem.code == "yaml-syntax" else wrapped(problem.fix)).splitlines()
             yield f"  fix: {visible(first)}"
             yield from (f"       {visible(line)}" for line in rest)
     if len(listed) > MOST:
         yield f"and {len(listed) - MOST} more"
     if effect:
-        yield f"  effect: {effect}"
+        yield from _wrapped(f"  effect: {effect}", "    ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Lines that fit, on a terminal; elsewhere one line, so that it can be searched for."""
+    if not sys.stderr.isatty():
+        return [text]
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def complain(error: SyncError) -> None:

@@ -19,7 +19,7 @@ from syncengine.spec import load_environment
 from syncengine.spec.environments import is_loopback
 from syncengine.spec.model import Connection, Environment, Project
 from syncengine.targets import Manner
-from syncengine.transport.auth import BasicAuth
+from syncengine.transport.auth import BasicAuth, NoAuth
 from syncengine.transport.client import Client, Limits
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
@@ -126,6 +126,16 @@ def dialled(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterat
         return
     connection = only_connection(env)
     yield lambda: _client(project, connection, 1, None, Limits(total=60.0, gate=0.0))
+
+
+def anonymous(project: Project, env: Environment) -> Callable[[], Client]:
+    """Makes clients without a login: whether the server can be reached at all needs none."""
+    del project
+    connection = only_connection(env)
+    limits = Limits(total=60.0, gate=0.0)
+    return lambda: Client(
+        connection.url, NoAuth(), ServiceNow(), permits=1, ca_bundle=connection.ca_bundle, proxy=proxy(), limits=limits
+    )
 
 
 def only_connection(env: Environment) -> Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -15,11 +16,12 @@ import click
 from syncengine.cli import connect, places
 from syncengine.cli.complaints import visible
 from syncengine.doctor import Finding, Visit, examine, worst_of
-from syncengine.errors import Exit
+from syncengine.errors import Exit, SpecError, many
 from syncengine.spec import Checked, check_specs
 from syncengine.spec.model import Environment, Spec
 from syncengine.transport.client import Client
 
+WIDTH = 80
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "cyan"}
 
 
@@ -43,9 +45,13 @@ def command(paths: tuple[Path, ...], env_name: str, env_file: Path | None, form:
     checked = check_specs(project, paths)
     found: list[Finding] = []
     with connect.dialled(project, env, places.seeds(project, checked.specs)) as fresh:
+        missing = _of_secrets(fresh)
+        visit = _visit(env, checked.specs, connect.anonymous(project, env) if missing else fresh)
+        if missing:
+            visit.closed["login"] = "there is nothing to log in with"
         if form == "human":
-            click.echo(f"{env.name}: {fresh().base_url}")
-        for one in (*_of_specs(checked), *examine(_visit(env, checked.specs, fresh))):
+            click.echo(f"{env.name}: {visit.client.base_url}")
+        for one in (*_of_specs(checked), *missing, *examine(visit)):
             found.append(one)
             if form == "human":
                 _say(one)
@@ -54,15 +60,24 @@ def command(paths: tuple[Path, ...], env_name: str, env_file: Path | None, form:
     return exit_class
 
 
+def _of_secrets(fresh: Callable[[], Client]) -> list[Finding]:
+    """A login that cannot even be tried, since a secret of it is not there."""
+    try:
+        fresh().close()
+    except SpecError as error:
+        return [Finding("login", "problem", one.message, one.fix, str(one.place), Exit.SPEC) for one in error.problems]
+    return []
+
+
 def _of_specs(checked: Checked) -> Iterator[Finding]:
     """Specs that are wrong by themselves: they are told, and the others are examined."""
     wrong = [one for one in checked.problems if one.severity == "error"]
     if wrong:
-        message = f"{len(wrong)} problems in the specs; what is wrong in itself is not examined"
+        message = f"{many(len(wrong), 'problem')} in the specs; what is wrong in itself is not examined"
         yield Finding("specs", "problem", message, "syncengine validate", str(wrong[0].place), Exit.SPEC)
     else:
         steps = sum(len(spec.steps) for spec in checked.specs)
-        yield Finding("specs", "ok", f"{len(checked.specs)} specs, {steps} steps")
+        yield Finding("specs", "ok", f"{many(len(checked.specs), 'spec')}, {many(steps, 'step')}")
 
 
 def _visit(env: Environment, specs: Sequence[Spec], fresh: Callable[[], Client]) -> Visit:
@@ -85,17 +100,30 @@ def _visit(env: Environment, specs: Sequence[Spec], fresh: Callable[[], Client])
 def _say(one: Finding) -> None:
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     level = f"{one.level:<8}"
-    click.echo(f"{click.style(level, fg=COLOURS[one.level]) if colour else level} {one.check}: {visible(one.message)}")
+    first, *rest = _fitting(f"{one.check}: {visible(one.message)}", WIDTH - 9)
+    click.echo(f"{click.style(level, fg=COLOURS[one.level]) if colour else level} {first}")
+    for line in rest:
+        click.echo(f"           {line}")
     if one.level in ("problem", "warning"):
         if one.place:
             click.echo(f"           at {visible(one.place)}")
         if one.fix:
-            click.echo(f"           fix: {visible(one.fix)}")
+            first, *rest = (part for line in one.fix.splitlines() for part in _fitting(visible(line), WIDTH - 16))
+            click.echo(f"           fix: {first}")
+            for line in rest:
+                click.echo(f"                {line}")
+
+
+def _fitting(text: str, width: int) -> list[str]:
+    """Lines that fit, on a terminal; elsewhere one line, so that it can be searched for."""
+    if not sys.stdout.isatty():
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _sum(found: Sequence[Finding]) -> str:
     counts = {level: sum(one.level == level for one in found) for level in COLOURS}
-    said = f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} in order"
+    said = f"{many(counts['problem'], 'problem')}, {many(counts['warning'], 'warning')}, {counts['ok']} in order"
     return said + (f", {counts['skipped']} not checked" if counts["skipped"] else "") + "."
 
 

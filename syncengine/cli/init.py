@@ -84,7 +84,10 @@ def command(folder: Path, *, origin: Path | None, class_name: str, data_source: 
 
     \b
     syncengine init
-    syncengine init inventory --from ~/export.csv --class cmdb_ci_server --data-source "DC Inventory"
+    syncengine init inventory --from ~/export.csv \\
+        --class cmdb_ci_server --data-source "DC Inventory"
+
+    Next week's export takes the place of the file that the spec names under source.
     """
     if not re.fullmatch(TABLE, class_name):
         raise SpecError(Problem("bad-name", "A class has letters, digits and _ only", "--class", class_name))

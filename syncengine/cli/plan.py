@@ -36,7 +36,7 @@ DETAILS = 20
     "--allow", multiple=True, metavar="STEP.GUARD=N", help="Let exactly N pass a guard, e.g. servers.creates=312."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Answer 2 when something would change.")
-@click.option("--all", "everything", is_flag=True, help=f"Write out every operation, not {DETAILS} of a kind.")
+@click.option("--all", "everything", is_flag=True, help="Write out every operation, not a few of each kind.")
 @click.option("--full", is_flag=True, help="Read incremental sources from the start.")
 @places.permits_option
 @places.format_option

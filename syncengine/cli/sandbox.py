@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -14,7 +16,8 @@ import orjson
 from syncengine.cli.places import SEEDS
 from syncengine.cli.pull import command as pull
 from syncengine.errors import Problem, RemoteError, SpecError
-from syncengine.sandbox.process import Running, SandboxError, attach, running
+from syncengine.sandbox.process import RefusedError, Running, SandboxError, attach, running
+from syncengine.spec.wording import near, wrapped
 
 LEAVING = 4.0
 """Seconds in which a sandbox that nobody uses any more must have ended."""
@@ -40,9 +43,33 @@ def project_seeds() -> list[Path]:
 
 @contextmanager
 def _attached(data: Path | None) -> Iterator[Running]:
+    """The sandbox, started where none runs."""
+    with _told(data), attach(data_directory(data), seeds=project_seeds()) as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def _present(data: Path | None) -> Iterator[Running]:
+    """The sandbox that runs: fault rules go with it when it ends. Raises SpecError where none does."""
+    with _told(data):
+        found = running(data_directory(data))
+        if found is None:
+            where = str(data_directory(data))
+            said = "no sandbox is running, and fault rules last as long as it does"
+            raise SpecError(Problem("no-sandbox", said, where, fix="syncengine sandbox serve   in another terminal"))
+        yield found
+
+
+@contextmanager
+def _told(data: Path | None) -> Iterator[None]:
     try:
-        with attach(data_directory(data), seeds=project_seeds()) as sandbox:
-            yield sandbox
+        yield
+    except RefusedError as fault:
+        # `do=foo: there are reset, status, ...`: what is wrong, then what is right
+        said, _, known = str(fault).partition("there are ")
+        fix = f"there are: {known}" if known else "--help shows how it is written"
+        problem = Problem("sandbox-refused", said.rstrip(" :;") or str(fault), "command line", fix=wrapped(fix))
+        raise SpecError(problem) from fault
     except SandboxError as fault:
         raise RemoteError(Problem("sandbox", str(fault)[:160], str(data_directory(data)))) from fault
 
@@ -55,10 +82,12 @@ def command() -> None:
     `serve` keeps it running, for other clients or to look around:
 
     \b
-      syncengine sandbox serve --tls
-      curl --cacert .syncengine/sandbox/ca.pem -u USER:PASSWORD https://127.0.0.1:PORT/api/now/table/cmdb_ci?sysparm_limit=1
-      curl --cacert .syncengine/sandbox/ca.pem -H "Authorization: Bearer TOKEN" https://127.0.0.1:PORT/v1/people
+      syncengine sandbox serve
+      curl -u USER:PASSWORD \\
+        'http://127.0.0.1:PORT/api/now/table/cmdb_ci?sysparm_limit=1'
+      curl -H "Authorization: Bearer TOKEN" http://127.0.0.1:PORT/v1/people
 
+    That is also how to look at a record: any table, any query, as on an instance.
     URL, user and password, and the token of the 4me side, are in .syncengine/sandbox/run.json, which only you can read.
     """
 
@@ -99,8 +128,9 @@ def serve(
     """Run the sandbox until Ctrl-C; commands with `--env sandbox` attach to it.
 
     \b
-    Faults may be given here or while it runs (syncengine sandbox faults add RULE):
-      api=ire, at=3, do=commit_then_reset          the third commit takes effect, its answer is lost
+    Faults may be given here or while it runs (sandbox faults add RULE):
+      api=ire, at=3, do=commit_then_reset          the third commit takes effect,
+                                                   its answer is lost
       api=*, rate=0.05, seed=42, do=status(503)    one call in twenty
       api=ire_query, do=delay(0.1..0.5)            slow dry runs
     """
@@ -175,7 +205,10 @@ def seed(*, file: Path, force: bool, data: Path | None) -> None:
       choices: {cmdb_ci.discovery_source: [DC Inventory]}
       columns: {cmdb_ci_server: {u_team: string}}
       users: {reader: {password: secret, roles: [itil]}}
-      staging: {u_imp: {columns: {u_x: string}, maps: [{name: Users, target: sys_user, fields: {user_name: u_x}}]}}
+      staging:
+        u_imp:
+          columns: {u_x: string}
+          maps: [{name: Users, target: sys_user, fields: {user_name: u_x}}]
       records: {cmn_location: [{name: Paris}]}
 
     docs/sandbox.md has all sections. `sandbox/seed.yaml` of the project is applied by itself.
@@ -235,13 +268,35 @@ def settings(*, changes: tuple[str, ...], data: Path | None) -> None:
       syncengine sandbox settings answer.style=older identify.compare=exact
     """
     with _attached(data) as sandbox:
-        if changes:
-            sandbox.control("POST", "settings", dict(_change(change) for change in changes))
-        for name, setting in sandbox.settings().items():
-            others = " | ".join(str(c).lower() if isinstance(c, bool) else str(c) for c in setting["choices"])
-            mark = "" if setting["value"] == setting["default"] else "  (changed)"
-            click.echo(f"{name} = {orjson.dumps(setting['value']).decode()}{mark}")
-            click.echo(f"    {setting['why']}" + (f"  [{others}]" if others else ""))
+        wanted = dict(_change(change) for change in changes)
+        known = sandbox.settings()
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise SpecError(
+                [
+                    Problem(
+                        "sandbox-setting",
+                        f'there is no setting "{name[:60]}"',
+                        "command line",
+                        fix=near(name, list(known)) or "syncengine sandbox settings   lists them",
+                    )
+                    for name in unknown
+                ]
+            )
+        if wanted:
+            sandbox.control("POST", "settings", wanted)
+            known = {name: one for name, one in sandbox.settings().items() if name in wanted}
+    for name, setting in known.items():
+        for line in _setting(name, setting):
+            click.echo(line)
+
+
+def _setting(name: str, setting: Mapping[str, Any]) -> Iterator[str]:
+    mark = "" if setting["value"] == setting["default"] else "  (changed)"
+    yield f"{name} = {orjson.dumps(setting['value']).decode()}{mark}"
+    others = " | ".join(str(c).lower() if isinstance(c, bool) else str(c) for c in setting["choices"])
+    text = setting["why"] + (f"  [{others}]" if others else "")
+    yield from textwrap.wrap(text, 80, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
 
 
 def _change(text: str) -> tuple[str, object]:
@@ -263,23 +318,33 @@ def faults() -> None:
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
 def list_faults(*, data: Path | None) -> None:
     """Show the rules in force, how often each was asked and how often it struck."""
-    with _attached(data) as sandbox:
-        for rule in sandbox.faults():
+    with _present(data) as sandbox:
+        rules = sandbox.faults()
+        if not rules:
+            click.echo("no rules are in force")
+        for rule in rules:
             click.echo(f"{rule['rule']}    (met {rule['met']} of {rule['seen']})")
 
 
-@faults.command()
+@faults.command(short_help="Put rules in force.")
 @click.argument("rules", nargs=-1, required=True, metavar="RULE...")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
 def add(*, rules: tuple[str, ...], data: Path | None) -> None:
-    """Put rules in force, e.g. 'api=ire, at=3, do=commit_then_reset'."""
-    with _attached(data) as sandbox:
+    """Put rules in force in the sandbox that runs; they last as long as it does.
+
+    \b
+      syncengine sandbox faults add 'api=ire, at=3, do=commit_then_reset'
+      syncengine sandbox faults add 'rate=0.05, seed=42, do=status(503)'
+    """
+    with _present(data) as sandbox:
         sandbox.faults(*rules)
+    click.echo(f"{len(rules)} {'rule is' if len(rules) == 1 else 'rules are'} in force; sandbox faults list shows them")
 
 
 @faults.command()
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help=DATA_HELP)
 def clear(*, data: Path | None) -> None:
     """Take all rules away."""
-    with _attached(data) as sandbox:
+    with _present(data) as sandbox:
         sandbox.clear_faults()
+    click.echo("no rules are in force")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,8 +17,12 @@ from syncengine.spec import find_project, load_specs, open_source, schema
 from syncengine.spec.atoms import TABLE
 from syncengine.spec.shapes import Schema
 from syncengine.spec.wording import near_class
-from syncengine.transport.instance import Instance
+from syncengine.transport.instance import ClassInfo, Instance
 from syncengine.transport.reader import Reader
+
+if TYPE_CHECKING:
+    from syncengine.sandbox.tables import Table
+    from syncengine.sandbox.world import World
 
 FOLDER = Path("schemas")
 
@@ -37,6 +44,9 @@ FOLDER = Path("schemas")
     metavar="NAME",
     help="With --class: ask this environment, not the sandbox as it ships.",
 )
+@click.option(
+    "--fields", "listed", is_flag=True, help="With --class: list its fields for people, and what identifies it."
+)
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
 def command(
     kind: str | None,
@@ -46,6 +56,7 @@ def command(
     spec_file: Path | None,
     class_name: str | None,
     env_name: str | None,
+    listed: bool,
     folder: Path,
 ) -> None:
     """Print the JSON Schema of KIND; without KIND that of specs.
@@ -54,9 +65,14 @@ def command(
 
     \b
     syncengine schema --for specs/servers.yaml > schemas/servers.json
+    syncengine schema --class cmdb_ci_server --fields    what has the class?
     syncengine schema --class cmdb_ci_server > schemas/server.json
     syncengine schema --class cmdb_ci_server --env dev > schemas/server.json
     """
+    if listed and class_name is None:
+        raise SpecError(
+            Problem("bad-usage", "--fields lists those of a class", "--fields", fix="--class CLASS --fields")
+        )
     if spec_file is not None and class_name is not None:
         raise SpecError(Problem("bad-usage", "--for and --class are two schemas; ask for one", "syncengine schema"))
     if spec_file is not None:
@@ -65,6 +81,10 @@ def command(
     if class_name is not None:
         if not re.fullmatch(TABLE, class_name):
             raise SpecError(Problem("bad-name", "A class has letters, digits and _ only", "--class"))
+        if listed:
+            for line in _shipped(class_name) if env_name is None else _described(class_name, env_name):
+                click.echo(line)
+            return
         made = _for_class(class_name) if env_name is None else _of_instance(class_name, env_name)
         click.echo(schema.as_text(made), nl=False)
         return
@@ -112,7 +132,8 @@ def _for_spec(file: Path) -> Schema:
     return schema.for_spec(found[0], columns)
 
 
-def _for_class(name: str) -> Schema:
+def _of_sandbox(name: str) -> tuple[World, Table]:
+    """A class as the sandbox ships it, in its world; raises SpecError where it has none of that name."""
     from syncengine.sandbox.world import World  # only this question needs it
 
     world = World()
@@ -120,6 +141,48 @@ def _for_class(name: str) -> Schema:
     if table is None:
         fix = near_class(name, [one.name for one in world.tables]) or "Such as cmdb_ci_server."
         raise SpecError(Problem("unknown-class", f"The sandbox has no class {name[:80]}", "--class", fix=fix))
+    return world, table
+
+
+def _shipped(name: str) -> Iterator[str]:
+    """A class for people, as the sandbox ships it: what it is, what identifies it, its fields, its classes below."""
+    world, table = _of_sandbox(name)
+    yield f"{name}: {table.label}" + (f", below {table.parent}" if table.parent else "")
+    rule = world.rules.rule(name)
+    entries = () if rule is None else rule.entries
+    ways = [f"{'+'.join(one.attributes)}{f' (lookup: {one.table})' if one.field else ''}" for one in entries]
+    yield from _wrapped("identified by: ", " or ".join(dict.fromkeys(ways)) or "no rule: take a class below it")
+    if rule is not None and not rule.independent:
+        yield "lives in another CI: a relation must name its host"
+    below = [one.name for one in world.tables if one.parent == name]
+    if below:
+        yield from _wrapped("classes below: ", ", ".join(below))
+    yield ""
+    columns = [one for one in table.columns.values() if not one.name.startswith("sys_") and not one.read_only]
+    width = max((len(one.name) for one in columns), default=0)
+    for one in sorted(columns, key=lambda column: column.name):
+        kind = one.type + (f" to {one.reference}" if one.reference else "")
+        yield f"{one.name:<{width}}  {one.label} ({kind})"
+
+
+def _described(name: str, env_name: str) -> Iterator[str]:
+    """A class for people, as an instance describes it."""
+    info = _info(name, env_name)
+    yield f"{name}" + (f": below {info.parent}" if info.parent else "")
+    ways = [f"{'+'.join(one.attributes)}{f' (lookup: {one.table})' if one.is_lookup else ''}" for one in info.entries]
+    yield from _wrapped("identified by: ", " or ".join(dict.fromkeys(ways)) or "no rule: take a class below it")
+    if info.is_independent is False:
+        yield "lives in another CI: a relation must name its host"
+    yield ""
+    yield from sorted(one for one in info.columns if not one.startswith("sys_"))
+
+
+def _wrapped(begin: str, text: str) -> list[str]:
+    return textwrap.wrap(begin + text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _for_class(name: str) -> Schema:
+    _, table = _of_sandbox(name)
     columns = {
         one.name: f"{one.label} ({one.type}{f' to {one.reference}' if one.reference else ''})"
         for one in table.columns.values()
@@ -130,11 +193,18 @@ def _for_class(name: str) -> Schema:
 
 def _of_instance(name: str, env_name: str) -> Schema:
     """As the instance describes the class."""
+    columns = sorted(one for one in _info(name, env_name).columns if not one.startswith("sys_"))
+    return schema.for_class(name, dict.fromkeys(columns, f"A column of {name} on {env_name}."))
+
+
+def _info(name: str, env_name: str) -> ClassInfo:
+    """What an instance says of a class; raises SpecError where it has none of that name."""
     project = places.project()
     env = connect.environment(project, env_name, None)
     with connect.dialled(project, env, places.seeds(project, [])) as fresh:
-        info = Instance(Reader(fresh())).describe(name)
-    if info is None:
-        raise SpecError(Problem("unknown-class", f"{env.name} has no class {name}", "--class"))
-    columns = sorted(one for one in info.columns if not one.startswith("sys_"))
-    return schema.for_class(name, dict.fromkeys(columns, f"A column of {name} on {env.name}."))
+        instance = Instance(Reader(fresh()))
+        info = instance.describe(name)
+        if info is None:
+            fix = instance.class_fix(name)
+            raise SpecError(Problem("unknown-class", f"{env.name} has no class {name}", "--class", fix=fix))
+    return info

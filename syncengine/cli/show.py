@@ -18,7 +18,7 @@ from syncengine.spec.model import Project
 
 @click.command(name="show")
 @click.argument("what", metavar="PLAN|RUN")
-@click.option("--all", "everything", is_flag=True, help=f"Write out every operation, not {DETAILS} of a kind.")
+@click.option("--all", "everything", is_flag=True, help="Write out every operation, not a few of each kind.")
 @places.format_option
 def command(what: str, everything: bool, form: str) -> int:
     """Show a plan file, or the plan of a run.

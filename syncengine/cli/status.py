@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
 import orjson
 
@@ -41,7 +43,7 @@ def command(number: int, form: str) -> int:
     if not rows:
         click.echo("No runs yet.")
     for row in rows:
-        click.echo(f"{row.id}  {row.environment:<10} {_ended(row):<28} {row.specs}")
+        click.echo(f"{row.id}  {row.environment:<10} {_ended(row):<28} {row.specs}".rstrip())
     return 0
 
 
@@ -49,4 +51,11 @@ def _ended(row: RunRow) -> str:
     if row.exit is None:
         return "open: syncengine resume"
     name = Exit(row.exit).name.lower()
-    return "done" if name == "ok" else name
+    if name == "ok":
+        return "done"
+    counted: Counter[str] = Counter()
+    for step in ((row.summary or {}).get("steps") or {}).values():
+        for result, actions in step["results"].items():
+            counted[result] += sum(actions.values())
+    left = [f"{number:,} {result.replace('_', ' ')}" for result, number in counted.items() if result != "applied"]
+    return f"{name}: {', '.join(left)}" if left else name

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 import click
 
 from syncengine.cli.complaints import lines, visible
-from syncengine.errors import NOTHING_SENT, Exit, Place, Position, Problem, SpecError
+from syncengine.errors import NOTHING_SENT, Exit, Place, Position, Problem, SpecError, many
 from syncengine.spec import Checked, check_specs, find_project
 
 
@@ -36,9 +36,9 @@ def command(paths: tuple[Path, ...], *, form: str) -> None:
         for line in lines(warnings):
             click.echo(line, err=True)
         steps = sum(len(spec.steps) for spec in checked.specs)
-        said = f"{_count(len(checked.specs), 'spec')} with {_count(steps, 'step')}"
+        said = f"{many(len(checked.specs), 'spec')} with {many(steps, 'step')}"
         if checked.unread:
-            unread = _count(len(checked.unread), "source file")
+            unread = many(len(checked.unread), "source file")
             whose = "its" if len(checked.unread) == 1 else "their"
             click.echo(f"{said}: no mistake found, but {unread} could not be read: {whose} columns are not checked.")
             return
@@ -48,10 +48,6 @@ def command(paths: tuple[Path, ...], *, form: str) -> None:
     click.echo(render(checked), nl=False)
     if errors:
         sys.exit(Exit.SPEC)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def as_json(checked: Checked) -> str:

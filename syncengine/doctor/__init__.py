@@ -46,6 +46,8 @@ __all__ = ["LOOKS", "Finding", "Visit", "examine", "worst_of"]
 def examine(visit: Visit) -> Iterator[Finding]:
     """Look at everything; findings as they are made."""
     for name, look, needs in LOOKS:
+        if name in visit.closed:
+            continue  # known before, and told
         closed = next((need for need in needs if need in visit.closed), None)
         if closed is not None:
             yield Finding(name, "skipped", f"not checked: {visit.closed[closed]}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from syncengine.doctor.finding import Finding
 from syncengine.doctor.visit import Visit
 from syncengine.errors import Exit
 from syncengine.spec.model import Step
-from syncengine.transport.instance import ClassInfo
+from syncengine.transport.instance import ClassInfo, column_fix
 
 
 def look(visit: Visit) -> Iterator[Finding]:
@@ -18,9 +17,10 @@ def look(visit: Visit) -> Iterator[Finding]:
         for name in step.classes if step.kind == "cmdb" else ():
             info = visit.instance.describe(name)
             if info is None:
-                fix = "use the name of a table below cmdb_ci, as in the instance's class manager"
+                fix = visit.instance.class_fix(name)
                 message = f'the instance has no class "{name}", or this user may not see it'
-                yield Finding("class", "problem", message, fix, str(step.position), Exit.SPEC)
+                place = str(next((one.position for one in step.class_said), step.position))
+                yield Finding("class", "problem", message, fix, place, Exit.SPEC)
                 continue
             wrong = [*_columns(step, info), *_identification(step, info), *_parts(step, info)]
             yield from wrong or [Finding("class", "ok", f"{name}: {_said(step, info)}")]
@@ -29,10 +29,8 @@ def look(visit: Visit) -> Iterator[Finding]:
 def _columns(step: Step, info: ClassInfo) -> Iterator[Finding]:
     for field in step.fields:
         if info.columns and field.name not in info.columns:
-            near = difflib.get_close_matches(field.name, sorted(info.columns), 1)
-            fix = f'did you mean "{near[0]}"?' if near else f"see the columns of {info.name} on the instance"
             message = f'{info.name} has no column "{field.name}"'
-            yield Finding("column", "problem", message, fix, str(field.position), Exit.SPEC)
+            yield Finding("column", "problem", message, column_fix(info, field.name), str(field.position), Exit.SPEC)
 
 
 def _identification(step: Step, info: ClassInfo) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from syncengine.doctor.finding import Finding
@@ -42,11 +41,11 @@ def _types(visit: Visit, wanted: dict[str, str]) -> Iterator[Finding]:
         if name in types:
             yield Finding("relation type", "ok", f'"{name}"')
             continue
-        turned = "::".join(reversed(name.split("::"))).lower()
-        near = [one for one in sorted(types) if one.lower() in (turned, name.lower())]
-        near = near or difflib.get_close_matches(name, sorted(types), 1)
-        fix = f'did you mean "{near[0]}"? Mind the direction. Or ' if near else ""
-        fix += f'ask the admin for the relation type "{name}"'
+        fix = visit.instance.type_fix(name)
+        if visit.is_sandbox:
+            fix += f'. Or seed it:  records: {{cmdb_rel_type: [{{name: "{name}"}}]}}'
+        else:
+            fix += f'. Or ask the admin for the relation type "{name}"'
         message = f'the instance has no relation type "{name}"'
         yield Finding("relation type", "problem", message, fix, place, Exit.SPEC)
 

@@ -186,7 +186,10 @@ class RecordBody:
         out(f"key = {parts[0]}" if len(parts) == 1 else f"key = '|'.join(({', '.join(parts)}))")
         out("if len(key) > 1000: raise Wrong('bad-key', 'The key is longer than 1000 characters', key)")
         no_key = operators.Wrong(
-            "no-key", "The row has no key", "", "Fill the key, or say  bad_rows: skip  in the source."
+            "no-key",
+            "The row has no key",
+            "",
+            "Fill it in the source;  bad_rows: skip  leaves such rows out.",
         )
         body.names["NoKey"] = no_key
 

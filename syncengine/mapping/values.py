@@ -213,6 +213,9 @@ def _read_as(value: str, form: str) -> str:
         return ""
 
 
+NEITHER = "Correct the value, or what  format:  says of how dates are written."
+
+
 def _date(value: str, form: str | None) -> str:
     try:
         if form is not None:
@@ -220,9 +223,8 @@ def _date(value: str, form: str | None) -> str:
         if _DATE.fullmatch(value[:10]) and (len(value) == 10 or _DATETIME.fullmatch(value)):
             return date.fromisoformat(value[:10]).isoformat()
     except ValueError:
-        raise Wrong(
-            "not-a-date", "There is no such date" if form is None else f"This is no date written as {form}", value
-        ) from None
+        said = "There is no such date" if form is None else f"This is no date written as {form}"
+        raise Wrong("not-a-date", said, value, "" if form is None else NEITHER) from None
     raise _ambiguous(value, "date")
 
 
@@ -238,7 +240,7 @@ def _datetime(value: str, style: Style, form: str | None, local: tzinfo | None) 
             raise _ambiguous(value, "datetime")
     except ValueError:
         said = "There is no such date and time" if form is None else f"This is no date and time written as {form}"
-        raise Wrong("not-a-datetime", said, value) from None
+        raise Wrong("not-a-datetime", said, value, "" if form is None else NEITHER) from None
     if when.tzinfo is None:
         if local is None:
             raise Wrong("no-timezone", "This time has no time zone", value, "{type: datetime, timezone: Europe/Paris}")

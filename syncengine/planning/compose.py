@@ -43,7 +43,7 @@ class Composer:
                 change.reason = change.reason or SECOND_PASS
                 change.follows = (main,) if made == "create" else ()
             if change.is_sent or change.action == "rejected":
-                fill(self.ws, change, body)
+                fill(self.ws, change, body, self.steps[step].sensitive)
             yield change
 
     def _links(self) -> Iterator[Change]:

@@ -6,7 +6,6 @@ all that lives in it) has a number.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import orjson
@@ -14,7 +13,7 @@ import orjson
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.planning.workspace import FOUND, PLANNED, REFERENCE, Workspace
-from syncengine.transport.instance import ClassInfo, Instance
+from syncengine.transport.instance import ClassInfo, Instance, column_fix
 from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import find_rows
 
@@ -62,9 +61,9 @@ def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) 
                     Problem(
                         "unknown-class",
                         f'the instance has no class "{class_name}", or this user may not see it',
-                        step.position,
+                        step.fields.get("sys_class_name", step.position),
                         found=class_name,
-                        fix="use the name of a table below cmdb_ci, as in its class manager",
+                        fix=instance.class_fix(class_name),
                     )
                 )
                 continue
@@ -75,13 +74,12 @@ def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) 
 
 
 def _unknown_column(name: str, info: ClassInfo, step: StepInfo) -> Problem:
-    near = difflib.get_close_matches(name, info.columns, 1)
     return Problem(
         "unknown-field",
         f'{info.name} has no column "{name}"',
         step.fields.get(name, step.position),
         found=name,
-        fix=f'did you mean "{near[0]}"?' if near else f"see the columns of {info.name} on the instance",
+        fix=column_fix(info, name),
     )
 
 
@@ -181,24 +179,18 @@ def _dependencies(ws: Workspace, instance: Instance) -> None:
                 "UPDATE link SET in_unit=? WHERE type=? AND p_class=? AND c_class=?",
                 (1 if dependent == "parent" else 2, relation, parent, child),
             )
-    problems += [_unknown_type(relation, place, types) for relation, place in unknown.items()]
+    problems += [_unknown_type(relation, place, instance) for relation, place in unknown.items()]
     if problems:
         raise SpecError(problems, effect=NOTHING_WRITTEN)
 
 
-def _unknown_type(relation: str, place: str, types: frozenset[str]) -> Problem:
-    near = [name for name in types if "::".join(reversed(name.split("::"))).lower() == relation.lower()]
-    near += [name for name in types if name.lower() == relation.lower()]
-    fix = ""
-    if near:
-        verb = near[0].split("::")[0]
-        fix = f'did you mean "{near[0]}"? Mind the direction: the parent "{verb}" the child.'
+def _unknown_type(relation: str, place: str, instance: Instance) -> Problem:
     return Problem(
         "unknown-relation-type",
         f'the instance has no relation type "{relation}"',
         place=place,
         found=relation,
-        fix=fix or "use the exact name of a row of cmdb_rel_type",
+        fix=instance.type_fix(relation),
     )
 
 

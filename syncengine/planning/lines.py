@@ -36,6 +36,7 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"}
     sys_id: str = ""
     values: dict[str, str] = {}
     refs: dict[str, _End] = {}
+    names: dict[str, str] = {}
     follows: tuple[int, ...] = ()
     lookup: tuple[Part, ...] = ()
     related: tuple[Part, ...] = ()

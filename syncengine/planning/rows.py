@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 from syncengine.changes import BadRow, Row, StepInfo
-from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError
+from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError, many
 from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
 from syncengine.planning import vanished
@@ -134,7 +134,7 @@ def _info(step: Step, connection: str, order: Order) -> StepInfo:
         order.waves[step.full_name],
         {name: True for name, forbidden in settings.items() if forbidden},
         str(step.position),
-        {one.name: str(one.position) for one in step.fields},
+        {one.name: str(one.position) for one in (*step.class_said, *step.fields)},
         tuple(sorted(step.compare_false)),
         tuple(sorted(step.sensitive)),
         step.touch,
@@ -179,11 +179,11 @@ def _watch(ws: Workspace, number: int, how: _Mapping, source: Source, reading: R
     rows, _ = reading.counted[step.full_name]
     least = reading.bounds[step.full_name].get("min_rows", DEFAULTS["min_rows"]).number
     if reading.bad_rows[step.full_name]:
-        of.unsure = f"{reading.bad_rows[step.full_name]} rows could not be read"
+        of.unsure = f"{many(reading.bad_rows[step.full_name], 'row')} could not be read"
     elif not source.is_complete:
         of.unsure = "the source does not show every row there is"
     elif least is not None and rows < least:
-        of.unsure = f"{rows} rows, min_rows is {least}"
+        of.unsure = f"{many(rows, 'row')}, min_rows is {least}"
     elif step.recipe.when is None or step.vanished.include_filtered:
         vanished.note_present(ws, number, of, None)
     else:

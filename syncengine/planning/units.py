@@ -5,8 +5,10 @@ A unit over the limit is cut; what hosts the records of a later part stands in t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+
+import orjson
 
 from syncengine.changes import Change, End
 from syncengine.planning.workspace import Workspace, body_of
@@ -64,7 +66,7 @@ def parts(ws: Workspace, where: str, limit: int, *, whole: bool = True) -> Itera
         yield part
 
 
-def fill(ws: Workspace, change: Change, body: bytes) -> None:
+def fill(ws: Workspace, change: Change, body: bytes, sensitive: Collection[str] = ()) -> None:
     """Give a change the values of its spilled record, references resolved as far as they are known."""
     values, refs, change.lookup, change.related, change.seen_at, change.native_key = body_of(body)
     change.values = values
@@ -73,9 +75,12 @@ def fill(ws: Workspace, change: Change, body: bytes) -> None:
             if (found := _found(ws, find)) is not None:
                 change.refs[name] = found
         elif find is not None:
-            value = ws.one("SELECT value FROM find WHERE id=?", (find,))
+            value, said = ws.db.execute("SELECT value, said FROM find WHERE id=?", (find,)).fetchone()
             if value is not None:
                 change.values[name] = str(value)
+                _table, where, taken, *_ = orjson.loads(said)
+                if taken == "sys_id" and name not in sensitive:
+                    change.names[name] = ", ".join(text for _, text in where)
         elif step is not None and key is not None:
             if take:
                 _taken(ws, change, name, (step, key), take)

@@ -90,7 +90,8 @@ def add_gone(
             continue
         if rule.unsure:
             said = f"{step.name}: what has vanished cannot be told ({rule.unsure}); nothing is retired"
-            missing.notes.append(Note("vanished-unknown", said[:300], step.position))
+            fix = "no record counts as gone before every row of the source is good and there are enough of them"
+            missing.notes.append(Note("vanished-unknown", said[:300], step.position, fix=fix))
             continue
         gone = list(
             ws.rows(

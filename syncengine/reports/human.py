@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.changes import Change, End
-from syncengine.errors import Place
+from syncengine.errors import Place, many
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
@@ -30,6 +30,11 @@ GLYPHS = {
 HIDDEN = frozenset({"unchanged", "touched"})
 ALIKE = frozenset({"create", "relate", "attach"})
 """Actions of which a few examples say enough; a fifth of the others' share is written out."""
+NOTES = {
+    "drift": "somebody was faster: the target did something else than planned",
+    "settled by looking": "never answered, found on the target and counted as done",
+}
+"""What is counted during a run, in words."""
 VALUE_WIDTH = 44
 WIDTH = 80
 
@@ -63,7 +68,7 @@ class HumanReport(Report):
                 yield f"{steps[step].name}"
             yield from _operation(change, show=plan.header.show_values)
         for (number, action), count in sorted(hidden.items()):
-            yield f"  {GLYPHS[action]} … {count:,} more to {action} in {steps[number].name}"
+            yield f"  {GLYPHS[action]} … {count:,} more to {action} in {steps[number].name} (--all shows them)"
         if written:
             yield ""
         yield from self._totals(plan)
@@ -102,11 +107,13 @@ class HumanReport(Report):
             yield f"  {adopted:,} of the touched are sent once so that they become ours"
         unexplained = sum(counts.unexplained for counts in manifest.counts.values())
         if unexplained:
-            yield f"  {unexplained:,} updates that no readable field explains"
+            yield f"  {many(unexplained, 'update')} that no readable field explains"
         for note in manifest.notes:
-            yield f"  warning[{note.code}]: {note.message}" + (f" — {note.fix}" if note.fix else "")
+            yield from wrapped(f"  warning[{note.code}]: ", note.message)
+            if note.fix:
+                yield from wrapped("    fix: ", note.fix)
         for guard in manifest.guards:
-            yield f"  {_guard(guard)}"
+            yield from wrapped("  ", _guard(guard))
         yield ""
         yield _sentence(plan)
 
@@ -121,14 +128,15 @@ class HumanReport(Report):
         }
         yield from _table(heads, rows)
         for note, number in summary.notes.items():
-            yield f"  note: {note} ({number:,})"
+            yield from wrapped("  note: ", f"{NOTES.get(note, note)} ({number:,})")
         if summary.steps:
             yield ""
-        done = summary.total("applied")
-        yield (
-            f"Applied {done:,} of {summary.operations:,} operations to {summary.environment}"
-            f" in {summary.seconds:.1f} s; {summary.unchanged:,} were as wanted, {summary.touched:,} touched as ends."
-        )
+        done = f"{summary.total('applied'):,} of {many(summary.operations, 'operation')}"
+        yield f"Applied {done} to {summary.environment} in {summary.seconds:.1f} s."
+        if summary.unchanged:
+            yield f"{many(summary.unchanged, 'record')} stayed, since the target has them as wanted."
+        if summary.touched:
+            yield f"{many(summary.touched, 'record')} only went along, as ends of relations or hosts."
 
 
 def _operation(change: Change, *, show: bool) -> Iterator[str]:
@@ -138,11 +146,12 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
         parent, child = (_named(end) for end in (change.parent, change.child))
         verb, _, back = change.type.partition("::")
         forth = f"  {glyph} {parent} {verb} {child}"
-        both = f"{forth}; {child} {back} {parent}"
-        yield (both if len(both + at) <= WIDTH else forth) + at
+        both = f"{forth}; {child} {back} {parent}{at}"
+        yield from [both] if len(both) <= WIDTH else [forth + at, f"      {child} {back} {parent}"]
     else:
         was = f" (was {change.was_class})" if change.was_class else ""
-        yield f"  {glyph} {change.class_name}{was} {shown(change.key)}{at}"
+        what = " ".join(one for one in (f"{change.class_name}{was}", shown(change.key)) if one)
+        yield f"  {glyph} {what or 'no record'}{at}"
     if change.action in ("update", "reclassify", "retire"):
         yield from _updated(change, show=show)
     elif change.action == "attach":
@@ -157,11 +166,9 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
     elif change.action == "unknown" and not change.code:
         yield from _unknown(change, show=show)
     elif change.action in ("rejected", "unknown"):
-        yield from textwrap.wrap(
-            f"{change.code}: {shown(change.message, 400)}", 74, initial_indent="      ", subsequent_indent="      "
-        )
+        yield from wrapped("      ", f"{change.code}: {shown(change.message, 400)}")
         if help_ := change.fix or advice(change.code):
-            yield f"      fix: {help_}"
+            yield from wrapped("      fix: ", shown(help_, 400))
     if change.masked and change.action in ("update", "create"):
         yield f"      refused by reconciliation rules: {', '.join(change.masked)}"
 
@@ -177,7 +184,7 @@ def _updated(change: Change, *, show: bool) -> Iterator[str]:
     """What would change in a record."""
     for name, before in change.before.items():
         end = change.refs.get(name)
-        after = end.key or end.sys_id if end is not None else change.values.get(name, "")
+        after = end.key or end.sys_id if end is not None else change.names.get(name) or change.values.get(name, "")
         if not show:
             yield f"      {name}"
             continue
@@ -192,9 +199,9 @@ def _updated(change: Change, *, show: bool) -> Iterator[str]:
 
 def _created(change: Change, *, show: bool) -> Iterator[str]:
     """What a new record would hold."""
-    said = ", ".join(f"{name}={shown(value, 24)}" if show else name for name, value in change.values.items())
-    said = ", ".join([said, *(f"{name}={shown(end.key or end.sys_id, 24)}" for name, end in change.refs.items())])
-    yield from textwrap.wrap(said, 74, initial_indent="      ", subsequent_indent="      ", break_long_words=False)
+    values = [(name, change.names.get(name, value)) for name, value in change.values.items()]
+    values += [(name, end.key or end.sys_id) for name, end in change.refs.items()]
+    yield from wrapped("      ", ", ".join(f"{name}={shown(value, 24)}" if show else name for name, value in values))
     for word, parts in (("lookup", change.lookup), ("related", change.related)):
         counted = Counter(part.class_name for part in parts)
         if counted:
@@ -204,8 +211,15 @@ def _created(change: Change, *, show: bool) -> Iterator[str]:
 
 
 def _at(place: Place) -> str:
-    """A place in short: the file's own name and the row."""
-    return f"{place.file.rpartition('/')[2]} row {place.row}"
+    """A place in short: the file's own name, the row and the line."""
+    return str(place._replace(file=place.file.rpartition("/")[2]))
+
+
+def wrapped(begin: str, text: str) -> Iterator[str]:
+    """Text behind its beginning, in lines that fit; further ones are indented, at most by five more."""
+    deep = " " * min(len(begin), len(begin) - len(begin.lstrip()) + 5)
+    lines = textwrap.wrap(begin + text, WIDTH, subsequent_indent=deep, break_long_words=False, break_on_hyphens=False)
+    yield from lines
 
 
 def _named(end: End | None) -> str:
@@ -268,8 +282,3 @@ def _sentence(plan: PlanFile) -> str:
     if manifest.is_refused:
         text += ". A guard refuses it, so nothing of it will be sent"
     return text + "."
-
-
-def many(number: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("ch") else "s")

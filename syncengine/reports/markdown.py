@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from syncengine.changes import Change
+from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning import sealing
 from syncengine.planning.plan_file import PlanFile
@@ -53,7 +54,9 @@ class MarkdownReport(Report):
             said = "waived" if guard.state == "waived" else "**refused**"
             yield f"- {said}: {code(guard.step)} {guard.guard} = {guard.count:,} (limit {guard.limit})"
         for note in manifest.notes:
-            yield f"- warning {code(note.code)}: {code(note.message, 200)}"
+            yield f"- warning {code(note.code)}: {code(note.message, 200)}" + (
+                f"; {code(note.fix, 200)}" if note.fix else ""
+            )
         yield from self._operations(plan, details)
 
     def _operations(self, plan: PlanFile, details: int) -> Iterator[str]:
@@ -80,7 +83,7 @@ class MarkdownReport(Report):
                 written += 1
                 yield line
             if written < total:
-                yield f"- … and {total - written:,} more: `syncengine show PLAN`"
+                yield f"- … and {total - written:,} more: `syncengine show --all PLAN`"
             yield ""
             yield "</details>"
 
@@ -99,17 +102,28 @@ def _operation(change: Change, plan: PlanFile) -> str:
     if change.kind == "relation" and change.parent and change.child:
         what = f"{code(change.parent.key)} {code(change.type)} {code(change.child.key)}"
     else:
-        what = f"{code(change.class_name)} {code(change.key)}"
+        what = " ".join(code(one) for one in (change.class_name, change.key) if one) or "no record"
+    if change.place is not None and change.place.row:
+        what += f" ({code(str(change.place), 80)})"
+    values = {**change.values, **change.names, **{name: end.key or end.sys_id for name, end in change.refs.items()}}
     if change.before:
         fields = "; ".join(
-            f"{code(name)}: {code(before, 40)} → {code(change.values.get(name, ''), 40)}"
+            f"{code(name)}: {code(before, 40)} → {code(values.get(name, ''), 40)}"
             if plan.header.show_values
             else code(name)
             for name, before in change.before.items()
         )
         what += f": {fields}"
+    elif change.action == "create" and values:
+        shown = (
+            f"{code(name)} = {code(value, 40)}" if plan.header.show_values else code(name)
+            for name, value in values.items()
+        )
+        what += f": {', '.join(shown)}"
     if change.action == "unknown" and not change.code:
         what += f": {code(change.reason, 120)}"
     if change.code:
         what += f": {code(change.code)} {code(change.message, 120)}"
-    return f"- {what}" + (f" ({code(step)})" if step else "")
+        if help_ := change.fix or advice(change.code):
+            what += f"; {code(help_, 120)}"
+    return f"- {what}" + (f" — {code(step)}" if step else "")

@@ -30,6 +30,10 @@ class SandboxError(RuntimeError):
     """The sandbox cannot be started or does not answer."""
 
 
+class RefusedError(SandboxError):
+    """The sandbox does not take what it was given: an unknown setting, a fault rule that is none, a wrong seed."""
+
+
 @dataclass(frozen=True, slots=True)
 class FourmeLogin:
     """How a client gets into the 4me side: an account, and a personal access token or an OAuth client."""
@@ -131,7 +135,7 @@ class Running:
         finally:
             connection.close()
         if response.status != 200:
-            raise SandboxError(answer.get("error", f"status {response.status}"))
+            raise RefusedError(answer.get("error", f"status {response.status}"))
         return answer
 
 

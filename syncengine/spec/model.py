@@ -302,6 +302,8 @@ class Step:
     accept_inferred: bool = False
     connection: str | None = None
     fields: tuple[FieldInfo, ...] = ()
+    class_said: tuple[FieldInfo, ...] = ()
+    """Where the class of its records is said, as if it were a field (which it is: sys_class_name)."""
     references: tuple[Reference, ...] = ()
     key_parts: int = 0
     options: Mapping[str, object] = field(default_factory=dict)

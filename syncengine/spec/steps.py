@@ -76,7 +76,10 @@ def kind_of(node: MapNode, name: str, at: Scalar, report: Report) -> str:
     if not found:
         close = next((near(key.text, TARGETS) for key, _ in node.pairs if near(key.text, TARGETS)), "")
         said = f'The step "{name}" says nothing about what it makes: it needs one of {", ".join(TARGETS)}'
-        raise report.stop("no-target", said, at.position, close or "cmdb: cmdb_ci_server")
+        fix = close or (
+            "cmdb: cmdb_ci_server   for CIs\nstaging: u_imp_users   for other tables (locations, users, companies)"
+        )
+        raise report.stop("no-target", said, at.position, fix)
     if len(found) > 1:
         keys = [cast(Scalar, node.key(one)) for one in found]
         places = " and ".join(f"{key.text} (line {key.position.line})" for key in keys)

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
-from syncengine.errors import Problem, RemoteError
+from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import table_rows
 
 ROOT = "cmdb_ci"
+COMMON_TYPES = (
+    "Depends on::Used by",
+    "Runs on::Runs",
+    "Hosted on::Hosts",
+    "Contains::Contained by",
+    "Connects to::Connected by",
+    "Members::Member of",
+)
+"""Relation types that most specs need (product knowledge); shown where one is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,12 @@ class ClassInfo:
     entries: tuple[Entry, ...]
     parts: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     """Tables of lookup and related rows: the column that names the CI, and those that tell its rows apart."""
+
+
+def column_fix(info: ClassInfo, name: str) -> str:
+    """What to do about a column that a class does not have."""
+    near = get_close_matches(name, sorted(info.columns), 1)
+    return f'did you mean "{near[0]}"?' if near else f"its columns:  syncengine schema --class {info.name} --fields"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +152,31 @@ class Instance:
     def relation_types(self) -> frozenset[str]:
         """The names of all relation types."""
         return frozenset(self._type_names().values())
+
+    def class_fix(self, name: str) -> str:
+        """What to do about a class that is not there: those that are near, where the list of tables can be read."""
+        try:
+            rows = table_rows(self._reader, "sys_db_object", "nameSTARTSWITHcmdb_ci", ("sys_id", "name"))
+            known = {row["name"].removeprefix("cmdb_ci_"): row["name"] for row in rows}
+        except (AuthError, RemoteError):
+            known = {}
+        near = get_close_matches(name.removeprefix("cmdb_ci_"), sorted(known), 2, 0.7)
+        if near:
+            return f"did you mean {' or '.join(known[one] for one in near)}?"
+        return "use the name of a table below cmdb_ci, as in its class manager"
+
+    def type_fix(self, name: str) -> str:
+        """What to do about a relation type that is not there: the one that was meant, or near and common ones."""
+        types = sorted(self.relation_types())
+        turned = "::".join(reversed(name.split("::"))).lower()
+        meant = [one for one in types if one.lower() in (turned, name.lower())]
+        if meant:
+            verb = meant[0].split("::")[0]
+            return f'did you mean "{meant[0]}"? Mind the direction: the parent "{verb}" the child.'
+        folded = {one.lower(): one for one in types}
+        near = [folded[one] for one in get_close_matches(name.lower(), list(folded), 3, 0.5)]
+        listed = [*near, *(one for one in COMMON_TYPES if one in types and one not in near)]
+        return f"types that are there: {', '.join(listed)}; all are rows of cmdb_rel_type"
 
     def data_sources(self) -> frozenset[str]:
         """The choices of cmdb_ci.discovery_source; empty where they cannot be read."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from syncengine.cli import COMMANDS
 from tests.acceptance.project import Project
 
 ENVIRONMENT = """\
@@ -296,6 +297,76 @@ def test_help_is_there_for_every_command(project: Project) -> None:
         done = project.run(name, "--help")
         assert done.returncode == 0
         assert "Usage: syncengine" in done.stdout
+
+
+def test_help_fits_a_terminal_and_is_what_a_bare_call_says(project: Project) -> None:
+    for name in (*COMMANDS, "sandbox serve", "sandbox seed", "sandbox settings", "sandbox faults add"):
+        lines = project.run(*name.split(), "--help").stdout.splitlines()
+        assert [line for line in lines if len(line) > 80] == [], name
+    for group in ((), ("sandbox",), ("sandbox", "faults")):
+        bare = project.run(*group)
+        assert (bare.returncode, bare.stderr) == (0, "")
+        assert bare.stdout == project.run(*group, "--help").stdout
+
+
+def test_fault_rules_need_a_sandbox_that_runs(project: Project) -> None:
+    """They would be gone with the one that a command starts for itself."""
+    for words in (["list"], ["add", "do=reset"], ["clear"]):
+        done = project.run("sandbox", "faults", *words)
+        assert done.returncode == 3
+        assert has_five_parts(done.stderr)
+        assert "syncengine sandbox serve" in done.stderr
+
+
+def test_the_sandbox_says_what_it_does_not_take(project: Project) -> None:
+    with project.sandbox():
+        rule = project.run("sandbox", "faults", "add", "do=foo")
+        name = project.run("sandbox", "settings", "answer.stile=older")
+        value = project.run("sandbox", "settings", "answer.style=oldest")
+        changed = project.run("sandbox", "settings", "answer.style=older")
+        every = project.run("sandbox", "settings")
+    for done in (rule, name, value):
+        assert done.returncode == 3
+        assert has_five_parts(done.stderr)
+    assert "fix: there are: " in rule.stderr
+    assert "commit_then_reset" in rule.stderr
+    assert 'Did you mean "answer.style"' in name.stderr
+    assert "newer, older" in value.stderr
+    assert changed.stdout.startswith('answer.style = "older"  (changed)\n')
+    assert changed.stdout.count(" = ") == 1
+    assert every.stdout.count(" = ") > 50
+    assert max(map(len, every.stdout.splitlines())) <= 80
+
+
+def test_a_class_is_listed_for_people(project: Project) -> None:
+    done = project.run("schema", "--class", "cmdb_ci_linux_server", "--fields")
+    assert done.returncode == 0
+    assert "below cmdb_ci_server" in done.stdout.splitlines()[0]
+    assert "serial_number" in done.stdout.splitlines()[1]
+    assert any(line.startswith("location ") and "cmn_location" in line for line in done.stdout.splitlines())
+    asked = project.run("schema", "--class", "cmdb_ci_linux_server", "--fields", "--env", "sandbox")
+    assert "location" in asked.stdout.splitlines()
+    near = project.run("schema", "--class", "cmdb_ci_lunix_server", "--fields")
+    assert near.returncode == 3
+    assert "cmdb_ci_linux_server" in near.stderr
+    assert project.run("schema", "--fields").returncode == 3
+
+
+def test_a_class_field_or_relation_type_that_is_not_there_is_told_with_near_ones(project: Project) -> None:
+    spec = project.folder / "specs" / "estate.yaml"
+    good = spec.read_text()
+    spec.write_text(good.replace("cmdb_ci_linux_server", "cmdb_ci_lunix_server"))
+    wrong = project.run("plan")
+    assert wrong.returncode == 3
+    line = next(number for number, one in enumerate(spec.read_text().splitlines(), 1) if "cmdb_ci_lunix" in one)
+    assert f"at specs/estate.yaml:{line}:" in wrong.stderr
+    assert "cmdb_ci_linux_server?" in wrong.stderr
+    spec.write_text(good.replace("Depends on::Used by", "Lives at::Is home of"))
+    wrong = project.run("plan")
+    assert wrong.returncode == 3
+    assert "unknown-relation-type" in wrong.stderr
+    assert "Runs on::Runs" in wrong.stderr
+    assert "seed it" in project.run("doctor").stdout
 
 
 def test_a_usage_error_is_a_spec_error_with_the_way_to_help(project: Project) -> None:

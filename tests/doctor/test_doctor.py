@@ -324,3 +324,21 @@ def test_staging_tables_and_attachments_are_examined_and_no_map_is_not_no_role(s
     code, findings = doctor(project, "pw")
     assert has(findings, "staging", "transform maps cannot be read", "ask the admin for the role import_transformer")
     assert not has(findings, "staging", "no active transform map")
+
+
+def test_a_login_that_is_not_there_hides_nothing_that_needs_none(tmp_path: Path) -> None:
+    """The way to the server is examined without it; what needs it is told as not checked."""
+    project = Project(tmp_path / "project")
+    project.fill(2)
+    with project.sandbox() as sandbox:
+        folder = project.folder / "environments"
+        folder.mkdir(exist_ok=True)
+        (folder / "local.yaml").write_text(ENVIRONMENT.format(url=sandbox.url, more="settle: 1s", auth=BASIC))
+        done = project.run("doctor", "--env", "local", "--format", "json")
+    assert done.returncode == 3, done.stderr
+    findings = json.loads(done.stdout)["findings"]
+    of = {(one["check"], one["level"]) for one in findings}
+    assert {("login", "problem"), ("reach", "ok"), ("rights", "skipped"), ("dialect", "skipped")} <= of
+    (login,) = [one for one in findings if one["check"] == "login"]
+    assert "TEST_PASSWORD" in login["message"]
+    assert "export TEST_PASSWORD" in login["fix"]

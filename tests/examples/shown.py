@@ -64,7 +64,7 @@ def plain(text: str) -> list[str]:
     """Lines without what differs from one sandbox or run to the next."""
     text = re.sub(r"sandbox:[0-9a-f]{32}", "sandbox:ID", text)
     text = re.sub(r"^(Plan +)[0-9a-f]{16}", r"\1HASH", text, flags=re.MULTILINE)
-    text = re.sub(r"in [0-9]+\.[0-9] s;", "in S;", text)
+    text = re.sub(r"in [0-9]+\.[0-9] s\b", "in S", text)
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 

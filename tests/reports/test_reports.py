@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -23,7 +24,9 @@ letters = [*"ab`|<>*_[]()!@#:{}\"'\\ \n\r\t\x1b\x07\u202e\u2028", "::set-env nam
 evil = st.lists(st.sampled_from(letters), max_size=30).map("".join)
 
 
-def plan_of(path: Path, changes: list[Change], *, show_values: bool = True) -> PlanFile:
+def plan_of(
+    path: Path, changes: list[Change], *, show_values: bool = True, notes: Sequence[Note] = (Note("x", "y"),)
+) -> PlanFile:
     counts = StepCounts(rows=len(changes))
     for change in changes:
         counts.add(change.action, change.basis)
@@ -32,7 +35,7 @@ def plan_of(path: Path, changes: list[Change], *, show_values: bool = True) -> P
         writer.header(Header("0.1.0", "sandbox", connections, (), STEPS, show_values))
         for change in changes:
             writer.change(change)
-        writer.manifest(Manifest({"s.servers": counts}, notes=[Note("x", "y")]))
+        writer.manifest(Manifest({"s.servers": counts}, notes=[*notes]))
         writer.close("now")
     return open_plan(path)
 
@@ -78,7 +81,7 @@ def test_a_comment_of_any_plan_fits(tmp_path: Path) -> None:
     changes = [change for n in range(3000) for change in some(f"key-{n}-" + "x" * 40, "value " * 10, op=3 * n + 1)]
     text = "\n".join(find("markdown").of_plan(plan_of(tmp_path / "p", changes), details=10**9))
     assert len(text) < COMMENT
-    assert "more: `syncengine show PLAN`" in text
+    assert "more: `syncengine show --all PLAN`" in text
     assert "| 3,000 |" in text
 
 
@@ -106,3 +109,39 @@ def test_every_format_tells_a_run(tmp_path: Path) -> None:
 def test_a_format_that_does_not_exist_is_refused() -> None:
     with pytest.raises(LookupError):
         find("docx")
+
+
+LONG = "somebody else changed what this row is about, and nothing says by what rule it could be found again at all"
+
+
+def test_everything_that_a_plan_says_fits_a_terminal(tmp_path: Path) -> None:
+    """Messages, fixes, warnings; both readings of a relation are there, on two lines where one is too short."""
+    place = Place("specs/inventory.csv", 7, 8)
+    bad = Change(1, "cmdb", 0, "rejected", code="no-key", message=LONG, place=place, fix=LONG)
+    link = Change(2, "relation", 0, "relate", type="Depends on::Used by", place=place)
+    link.parent, link.child = End(1, "s.servers", "database-01"), End(2, "s.servers", "application-server-02")
+    plan = plan_of(tmp_path / "p", [bad, link], notes=[Note("x", LONG, fix=LONG)])
+    lines = list(find("human").of_plan(plan, details=10))
+    assert max(map(len, lines)) <= 80
+    assert "  ! no record  (inventory.csv row 7, line 8)" in lines
+    assert "  → database-01 Depends on application-server-02  (inventory.csv row 7, line 8)" in lines
+    assert "      application-server-02 Used by database-01" in lines
+
+
+def test_a_review_comment_shows_values_and_rows(tmp_path: Path) -> None:
+    """What is created with which values, from which row; the name of a record that was found, not its id."""
+    made = Change(1, "cmdb", 0, "create", key="S1", class_name="cmdb_ci_server", place=Place("a.csv", 3, 4))
+    made.values, made.names = {"name": "srv", "location": "0" * 32}, {"location": "Berlin"}
+    bad = Change(2, "cmdb", 0, "rejected", code="no-key", message="The row has no key", place=Place("a.csv", 4, 5))
+    plan = plan_of(tmp_path / "p", [made, bad])
+    text = "\n".join(find("markdown").of_plan(plan, details=10))
+    assert "- `cmdb_ci_server` `S1` (`a.csv row 3, line 4`): `name` = `srv`, `location` = `Berlin`" in text
+    assert "- no record (`a.csv row 4, line 5`): `no-key`" in text
+    assert "`` " not in text
+    assert "location=Berlin" in "\n".join(find("human").of_plan(plan, details=10))
+
+
+def test_what_is_left_out_says_how_it_is_shown(tmp_path: Path) -> None:
+    changes = [Change(n, "cmdb", 0, "create", key=f"S{n}", class_name="cmdb_ci_server") for n in range(1, 9)]
+    plan = plan_of(tmp_path / "p", changes)
+    assert "  + … 4 more to create in s.servers (--all shows them)" in list(find("human").of_plan(plan, details=20))

@@ -175,7 +175,7 @@ def test_the_commands_work_on_a_running_sandbox(tmp_path: Path) -> None:
         run("faults", "add", "api=ire, at=3, do=reset")
         assert "api=ire, at=3, do=reset    (met 0 of 0)" in run("faults", "list")
         run("faults", "clear")
-        assert run("faults", "list") == ""
+        assert run("faults", "list") == "no rules are in force\n"
         assert 'answer.style = "older"  (changed)' in run("settings", "answer.style=older")
         assert len(Http(one).get("/table/incident").json()["result"]) == 1
         run("reset", "--yes")

@@ -114,7 +114,7 @@ def test_an_ambiguous_date_shows_both_readings(tmp_path: Path) -> None:
     assert "3 February 2024 or 2 March 2024" in problem.message
     assert 'format: "%d/%m/%Y %H:%M", timezone: Europe/Paris' in problem.fix
     assert str(problem.place) == "s.yaml:9:10"
-    assert str(found[0].place) == "rows.csv row 1 (line 2)"
+    assert str(found[0].place) == "rows.csv row 1, line 2"
 
 
 def test_unmapped_values_are_told_together_with_their_counts(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_unmapped_values_are_told_together_with_their_counts(tmp_path: Path) -> 
     _, worker = mapped(spec(tmp_path, text, rows_csv="k,a\n1,dead\n2,live\n3,dead\n4,xx\n"))
     problem = worker.unmapped_problems()[0]
     assert problem.message == '2 values are not in the map of "f"'
-    assert problem.found == "dead (2 rows),  xx (1; rows.csv row 4 (line 5))"
+    assert problem.found == "dead (2 rows),  xx (1; rows.csv row 4, line 5)"
     assert worker.counts.bad == 3
 
 

@@ -90,6 +90,8 @@ CMDB_KEYS = (
     ACCEPT,
     NATIVE_KEY,
 )
+NO_CIS = ("cmn_", "sys_", "core_", "alm_", "ast_")
+"""What names of tables begin with that hold locations, users, companies, assets: no CIs (product knowledge)."""
 RELATION_KEYS = (*COMMON, RELATION, PARENT, CHILD, DATA_SOURCE)
 
 
@@ -106,6 +108,11 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     rules = fields.need(FIELDS)
     links = fields.get(RELATIONS) or ()
     rule = fields.need(CMDB)
+    for one in classes_of(rule):
+        if one.startswith(NO_CIS):
+            said = f"{one} is no class of CIs, and a cmdb step makes nothing else"
+            fix = f"To load it:  staging: u_imp_...\nTo refer to one:  {{find_in: {one}, where: {{name: COLUMN}}}}"
+            raise note.stop("not-a-ci-class", said, fields.position(CMDB), fix, one)
     full = f"{note.name}.{name.text}"
     key = fields.need(KEY)
     recipe = Recipe(
@@ -146,6 +153,7 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         accept_inferred=bool(fields.get(ACCEPT)),
         connection=fields.get(CONNECTION),
         fields=tuple(FieldInfo(one.name, one.position, one.sensitive, one.compare) for one in rules),
+        class_said=(FieldInfo("sys_class_name", fields.position(CMDB)),),
         references=(*(reference_of(one.role, one.type, one.other) for one in links), *field_references(rules)),
         key_parts=len(key),
     )
