@@ -75,7 +75,8 @@ class Sheet:
         try:
             cells = next(self._reader, None)
         except csv.Error as fault:
-            raise Broken(f"Malformed CSV on line {number}: {fault}") from None
+            # bad bytes inside a quoted cell leave a quote open
+            raise Broken(self._broken or f"Malformed CSV on line {number}: {fault}") from None
         return None if cells is None else Line(number, cells)
 
 

@@ -156,6 +156,32 @@ def test_bad_bytes_end_the_job_and_leave_what_came_before(me: Client) -> None:
     assert told["results"] == {"created": 1, "updated": 0, "deleted": 0, "unchanged": 0, "failures": 0, "errors": 1}
 
 
+@pytest.mark.parametrize(
+    ("content", "created", "message"),
+    [
+        (b'Name,Primary Email\nA,a@x.com\n"B\nb\xff",b@x.com\n', 1, "Invalid byte sequence in UTF-8 on line 4"),
+        (b'Name,Primary Email\nA,a@x.com\n"B"b,b@x.com\n', 1, "Malformed CSV on line 3: ',' expected after '\"'"),
+        (b'Name,Primary Email\nA,a@x.com\n"B,b@x.com\n', 1, "Malformed CSV on line 3: unexpected end of data"),
+        (b"Name,Primary Email\r\nA,a@x.com\r\n\r\nB,b@x.com,more", 2, ""),
+        (b"Name,Primary Email\n", 0, ""),
+    ],
+)
+def test_files_that_are_no_csv_stop_at_their_line(me: Client, content: bytes, created: int, message: str) -> None:
+    """What came before stays; blank lines and cells without a header are passed over."""
+    told = me.load("people", content)
+    assert (told.get("message", ""), told["results"]["created"]) == (message, created)
+    assert told["state"] == ("error" if message else "done")
+
+
+def test_a_group_that_is_longer_than_a_step_is_one_group(me: Client, seed: Seed) -> None:
+    """A job is done in steps of some hundred rows; none of them ends inside a group."""
+    seed(people=[{"Name": "Ann", "Primary Email": "ann@x.com"}, {"Name": "Bob", "Primary Email": "bob@x.com"}])
+    head = "Person,Contact Protocol,Contact Label,Contact URI,Integration\n"
+    rows = [f"{name}@x.com,telephone,work,{n},1\n" for name in ("ann", "bob") for n in range(450)]
+    assert me.results("people_contact_details", head + "".join(rows)) == {"created": 900}
+    assert me.results("people_contact_details", head + "".join(rows)) == {"created": 900, "deleted": 900}
+
+
 def test_bad_calls_are_refused_with_the_field(me: Client) -> None:
     """No type, a type that does not exist, one of which no columns are known, no file, no role, no login."""
 
