@@ -79,9 +79,12 @@ def command(
     if not env.connections:
         said = "the sandbox is what is filled; it cannot be pulled from"
         raise SpecError(Problem("no-environment", said, "--env", env_name, "--env with the name of an instance"))
-    specs = check_specs(project, paths).specs
+    checked = check_specs(project, paths)
+    wrong = sum(one.severity == "error" for one in checked.problems)
+    if wrong:
+        click.echo(f"{wrong} problems in the specs: what is named there is not pulled (syncengine validate)", err=True)
     name = chosen_connection("servicenow", "sandbox pull", connection, connect.services(env))
-    wanted = _wanted(specs, env, name, tables, records)
+    wanted = _wanted(checked.specs, env, name, tables, records)
     target = out or project.root / "sandbox" / places.PULLED
     with progress("pull") as told, connect.opened(project, env, [], {name}) as opened:
         reader = opened[name].reader

@@ -174,8 +174,8 @@ class Structure:
         return found
 
     def choices(self) -> dict[str, dict[str, str]] | None:
-        """Active choices of the tables whose columns are known, and of cmdb_ci, by column."""
-        names = set(self.columns) | {"cmdb_ci"}
+        """Active choices of the tables that were asked for, and of cmdb_ci, by column."""
+        names = (self._asked | set(self.columns) | {"cmdb_ci"}) - OWN
         fields = ("name", "element", "value", "label", "language", "inactive")
         rows = self._asking.listed("sys_choice", "name", names, fields, what="choices and data sources")
         if not rows:

@@ -207,7 +207,7 @@ def _other_tables(world: World, document: Mapping[str, Any]) -> Iterator[Record]
     gone = {
         table.name
         for table in world.tables
-        if table.root == CMDB and table.name not in given and not world.store.count(table.name)
+        if table.root == CMDB and table.name not in given and not world.store.count(*table.below)
     }
     for record in world.store.all("sys_db_object"):
         if record.values["name"] in given or record.values["name"] in gone:

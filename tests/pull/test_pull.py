@@ -131,6 +131,32 @@ def test_an_instance_that_stumbles_is_read_all_the_same(pulling: Pulling) -> Non
     assert pulling.origin.met()
 
 
+def test_the_host_of_a_record_comes_along_with_what_holds_it_there(pulling: Pulling) -> None:
+    """A dependent CI can be found on its host only, whatever the sample says."""
+    pulling.run("sync", "specs/estate.yaml", "--env", "origin", "--yes")
+    for spec in (pulling.project.folder / "specs").glob("*.yaml"):
+        spec.unlink()
+    pulling.pull("--table", "u_shelf:name=shelf2", "--records", "1")
+    records = pulling.pulled["records"]
+    assert [one["name"] for one in records["u_shelf"]] == ["shelf2"]
+    assert [one["name"] for one in records["u_rack"]] == ["rack2"]
+    assert [(one["parent"], one["child"]) for one in records["cmdb_rel_ci"]] == [
+        (records["u_rack"][0]["sys_id"], records["u_shelf"][0]["sys_id"])
+    ]
+    assert {one["id"] for one in records["sys_object_source"]} == {"rack2", "rack2|2"}
+    pulling.pull("--table", "u_shelf", "--records", "0")
+    assert "u_shelf" not in pulling.pulled["records"]
+    assert "u_shelf" in pulling.pulled["tables"]
+
+
+def test_a_spec_that_is_wrong_is_told(pulling: Pulling) -> None:
+    """The others are pulled for."""
+    (pulling.project.folder / "specs" / "contracts.yaml").write_text("syncengine: 1\nsteps: 7\n")
+    _, out, err = pulling.call("sandbox", "pull", "--env", "origin")
+    assert "problems in the specs" in err
+    assert "sandbox/pulled.yaml: written" in out
+
+
 def _rows(pulling: Pulling, table: str, query: str) -> list[dict[str, str]]:
     origin = pulling.origin
     answer = requests.get(

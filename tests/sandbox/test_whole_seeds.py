@@ -28,10 +28,11 @@ def test_classes_that_are_not_given_go_and_columns_of_the_others(engine: Engine)
 
 
 def test_a_class_that_has_records_stays(engine: Engine) -> None:
-    """Nothing that is held is lost."""
+    """With its ancestors: nothing that is held is lost."""
     engine([{"className": "cmdb_ci_linux_server", "values": {"name": "a"}}])
     engine.seed(whole=["tables"], tables={"cmdb": {}, "cmdb_ci": {"parent": "cmdb"}})
-    assert engine.records("cmdb_ci_linux_server", name="a")
+    assert engine.records("cmdb_ci", name="a")
+    assert engine.world.tables["cmdb_ci_linux_server"].root == "cmdb"
     assert "cmdb_ci_win_server" not in engine.world.tables
 
 
