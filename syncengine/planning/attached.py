@@ -28,8 +28,8 @@ class Attached:
         self._folder = folder
         self._root = root.resolve()
         self._hashes: dict[Path, tuple[str, int]] = {}
-        self._known: dict[tuple[object, str], tuple[str, str]] = {}
-        """Hash and file of each name on each record."""
+        self._known: dict[int, str] = {}
+        """The beginning of the hash of each name on each record, by their hash in this process: rows are many."""
         self.left_out = 0
         """Rows without a file, and files that two rows attach to one record."""
 
@@ -92,13 +92,14 @@ class Attached:
             raise _WrongFile("bad-name", f"{name[:60]!r} cannot be the name of an attachment", "")
         digest, size = self._hash(file)
         to = next((ref for field, ref in made.refs if field == "to"), None)
-        if before := self._known.get((to, name)):
-            if before[0] != digest:
-                what = f"{before[1]} and {file.name}, with different content, would both be {name} on one record"
+        here = hash((to, name))
+        if before := self._known.get(here):
+            if before != digest[:16]:
+                what = f"{file.name} and another file, with different content, would both be {name} on one record"
                 raise _WrongFile("two-files-one-name", what, "say  name:  so that they differ")
             self.left_out += 1
             return
-        self._known[to, name] = digest, file.name
+        self._known[here] = digest[:16]
         key = made.key.removesuffix(said) + file.relative_to(self._folder).as_posix()
         values = {
             "file": file.resolve().relative_to(self._root).as_posix(),

@@ -414,6 +414,19 @@ def test_repeat_safe_rows_are_sent_again(bench: Bench, send: str) -> None:
         plan(bench, person(1), repeat_safe="coalesce")
 
 
+@pytest.mark.parametrize("send", KINDS)
+@pytest.mark.parametrize("fault", ["hang", "commit_then_hang"])
+@pytest.mark.covers("NET-08", "NET-09")
+def test_no_answer_in_time_is_settled_by_the_marker(bench: Bench, send: str, fault: str) -> None:
+    """Before the commit or after it: nothing is lost and nothing is twice."""
+    table(bench)
+    made = plan(bench, *(person(n) for n in range(3)), send=send, **MARKED)
+    api = "import_one" if send == "single" else "insert_multiple"
+    bench.sandbox.faults(f"api={api}, at=1, times=1, do={fault}")
+    settled(bench, bench.apply(made, seconds=1.0), 3)
+    assert staged(bench) == 3
+
+
 @pytest.mark.covers("NET-10")
 def test_a_row_that_arrives_late_is_found(bench: Bench) -> None:
     """The connection breaks, the write takes effect within the settle time."""

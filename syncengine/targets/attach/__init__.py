@@ -20,6 +20,8 @@ ROW_REFUSALS = frozenset({400, 403, 404, 406, 409, 413, 415, 422})
 """Refusals that concern this file or this record; the next one may fare better."""
 SLOWEST = 250_000
 """Bytes a second below which an upload counts as stuck."""
+LONG = 300
+"""Seconds that any request may take; larger files get more."""
 
 
 class AttachTarget(FlatTarget):
@@ -202,7 +204,7 @@ def _was_free(change: Change) -> bool:
 def _upload(writer: Writer, change: Change, stream: object, size: int) -> tuple[Sent, upload.Upload]:
     values, end = change.values, change.refs["to"]
     record = {"table_name": end.class_name, "table_sys_id": end.sys_id}
-    deadline = max(300.0, size / SLOWEST)
+    deadline = size / SLOWEST if size > LONG * SLOWEST else None
     if upload.is_plain(values["name"]):
         body = upload.form(stream, size, values["name"], values["content_type"], record)  # type: ignore[arg-type]
         path, params = f"{PATH}/upload", {}

@@ -139,6 +139,8 @@ class Facts:
         self._targets: dict[str, Target] = {}
         self._parents: dict[str, str] | None = None
         self._displays: dict[str, str] = {}
+        self.found: dict[tuple[str, str, str], list[str]] = {}
+        """References that were found, by table, column and value: records that are referred to seldom go."""
 
     @property
     def base_url(self) -> str:

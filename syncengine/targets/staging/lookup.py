@@ -14,6 +14,7 @@ from syncengine.transport.servicenow import list_value, query_value
 URL = 1950
 """Characters of an address: beyond 2000 servers answer with web pages."""
 FIELDS_ROOM = 900
+MOST_KEPT = 50_000
 LEAST = 300
 """Characters that are left for a query in any case."""
 
@@ -21,9 +22,12 @@ LEAST = 300
 def references(facts: Facts, wanted: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], list[str] | None]:
     """The ids of referenced records, by table, column and value as it came."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for table, column, text in sorted(wanted):
-        groups.setdefault((table, column), []).append(text)
     found: dict[tuple[str, str, str], list[str] | None] = {}
+    for one in sorted(wanted):
+        if (known_before := facts.found.get(one)) is not None:
+            found[one] = known_before
+        else:
+            groups.setdefault(one[:2], []).append(one[2])
     for (table, column), texts in groups.items():
         by_value: dict[str, list[str]] = {}
         readable = True
@@ -40,7 +44,9 @@ def references(facts: Facts, wanted: Iterable[tuple[str, str, str]]) -> dict[tup
         asked = set(askable)
         for text in texts:
             known = by_value.get(fold(text), []) if readable and text in asked else None
-            found[table, column, text] = list(dict.fromkeys(known)) if known is not None else None
+            found[table, column, text] = ids = list(dict.fromkeys(known)) if known is not None else None
+            if ids and len(ids) == 1 and len(facts.found) < MOST_KEPT:
+                facts.found[table, column, text] = ids
     return found
 
 
