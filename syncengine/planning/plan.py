@@ -40,7 +40,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ReadWindow:
-    """What an incremental source read, as its own column has it; the next plan goes on at `end`, less the lag."""
+    """What an incremental source read, as its own column has it; the next plan goes on at `end`."""
 
     url: str
     """The system it was read from."""

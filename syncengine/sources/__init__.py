@@ -34,7 +34,7 @@ class Window:
     start: str
     """The least value that was read; empty for all rows."""
     end: str
-    """The greatest value there was when reading began: where the next window starts, less the lag."""
+    """Where the next window starts: up to there, all changes were to be seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,12 +180,12 @@ class TableSource(sources.Source):
         options, rule = self._options, self._options.incremental
         if rule is None:
             return options.query
-        cursor = self._access.cursor
-        start = earlier(cursor, rule.lag) if cursor else ""
+        start = self._access.cursor
         if self._access.before_cursor:
             return "^".join(clause for clause in (options.query, f"{rule.by}<{start}") if clause)
-        end = newest(reader, options.table, options.query, rule.by)
-        self._window = sources.Window(options.table, rule.by, start, max(end, cursor))
+        last = newest(reader, options.table, options.query, rule.by)
+        end = settled(last.value, last.clock, rule.lag)
+        self._window = sources.Window(options.table, rule.by, start, max(end, start))
         clauses = [options.query, f"{rule.by}>={start}" if start else ""]
         return "^".join(clause for clause in clauses if clause)
 
@@ -228,6 +228,19 @@ class TableSource(sources.Source):
             said = f"{self._options.shown}: {len(ids)} rows were deleted since {since}; nothing is done about them"
             fix = f"they are: {', '.join(ids[:5])}" + (", ..." if len(ids) > 5 else "")
             self._remarks.append(sources.Remark("deleted-rows", said, len(ids), fix))
+
+
+def settled(newest: str, clock: dt.datetime | None, lag: float) -> str:
+    """Up to where a table is read for good: what changed longer ago than the lag can be seen by now.
+
+    That is the newest change, or the lag before the instance's time, whichever is earlier. Where no time is told, or
+    one before the newest change, it is the lag before that change.
+    """
+    if earlier(newest, 1) == newest:
+        return newest  # no time: a number, say
+    if clock is None or clock.strftime(MOMENT) < newest:
+        return earlier(newest, lag)
+    return min(newest, (clock - dt.timedelta(seconds=lag)).strftime(MOMENT))
 
 
 def earlier(moment: str, seconds: float) -> str:

@@ -83,7 +83,7 @@ DISPLAY = Key(
     default=False,
 )
 BY = Key("by", COLUMN, "The column that grows with each change.", default="sys_updated_on")
-LAG = Key("lag", Duration(), "How far a window reaches back into the one before.", default="2 minutes")
+LAG = Key("lag", Duration(), "How long a change may take to be seen.", default="2 minutes")
 
 
 def _incremental(fields: Fields, report: Report) -> Incremental:

@@ -6,8 +6,11 @@ and columns are documented; that an audited table alone is in sys_audit_delete i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.transport.reader import Reader
@@ -77,8 +80,17 @@ def is_not_readable(error: AuthError | RemoteError) -> bool:
     return any(status in str(problem.place) for problem in error.problems for status in NOT_READABLE)
 
 
-def newest(reader: Reader, table: str, query: str, by: str) -> str:
-    """The greatest value of a column among the rows of a query; empty where there is no row."""
+class Newest(NamedTuple):
+    """How far a table is."""
+
+    value: str
+    """The greatest value of the column; empty where there is no row."""
+    clock: dt.datetime | None
+    """The instance's own time when it answered; None where it does not tell it."""
+
+
+def newest(reader: Reader, table: str, query: str, by: str) -> Newest:
+    """The greatest value of a column among the rows of a query, and what the instance's clock showed."""
     clauses = [clause for clause in (query, f"{by}ISNOTEMPTY", f"ORDERBYDESC{by}") if clause]
     params = {
         "sysparm_query": "^".join(clauses),
@@ -87,14 +99,22 @@ def newest(reader: Reader, table: str, query: str, by: str) -> str:
         "sysparm_exclude_reference_link": "true",
     }
     path = table_path(table)
-    body = reader.get(path, params).body
+    answer = reader.get(path, params)
+    body = answer.body
     rows = body.get("result") if isinstance(body, dict) else None
     if not isinstance(rows, list):
         raise RemoteError(Problem("unexpected-answer", "no list of rows in the answer", f"GET {path}"))
     value = rows[0].get(by, "") if rows and isinstance(rows[0], dict) else ""
     if rows and not isinstance(value, str):
         raise RemoteError(Problem("unexpected-answer", f"{by} of {table} is no text", f"GET {path}"))
-    return value
+    return Newest(value, _clock(answer.headers))
+
+
+def _clock(headers: Mapping[str, str]) -> dt.datetime | None:
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).astimezone(dt.UTC)
+    except ValueError:
+        return None
 
 
 def deleted(reader: Reader, tables: list[str], since: str) -> Iterator[tuple[str, str]] | None:

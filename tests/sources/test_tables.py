@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from syncengine.errors import AuthError, RemoteError, SourceError
 from syncengine.sandbox.process import Running
 from syncengine.sources import Access
-from syncengine.sources.servicenow import Aggregate, Incremental, Options, TableSource
+from syncengine.sources.servicenow import Aggregate, Incremental, Options, TableSource, settled
 from syncengine.transport.auth import Auth, BasicAuth, KeyAuth, OAuth
 from syncengine.transport.client import Client
 from syncengine.transport.reader import Reader
@@ -187,6 +188,18 @@ def test_an_incremental_source_reads_what_changed_and_counts_what_was_deleted(pl
     assert second is not None
     assert second.end > first.end
     assert values(source(places, options, second.end)) == ["Moved"]
+
+
+@pytest.mark.covers("NET-46")
+def test_a_window_ends_where_all_changes_can_be_seen() -> None:
+    """By the instance's clock alone; one that is behind its own changes is not believed."""
+    noon = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+    assert settled("2026-03-01 11:00:00", noon, 60) == "2026-03-01 11:00:00", "nothing is under way any more"
+    assert settled("2026-03-01 11:59:50", noon, 60) == "2026-03-01 11:59:00"
+    assert settled("2026-03-01 13:00:00", noon, 60) == "2026-03-01 12:59:00"
+    assert settled("2026-03-01 13:00:00", None, 60) == "2026-03-01 12:59:00"
+    assert settled("10045", noon, 60) == "10045"
+    assert settled("", noon, 60) == ""
 
 
 @pytest.mark.covers("NET-26", "NET-28", "NET-32", "NET-34", "NET-36")
