@@ -73,8 +73,9 @@ def command(
     \b
     syncengine extract incidents users --env prod
     syncengine extract                                   all of syncengine.yaml
-    syncengine extract cmdb_ci_server --fields name,serial_number,assigned_to.email
-    syncengine extract u_asset --to filesystem --option bucket_url=file:///srv/lake
+    syncengine extract cmdb_ci_server --fields name,assigned_to.email
+    syncengine extract u_asset --to filesystem \\
+        --option bucket_url=file:///srv/lake
     """
     from syncengine.extract.presets import wanted
 

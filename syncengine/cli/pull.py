@@ -66,7 +66,8 @@ def command(
 
     \b
       syncengine sandbox pull --env prod
-      syncengine sandbox pull --env prod --records 100 --table cmdb_ci_server:nameSTARTSWITHpar --table cmn_location
+      syncengine sandbox pull --env prod --records 100 \\
+          --table cmdb_ci_server:nameSTARTSWITHpar --table cmn_location
     """
     from syncengine.planning.connections import chosen_connection
     from syncengine.pull import pull, written
