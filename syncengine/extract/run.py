@@ -27,7 +27,7 @@ from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import table_rows
 
 CHUNK = 2_000
-"""Rows of one Arrow table."""
+"""Rows of a request, and of one Arrow table."""
 PACKAGE_ROWS = 50_000
 PACKAGE_SECONDS = 60.0
 """A package is loaded after so many rows or seconds: what a kill costs."""
@@ -204,6 +204,7 @@ class _TablePass:
             options.table,
             window.clause(options.query, self.by, start),
             self._fields,
+            page=CHUNK,
             after=going["after"],
             display="all" if options.display_value == "both" else options.display_value,
             on_hidden=lost.append,

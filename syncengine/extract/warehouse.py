@@ -106,9 +106,10 @@ class Warehouse:
             destination=destination,
             dataset_name=place.dataset,
         )
+        if pipeline.has_pending_data:  # a package that was complete when the process died
+            pipeline.normalize()
+            pipeline.load()
         pipeline.sync_destination()
-        if pipeline.has_pending_data:
-            pipeline.run()  # a package that was complete when the process died
         return pipeline
 
     def state(self, name: str) -> State:

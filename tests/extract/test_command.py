@@ -86,11 +86,11 @@ def test_what_is_killed_is_run_again_and_no_row_is_missing_or_there_twice(projec
 @pytest.mark.long
 @pytest.mark.covers("PROC-04")
 def test_killed_at_any_time_again_and_again(project: Project) -> None:
-    """Each time a little later, until one comes to its end."""
-    for number in range(1, 40):
+    """Each time a quarter later, until one comes to its end."""
+    for number in range(14):
         process = project.start("extract", "--format", "json")
         try:
-            process.communicate(timeout=1.0 + number * 0.4)
+            process.communicate(timeout=2 * 1.25**number)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -104,6 +104,8 @@ def test_it_says_in_words_what_it_did_and_what_it_cannot_do(project: Project) ->
     """Nothing of the user's home is touched, and nobody but the instance is spoken to."""
     wrong = project.run("extract", "incident", "users", "--fields", "number")
     assert (wrong.returncode, "error[bad-usage]" in wrong.stderr) == (3, True)
+    wrong = project.run("extract", "--option", "nonsense")
+    assert (wrong.returncode, "is not KEY=VALUE" in wrong.stderr) == (3, True)
     home = project.folder / "home"
     home.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as proxy:

@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from syncengine.errors import RemoteError, SpecError, StateError
 from syncengine.extract.presets import PRESETS
@@ -300,3 +302,86 @@ def test_a_destination_that_is_not_known_or_not_set_up_is_told(tmp_path: Path, d
     with pytest.raises(SpecError) as caught:
         Warehouse(Place(tmp_path, tmp_path / "extract", "here", destination))
     assert caught.value.problems[0].code.startswith(code)
+
+
+def test_rows_of_tables_that_extend_it_go_with_the_table(here: Extract) -> None:
+    """An incident is a task, also when it is deleted; an id that is made again is there again."""
+    here.seed(incidents(*range(10)))
+    task = Options("task", fields=("number", "sys_class_name"))
+    assert here.one(task).rows == 10
+    for number in (3, 4):
+        gone = f"/api/now/table/incident/{sys_id(number)}"
+        here.bench.connect().writer.send(gone, method="DELETE", expect="nothing")
+    here.seed([{"sys_id": sys_id(4), "number": "INC0000044"}])
+    done = here.one(task)
+    assert (done.rows, done.deleted, done.total) == (1, 2, 9)
+    assert here.rows("SELECT count(*), max(number) FROM servicenow.task") == [(9, "INC0000044")]
+
+
+@pytest.mark.covers("NET-20")
+def test_without_the_dictionary_all_is_text_and_said(here: Extract) -> None:
+    """Times and counts of the system are known all the same; deletions are not seen without their audit."""
+    here.seed(incidents(*range(3)))
+    closed = ("sys_dictionary", "sys_db_object", "sys_audit_delete")
+    rules = [{"table": name, "roles": ["chief"]} for name in closed]
+    users = {"reader": {"password": "secret", "roles": ["itil"]}}
+    here.bench.sandbox.seed({"access": rules, "users": users}, force=True)
+    here.bench.sandbox.settings(access__hidden_table="403")
+    try:
+        for _ in range(2):
+            of = Extracting(here.bench.connect(user="reader").reader, "here", Warehouse(here.place))
+            (done,) = extract(of, {"incident": INCIDENT})
+    finally:
+        here.bench.sandbox.settings(access__hidden_table="empty")
+    assert (done.error, done.rows, done.deleted, done.total) == (None, 0, None, 3)
+    assert done.notes == [
+        "deletions are not seen: this user may not read sys_audit_delete",
+        "all columns are text: sys_dictionary is not readable for this user",
+    ]
+    assert here.rows("SELECT DISTINCT typeof(priority), typeof(sys_mod_count) FROM servicenow.incident") == [
+        ("VARCHAR", "BIGINT")
+    ]
+
+
+WRITES = st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["insert", "delete", "change"])), max_size=8)
+
+
+@pytest.mark.long
+@pytest.mark.covers("SRC-43")
+@given(st.lists(WRITES, min_size=2, max_size=12), st.integers(3, 9), st.booleans())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_written_between_the_pages_the_last_extract_has_what_is_there(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory, writes: list[list[tuple[int, str]]], chunk: int, fails: bool
+) -> None:
+    """Rows that exist throughout are never missing; when nothing is written any more, both sides are equal."""
+    bench.sandbox.clear_faults()
+    bench.sandbox.reset()
+    here = Extract(bench, tmp_path_factory.mktemp("extract"))
+    here.seed(incidents(*range(40)))
+    stayed, there, pending = set(range(40)), set(range(40)), list(writes)
+
+    def meddle() -> None:
+        for number, kind in pending.pop() if pending else ():
+            if kind == "insert" and number not in there:
+                here.seed([{"sys_id": sys_id(number), "number": f"INC{number:07}"}])
+                there.add(number)
+            elif kind == "delete" and number in there:
+                path = f"/api/now/table/incident/{sys_id(number)}"
+                bench.connect().writer.send(path, method="DELETE", expect="nothing")
+                there.discard(number)
+                stayed.discard(number)
+            elif kind == "change" and number in there:
+                bench.change(sys_id(number), "incident", short_description=f"at {len(pending)}")
+
+    here.told = meddle
+    here.one(chunk_rows=chunk)
+    assert {f"INC{number:07}" for number in stayed} <= set(here.numbers())
+    if fails:
+        bench.sandbox.faults("api=table_read, path=/incident, at=2, do=hibernate")
+        here.run(chunk_rows=chunk)
+        bench.sandbox.clear_faults()
+    here.told = lambda: None
+    here.one(chunk_rows=chunk)
+    wanted = sorted((row["number"], row["short_description"]) for row in bench.rows("incident"))
+    query = "SELECT number, coalesce(short_description, '') FROM servicenow.incident ORDER BY 1"
+    assert here.rows(query) == wanted
