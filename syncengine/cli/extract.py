@@ -85,8 +85,10 @@ def command(
     way_name = chosen_connection("servicenow", "extract", connection, connect.services(env))
     place = _place(project, env, destination, _options(options), dataset, file)
 
-    from syncengine.extract.run import Extracting, exit_of, extract  # Arrow and dlt: 1 s that nobody else pays
-    from syncengine.extract.warehouse import Warehouse
+    from syncengine.extract.warehouse import Warehouse, installed
+
+    installed()  # Arrow and dlt: 1 s that nobody else pays
+    from syncengine.extract.run import Extracting, exit_of, extract
 
     with _alone(place), progress("extract") as shown:
         warehouse = Warehouse(place)

@@ -65,7 +65,7 @@ class Warehouse:
         self._place = place
         self._redactor = Redactor(place.secrets)
         self._prepare()
-        self._dlt = _imported()
+        self._dlt = installed()
         self._pipeline = self._guarded(self._open)
 
     @property
@@ -237,7 +237,8 @@ class Warehouse:
         )
 
 
-def _imported() -> Any:
+def installed() -> Any:
+    """dlt; raises SpecError where it, DuckDB or Arrow is not installed."""
     try:
         import dlt
         import duckdb  # noqa: F401  # dlt finds out only when it loads

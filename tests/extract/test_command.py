@@ -100,6 +100,24 @@ def test_killed_at_any_time_again_and_again(project: Project) -> None:
     assert counted(project) == (3000, 3000)
 
 
+@pytest.mark.parametrize("name", ["dlt", "pyarrow", "duckdb"])
+def test_without_the_extra_it_says_how_to_install_it(project: Project, name: str) -> None:
+    """Before anything is started."""
+    command, environment = project.command()
+    script = f"import sys; sys.modules['{name}'] = None; from syncengine.cli import main; main()"
+    done = subprocess.run(
+        [command[0], "-c", script, "extract", "users"],
+        cwd=project.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert f"{name} is not installed" in done.stderr
+    assert "pip install 'syncengine-itsm[extract]'" in done.stderr
+
+
 def test_it_says_in_words_what_it_did_and_what_it_cannot_do(project: Project) -> None:
     """Nothing of the user's home is touched, and nobody but the instance is spoken to."""
     wrong = project.run("extract", "incident", "users", "--fields", "number")
