@@ -174,7 +174,7 @@ def test_what_is_written_while_it_is_read_is_read_then_or_the_next_time(here: Ex
 def test_a_bad_answer_in_the_middle_costs_nothing(here: Extract, fault: str) -> None:
     """It is asked again; no row is missing, none is there twice."""
     here.seed(incidents(*range(1100)))
-    here.bench.sandbox.faults(f"api=table_read, path=/incident, at=3, times=1, do={fault}")
+    here.bench.sandbox.faults(f"api=table_read, path=/incident, at=2, times=1, do={fault}")
     assert here.one(chunk_rows=500).rows == 1100
     assert here.bench.sandbox.met()
     assert here.numbers() == [f"INC{number:07}" for number in range(1100)]
@@ -184,7 +184,7 @@ def test_a_bad_answer_in_the_middle_costs_nothing(here: Extract, fault: str) -> 
 def test_an_instance_that_falls_asleep_costs_what_was_not_read_yet(here: Extract) -> None:
     """What was read is loaded; the next extract goes on behind it."""
     here.seed(incidents(*range(2500)))
-    here.bench.sandbox.faults("api=table_read, path=/incident, from=4, do=hibernate")
+    here.bench.sandbox.faults("api=table_read, path=/incident, from=3, do=hibernate")
     (done,) = here.run(package_rows=5000, chunk_rows=500)
     assert isinstance(done.error, RemoteError)
     assert "wake the instance" in done.error.problems[0].fix
