@@ -74,9 +74,9 @@ class Asking:
                 raise
             self.note(what, f"{table} does not exist or is not visible", fix)
             return None
-        if ships and not rows:
+        if not rows and (ships or hidden):
             self.note(what, f"no row of {table} can be seen", fix)
-            return None
+            return None if ships else rows
         if hidden:
             self.note(f"{what}, {hidden[0]} rows", f"hidden rows of {table}", fix)
         return rows

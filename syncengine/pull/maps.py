@@ -32,7 +32,9 @@ def staging(asking: Asking, tables: Collection[str]) -> dict[str, dict[str, Any]
     what = f"transform maps of {', '.join(sorted(tables))}"
     maps = asking.listed("sys_transform_map", "source_table", tables, _MAP, what=what, role=f"role {ROLE}")
     if not maps:
-        if maps is not None and not asking.rows("sys_transform_map", "", ("name",), most=1, role=f"role {ROLE}"):
+        if maps is not None and not asking.rows(
+            "sys_transform_map", "", ("name",), most=1, what=what, role=f"role {ROLE}"
+        ):
             fix = f"ask the admin for read access to sys_transform_map: role {ROLE}"
             asking.note(what, "no transform map can be seen", fix)
         return {}

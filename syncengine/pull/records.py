@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syncengine.pull.asking import Asking, Row
-from syncengine.pull.tables import CMDB, Structure
+from syncengine.pull.tables import CMDB, Structure, is_plain
 
 RELATION = ("parent", "child", "type")
 SOURCE = ("name", "id", "source_feed", "target_table", "target_sys_id", "last_scan")
@@ -46,7 +46,7 @@ class Sample:
             fields = ("sys_created_on", *columns) if columns else ()
             for row in self._asking.by_ids(name, set(ids) - set(known), fields):
                 # with many columns all of a record come, whatever was asked for
-                kept = {key for key in row if key in columns or not (columns or key.startswith("sys_"))}
+                kept = {key for key in row if (key in columns if columns else is_plain(key))}
                 known[row["sys_id"]] = {key: row[key] for key in row if key in kept | {"sys_id", "sys_created_on"}}
             if not columns:
                 self._tables.infer(name, (key for row in known.values() for key in row))

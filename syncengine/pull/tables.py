@@ -29,6 +29,8 @@ OWN = frozenset({STAGING, "sys_db_object", "sys_dictionary", "sys_choice", "sys_
 SYSTEM = frozenset({"sys_id", "sys_created_on", "sys_created_by", "sys_updated_on", "sys_updated_by", "sys_mod_count",
                     "sys_tags"})  # fmt: skip
 _SECRET = ("password", "encrypted")
+"""What is in the types of columns that hold secrets."""
+_SECRET_NAMES = ("password", "passwd", "secret", "token", "credential", "api_key")
 _DICTIONARY = ("name", "element", "column_label", "internal_type", "max_length", "reference", "mandatory", "read_only",
                "display", "default_value", "active")  # fmt: skip
 
@@ -155,7 +157,7 @@ class Structure:
         return [
             name
             for name, column in self.all_columns(table).items()
-            if not name.startswith("sys_") and not any(word in column["type"] for word in _SECRET)
+            if is_plain(name) and not any(word in column["type"] for word in _SECRET)
         ]
 
     def section(self) -> dict[str, Any]:
@@ -188,6 +190,11 @@ class Structure:
             if row.get("inactive") != "true" and row.get("value") and row.get("element"):
                 by_column.setdefault(f"{row['name']}.{row['element']}", []).append(row)
         return {name: _choices(by_column[name]) for name in sorted(by_column)}
+
+
+def is_plain(name: str) -> bool:
+    """Whether a sample may hold values of a column, by its name: no system column, no secret."""
+    return not name.startswith("sys_") and not any(word in name for word in _SECRET_NAMES)
 
 
 def _choices(rows: list[Row]) -> dict[str, str]:

@@ -53,6 +53,12 @@ def test_users_and_passwords_stay_where_they_are(pulling: Pulling) -> None:
     pulling.pull()
     assert "sys_user" not in pulling.pulled["records"]
     assert "sys_user" in pulling.pulled["tables"]
+    pulling.origin.seed({"columns": {"cmn_location": {"u_password": "string"}}})
+    pulling.origin.seed({"records": {"cmn_location": [{**place, "u_password": "hush-hush"}]}})
+    pulling.pull(env="nobody", password="secret")
+    text = (pulling.project.folder / "sandbox" / "pulled.yaml").read_text()
+    assert "OSL" in text
+    assert "u_password" not in text
     pulling.pull("--table", "sys_user")
     text = (pulling.project.folder / "sandbox" / "pulled.yaml").read_text()
     assert [user["user_name"] for user in pulling.pulled["records"]["sys_user"]] == ["ann"]
@@ -82,6 +88,7 @@ def test_without_any_role_it_says_what_is_missing(pulling: Pulling) -> None:
     assert any("u_contract_import" in what for what in missing)
     assert "import_transformer" in next(one["fix"] for what, one in missing.items() if "u_contract_import" in what)
     assert all(one["fix"] for one in said["missing"])
+    assert not any(what.startswith("properties of the engine, ") for what in missing)
     human = pulling.run("sandbox", "pull", "--env", "nobody", password="secret")
     assert "not read; the sandbox keeps what it ships with:" in human
     assert "import_transformer" in human
