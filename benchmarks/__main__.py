@@ -26,7 +26,10 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure syncengine.")
     parser.add_argument(
-        "only", nargs="*", metavar="PART", help="startup, sizes, network, others, extract, records (default: all)"
+        "only",
+        nargs="*",
+        metavar="PART",
+        help="startup, sizes, network, others, extract, compare, records (default: all)",
     )
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 200_000], help="CIs of the data centres")
     parser.add_argument(
@@ -44,6 +47,7 @@ def main() -> None:
         "network": options.rows,
         "others": [rows for rows in options.rows if rows >= 100_000],
         "extract": options.incidents,
+        "compare": [rows for rows in options.rows if rows >= 100_000],
         "records": (None,),
     }
     unknown = set(options.only) - set(parts)

@@ -138,6 +138,22 @@ def anonymous(project: Project, env: Environment) -> Callable[[], Client]:
     )
 
 
+@contextlib.contextmanager
+def accounts(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterator[list[tuple[Client, str, str]]]:
+    """A client of each 4me account of an environment, with its name and where the connection stands."""
+    with contextlib.ExitStack() as stack:
+        if not env.connections:
+            running = stack.enter_context(_sandbox(project, seeds))
+            yield [(fourme.to_sandbox(running, 1, None, stack), running.fourme.account, "the built-in environment")]
+            return
+        limits = Limits(total=60.0, gate=0.0)
+        of_kind = [one for one in env.connections.values() if one.kind == "4me"]
+        yield [
+            (fourme.dialled(project, one, 1, None, stack, limits), one.account or "", str(one.position))
+            for one in of_kind
+        ]
+
+
 def only_connection(env: Environment) -> Connection:
     """The ServiceNow connection of an environment; raises SpecError unless there is exactly one."""
     of_kind = [one for one in env.connections.values() if one.kind == "servicenow"]

@@ -15,10 +15,10 @@ import click
 
 from syncengine.cli import connect, places
 from syncengine.cli.complaints import visible
-from syncengine.doctor import Finding, Visit, examine, worst_of
+from syncengine.doctor import Finding, Visit, examine, fourme, worst_of
 from syncengine.errors import Exit, SpecError, many
 from syncengine.spec import Checked, check_specs
-from syncengine.spec.model import Environment, Spec
+from syncengine.spec.model import Environment, Project, Spec
 from syncengine.transport.client import Client
 
 WIDTH = 80
@@ -44,17 +44,10 @@ def command(paths: tuple[Path, ...], env_name: str, env_file: Path | None, form:
     env = connect.environment(project, env_name, env_file)
     checked = check_specs(project, paths)
     found: list[Finding] = []
-    with connect.dialled(project, env, places.seeds(project, checked.specs)) as fresh:
-        missing = _of_secrets(fresh)
-        visit = _visit(env, checked.specs, connect.anonymous(project, env) if missing else fresh)
-        if missing:
-            visit.closed["login"] = "there is nothing to log in with"
+    for one in _looks(project, env, checked, is_told=form == "human"):
+        found.append(one)
         if form == "human":
-            click.echo(f"{env.name}: {visit.client.base_url}")
-        for one in (*_of_specs(checked), *missing, *examine(visit)):
-            found.append(one)
-            if form == "human":
-                _say(one)
+            _say(one)
     exit_class = int(worst_of(found))
     click.echo(_as_json(env, found, exit_class) if form == "json" else _sum(found))
     return exit_class
@@ -67,6 +60,32 @@ def _of_secrets(fresh: Callable[[], Client]) -> list[Finding]:
     except SpecError as error:
         return [Finding("login", "problem", one.message, one.fix, str(one.place), Exit.SPEC) for one in error.problems]
     return []
+
+
+def _looks(project: Project, env: Environment, checked: Checked, *, is_told: bool) -> Iterator[Finding]:
+    """Both services, as far as the environment and the specs have to do with them."""
+    seeds = places.seeds(project, checked.specs)
+    steps = [step for spec in checked.specs for step in spec.steps.values() if step.kind == "4me"]
+    kinds = set(connect.services(env).values()) if env.connections else {"servicenow", *(["4me"] if steps else [])}
+    if "servicenow" in kinds:
+        with connect.dialled(project, env, seeds) as fresh:
+            missing = _of_secrets(fresh)
+            visit = _visit(env, checked.specs, connect.anonymous(project, env) if missing else fresh)
+            if missing:
+                visit.closed["login"] = "there is nothing to log in with"
+            if is_told:
+                click.echo(f"{env.name}: {visit.client.base_url}")
+            yield from _of_specs(checked)
+            yield from missing
+            yield from examine(visit)
+    else:
+        yield from _of_specs(checked)
+    if "4me" in kinds:
+        with connect.accounts(project, env, seeds) as accounts:
+            for client, account, place in accounts:
+                if is_told:
+                    click.echo(f"{env.name}: {client.base_url}, account {account}")
+                yield from fourme.look(client, account, steps, place)
 
 
 def _of_specs(checked: Checked) -> Iterator[Finding]:

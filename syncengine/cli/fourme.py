@@ -36,15 +36,20 @@ def sandboxed(
     state: Path, running: Running, permits: int, clock: Clock | None, stack: contextlib.ExitStack
 ) -> Connected:
     """The 4me side of the built-in sandbox."""
-    given = running.fourme
-    client = _client(
-        running.url, given.account, transport.KeyAuth(lambda: given.token, **BEARER), running.ca, permits, clock
-    )
-    stack.callback(client.close)
-    system = f"sandbox:{running.identity}"
-    manner = Manner(account=given.account, system=system, state=state)
+    client = to_sandbox(running, permits, clock, stack)
+    account, system = running.fourme.account, f"sandbox:{running.identity}"
+    manner = Manner(account=account, system=system, state=state)
     writer = Writer(client, purse=Purse(), foreign=foreign(running.url, running.ca))
-    return Connected("4me", Identity("4me", f"{system}/{given.account}", "API user"), writer, permits, SETTLE, manner)
+    return Connected("4me", Identity("4me", f"{system}/{account}", "API user"), writer, permits, SETTLE, manner)
+
+
+def to_sandbox(running: Running, permits: int, clock: Clock | None, stack: contextlib.ExitStack) -> Client:
+    """A client of the sandbox's own account."""
+    given = running.fourme
+    login = transport.KeyAuth(lambda: given.token, **BEARER)
+    client = _client(running.url, given.account, login, running.ca, permits, clock)
+    stack.callback(client.close)
+    return client
 
 
 BEARER = {"header": "Authorization", "prefix": "Bearer "}
