@@ -18,6 +18,7 @@ from syncengine.spec.wording import near
 MOST_TEXT = 64 * 1024
 TRUE = frozenset({"1", "t", "y", "true", "yes", "on"})
 FALSE = frozenset({"0", "f", "n", "false", "no", "off"})
+_TEXTS = frozenset({"string", "text", "special", "uri"})
 _TIME = re.compile(r"([01]?\d|2[0-3]):[0-5]\d|24:00")
 _DURATION = re.compile(r"\d{1,7}|\d{1,5}:[0-5]\d")
 _TIMESTAMP_WORDS = frozenset({"best_effort", "no_target", "clock_stopped"})
@@ -35,6 +36,8 @@ def written(column: ImportColumn, text: str) -> str:
     """The cell for a value; raises BadValueError for what the column does not take. An empty value stays empty."""
     if not text:
         return ""
+    if column.kind in _TEXTS and len(text) <= (column.max or 1000) and "\x00" not in text:
+        return text  # most cells
     found = _WRITERS.get(column.kind, _plain)(column, text)
     if column.max and len(found) > column.max:
         raise BadValueError(

@@ -120,9 +120,19 @@ class FourmeTarget(FlatTarget):
             bearing = self._look(name, reader) if is_applying else self._bearing(name, reader)
             matched = set() if is_applying else self._matched.setdefault(name, set())
             some = [change for change in parcel.items if _type(self.steps[change.step]) == name]
+            ahead = {} if bearing.why_not or not import_types()[name].has_pair else self._ahead(some, bearing.base)
             with self._lock:
-                found += [self._seen(change, bearing, matched) for change in some]
+                found += [self._seen(change, bearing, matched, ahead) for change in some]
         return found
+
+    def _ahead(self, changes: Sequence[Change], base: Base) -> dict[tuple[str, str], Held]:
+        """What the rows will find by their pairs: one question for all costs a tenth of one for each."""
+        return base.by_pairs(
+            [
+                (self.steps[one.step].data_source, one.values.get(SOURCE_ID) or one.native_key or one.key)
+                for one in changes
+            ]
+        )
 
     def _bearing(self, name: str, reader: Reader) -> _Bearing:
         return self._bearings.get(name) or self._look(name, reader)
@@ -149,7 +159,9 @@ class FourmeTarget(FlatTarget):
 
     # ── one row ─────────────────────────────────────────────────────────────────────────────────
 
-    def _seen(self, change: Change, bearing: _Bearing, matched: set[int]) -> Seen:
+    def _seen(
+        self, change: Change, bearing: _Bearing, matched: set[int], ahead: Mapping[tuple[str, str], Held]
+    ) -> Seen:
         step = self.steps[change.step]
         kind = _kind(step)
         cells, bad = cells_of(change, step, kind)
@@ -160,7 +172,7 @@ class FourmeTarget(FlatTarget):
             return Seen(change.op, basis="unknown", reason=bearing.why_not, class_name=_type(step))
         if kind.group:
             return self._of_owner(change, cells, bearing.base, matched)
-        held, claims = self._found(change, cells, kind, bearing.base)
+        held, claims = self._found(change, cells, kind, bearing.base, ahead)
         if isinstance(held, str):
             return self._rejected(change, "taken", held)
         if held is None:
@@ -181,7 +193,12 @@ class FourmeTarget(FlatTarget):
         return Seen(change.op, action="create", basis="compared", class_name=name, identity=identity)
 
     def _found(
-        self, change: Change, cells: Mapping[str, str], kind: ImportType, base: Base
+        self,
+        change: Change,
+        cells: Mapping[str, str],
+        kind: ImportType,
+        base: Base,
+        ahead: Mapping[tuple[str, str], Held] | None = None,
     ) -> tuple[Held | str | None, bool]:
         """The record that 4me would find (documented: ID, then the pair, then the type's own key), or why not.
 
@@ -193,7 +210,8 @@ class FourmeTarget(FlatTarget):
             claims = held is not None and kind.has_pair and _pair(held) != (cells.get(SOURCE), cells.get(SOURCE_ID))
             return held or said, claims
         if kind.has_pair and cells.get(SOURCE) and cells.get(SOURCE_ID):
-            held = base.by_pair(cells[SOURCE], cells[SOURCE_ID])
+            pair = cells[SOURCE], cells[SOURCE_ID]
+            held = base.by_pair(*pair) if ahead is None else ahead.get(pair)
             if held is not None or not kind.special or not cells.get(kind.special):
                 return held, False
             other = base.by_special(cells[kind.special])

@@ -64,6 +64,8 @@ class Base:
         self.name = name
         self.kind = kind
         self._names = list(kind.columns)
+        self._special = kind.special
+        self._has_name = kind.has_pair and not kind.special
         self._lock = threading.Lock()
         self._temporary = tempfile.TemporaryDirectory(prefix="syncengine-") if directory is None else None
         root = Path(self._temporary.name) if self._temporary else private_directory(directory or Path())
@@ -171,8 +173,8 @@ class Base:
         of = dict(zip(self._names, cells, strict=True))
         source, source_id = of.get(SOURCE) or "", of.get(SOURCE_ID) or ""
         pair = f"{source}\x1f{source_id}" if source and source_id else ""
-        special = (of.get(self.kind.special) or "").strip().casefold() if self.kind.special else ""
-        name = (of.get("Name") or "").strip() if self.kind.has_pair and not self.kind.special else ""
+        special = (of.get(self._special) or "").strip().casefold() if self._special else ""
+        name = (of.get("Name") or "").strip() if self._has_name else ""
         return of.get(ID) or "", source, pair, special, name, owner_of(self.kind, of), orjson.dumps(cells)
 
     def _damaged(self, why: str) -> RemoteError:
@@ -203,6 +205,19 @@ class Base:
     def by_pair(self, source: str, source_id: str) -> Held | None:
         """The record with this Source and Source ID."""
         return self._one("pair=?", f"{source}\x1f{source_id}")
+
+    def by_pairs(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Held]:
+        """The records with these pairs, in one question."""
+        wanted = [f"{source}\x1f{source_id}" for source, source_id in pairs if source and source_id]
+        found: dict[tuple[str, str], Held] = {}
+        sql = "SELECT rowid, id, cells, pair FROM row WHERE pair IN (SELECT value FROM json_each(?)) AND pair<>''"
+        with self._lock:
+            rows = self._open().execute(sql, (orjson.dumps(wanted).decode(),)).fetchall()
+        for number, one, cells, pair in rows:
+            source, _, source_id = pair.partition("\x1f")
+            held = Held(number, one, dict(zip(self._names, orjson.loads(cells), strict=True)))
+            found.setdefault((source, source_id), held)
+        return found
 
     def by_id(self, record_id: str) -> Held | None:
         """The record with this ID."""
