@@ -12,8 +12,6 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-csv.field_size_limit(1 << 24)
-
 
 class Broken(Exception):
     """The file cannot be read further; the text is the job's message."""
