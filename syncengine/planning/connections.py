@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from syncengine.errors import NOTHING_WRITTEN, Position, Problem, SpecError
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.spec.model import Spec, Step
-from syncengine.targets import kinds
 
 SERVICE = {"4me": "4me"}
 """The service of each kind of step that is not ServiceNow's."""
@@ -22,11 +21,6 @@ def connections_of(specs: Sequence[Spec], known: Mapping[str, str]) -> dict[str,
     problems: list[Problem] = []
     for spec in specs:
         for step in spec.steps.values():
-            if step.kind not in kinds():
-                said = f'The step "{step.name}" is right, but this version does not make {step.kind}'
-                fix = "Move it to a project of its own until it can be planned."
-                problems.append(Problem("not-yet", said, step.position, fix=fix))
-                continue
             name = _connection(step, known, problems)
             if name:
                 found[step.full_name] = name

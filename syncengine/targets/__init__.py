@@ -198,13 +198,8 @@ class FlatTarget(Target):
 
 
 def find(kind: str) -> type[Target]:
-    """The target that serves a kind of step; raises LookupError when no module of this folder does."""
+    """The target that serves a kind of step; raises KeyError when no module of this folder does."""
     return _registry()[kind]
-
-
-def kinds() -> frozenset[str]:
-    """The kinds of step that some target serves."""
-    return frozenset(_registry())
 
 
 @functools.cache

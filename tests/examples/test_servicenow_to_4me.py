@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from syncengine.sandbox.process import attach
-from syncengine.targets import kinds
 from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client
 from syncengine.transport.reader import Writer
@@ -32,7 +31,6 @@ def test_the_example_is_right(here: CommandLine) -> None:
     assert " 0 failed." in here.run("test").ends(0).out
 
 
-@pytest.mark.skipif("4me" not in kinds(), reason="this version makes no imports of 4me")
 def test_the_second_run_reads_only_what_changed(here: CommandLine) -> None:
     """One incident changes: one is read, one request is updated, and it still finds its person."""
     with attach(here.folder / ".syncengine" / "sandbox", seeds=[here.folder / "sandbox" / "seed.yaml"]) as running:
