@@ -15,8 +15,9 @@ from syncengine.cli import connect, places
 from syncengine.errors import Problem, SourceError, SpecError
 from syncengine.spec import find_project, load_specs, open_source, schema
 from syncengine.spec.atoms import TABLE
+from syncengine.spec.import_types import import_types
 from syncengine.spec.shapes import Schema
-from syncengine.spec.wording import near_class
+from syncengine.spec.wording import near, near_class
 from syncengine.transport.instance import ClassInfo, Instance
 from syncengine.transport.reader import Reader
 
@@ -38,15 +39,14 @@ FOLDER = Path("schemas")
     help="The schema of this spec: its columns, sources and steps are words to choose from.",
 )
 @click.option("--class", "class_name", help="The schema of specs for a CI class: its columns are the fields.")
+@click.option("--type", "type_name", help="The schema of specs for an import type of 4me: its columns are the fields.")
 @click.option(
     "--env",
     "env_name",
     metavar="NAME",
     help="With --class: ask this environment, not the sandbox as it ships.",
 )
-@click.option(
-    "--fields", "listed", is_flag=True, help="With --class: list its fields for people, and what identifies it."
-)
+@click.option("--fields", "listed", is_flag=True, help="With --class or --type: list the fields for people.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, show_default=True)
 def command(
     kind: str | None,
@@ -55,6 +55,7 @@ def command(
     check: bool,
     spec_file: Path | None,
     class_name: str | None,
+    type_name: str | None,
     env_name: str | None,
     listed: bool,
     folder: Path,
@@ -67,14 +68,18 @@ def command(
     syncengine schema --for specs/servers.yaml > schemas/servers.json
     syncengine schema --class cmdb_ci_server --fields    what has the class?
     syncengine schema --class cmdb_ci_server > schemas/server.json
+    syncengine schema --type people > schemas/people.json
     syncengine schema --class cmdb_ci_server --env dev > schemas/server.json
     """
-    if listed and class_name is None:
-        raise SpecError(
-            Problem("bad-usage", "--fields lists those of a class", "--fields", fix="--class CLASS --fields")
-        )
-    if spec_file is not None and class_name is not None:
-        raise SpecError(Problem("bad-usage", "--for and --class are two schemas; ask for one", "syncengine schema"))
+    if listed and class_name is None and type_name is None:
+        said = "--fields lists those of a class or of a type of 4me"
+        raise SpecError(Problem("bad-usage", said, "--fields", fix="--class CLASS --fields"))
+    if sum(one is not None for one in (spec_file, class_name, type_name)) > 1:
+        said = "--for, --class and --type are schemas of their own; ask for one"
+        raise SpecError(Problem("bad-usage", said, "syncengine schema", fix="syncengine schema --class CLASS"))
+    if type_name is not None:
+        _type(type_name, listed=listed)
+        return
     if spec_file is not None:
         click.echo(schema.as_text(_for_spec(spec_file)), nl=False)
         return
@@ -111,6 +116,23 @@ def command(
         click.echo(f"{len(schema.kinds())} schemas written into {folder}.", err=True)
         return
     click.echo(schema.text(kind or "spec"), nl=False)
+
+
+def _type(name: str, *, listed: bool) -> None:
+    known = import_types()
+    if name not in known:
+        fix = near(name, tuple(known)) or "Such as people, sites, cis."
+        raise SpecError(Problem("unknown-type", f"4me has no import type {name[:80]}", "--type", fix=fix))
+    if not listed:
+        click.echo(schema.as_text(schema.for_type(name)), nl=False)
+        return
+    if known[name].header == "unknown":
+        click.echo(f"{name}: no public page has its columns, so nothing can be imported into it")
+        return
+    columns = list(schema.type_columns(name))
+    width = max(len(column) for column, _ in columns)
+    for column, said in columns:
+        click.echo(f"{column:<{width}}  {said}")
 
 
 def _written(folder: Path, kind: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.spec.environments import ENVIRONMENT_KEYS
 from syncengine.spec.files import PROJECT_KEYS, SHARED_KEYS
+from syncengine.spec.import_types import PAIR, import_types
 from syncengine.spec.model import Spec
 from syncengine.spec.shapes import AnyKey, Schema, object_schema
 from syncengine.spec.specs import SPEC_KEYS
@@ -59,10 +60,41 @@ def as_text(made: Schema) -> str:
 def for_class(name: str, columns: Mapping[str, str]) -> Schema:
     """The schema of specs whose CIs are of one class: fields are its columns, with their labels."""
     made = schema("spec")
+    _narrow(made, "cmdb", columns)
+    made["description"] = f"A spec for CIs of the class {name}."
+    made["$id"] = f"{BASE}/spec.{name}.json"
+    return made
+
+
+def for_type(name: str) -> Schema:
+    """The schema of specs whose 4me steps import one type: fields are its columns; raises KeyError for no type."""
+    made = schema("spec")
+    _narrow(made, "4me", dict(type_columns(name)))
+    made["description"] = f"A spec for imports of {name} into 4me."
+    made["$id"] = f"{BASE}/spec.4me.{name}.json"
+    return made
+
+
+def type_columns(name: str) -> Iterator[tuple[str, str]]:
+    """The columns of an import type that a step may fill, with what each takes; raises KeyError for no type."""
+    kind = import_types()[name]
+    for column, of in kind.columns.items():
+        if of.kind == "helper" or (column in PAIR and name != "ci_relations" and not kind.many):
+            continue  # helpers stand in exports only; the pair is the data source and the key of the step
+        said = f"{of.by or 'Name'} of {of.to}" if of.to else ", ".join(of.values) if of.values else of.kind
+        said += f", at most {of.max} characters" if of.max else ""
+        yield column, said + (" (needed for a new record)" if column in kind.required else "")
+    if name == "ci_relations":
+        yield "CI", "a CI"
+        yield "Related CI", "the other CI"
+
+
+def _narrow(made: Schema, kind: str, columns: Mapping[str, str]) -> None:
+    """Let the fields of a kind of step be these columns and no others."""
     fields = next(
         one["then"]["properties"]["fields"]
         for one in made["$defs"]["step"]["allOf"]
-        if one.get("if") == {"required": ["cmdb"]}
+        if one.get("if") == {"required": [kind]}
     )
     fields["then"]["items"] = {"enum": sorted(columns)}
     inner = fields["else"]
@@ -70,9 +102,6 @@ def for_class(name: str, columns: Mapping[str, str]) -> Schema:
     inner["properties"] = {
         one: {"title": one, "description": label, **inner["additionalProperties"]} for one, label in columns.items()
     }
-    made["description"] = f"A spec for CIs of the class {name}."
-    made["$id"] = f"{BASE}/spec.{name}.json"
-    return made
 
 
 def for_spec(spec: Spec, columns: Mapping[str, Sequence[str]]) -> Schema:

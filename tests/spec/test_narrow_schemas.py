@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from syncengine.cli import schema
 from syncengine.errors import SpecError
+from syncengine.spec.import_types import import_types
 from tests.spec.helpers import HEAD, folder
 
 SPEC = f"""{HEAD}source: rows.csv
@@ -68,3 +69,31 @@ def test_the_schema_of_a_class_knows_its_columns(project: Path) -> None:
     done = CliRunner().invoke(schema.command, ["--class", "cmdb_ci_servr"])
     assert isinstance(done.exception, SpecError)
     assert "cmdb_ci_server" in done.exception.problems[0].fix
+
+
+FOURME = (
+    f"{HEAD}source: rows.csv\nsteps:\n  p: {{4me: people, key: serial, fields: {{Name: name, Primary Email: app}}}}\n"
+)
+
+
+def test_the_schema_of_a_4me_type_knows_its_columns(project: Path) -> None:
+    """A column that the type does not have is none; neither is what the product sets itself."""
+    validator = _printed("--type", "people")
+    assert _valid(validator, FOURME)
+    assert not _valid(validator, FOURME.replace("Primary Email", "Primary Mail"))
+    assert not _valid(validator, FOURME.replace("Primary Email", "Source ID"))
+    assert _valid(validator, SPEC)
+
+
+@pytest.mark.parametrize("name", sorted(import_types()))
+def test_every_4me_type_has_a_schema(name: str) -> None:
+    """It is a right one, and offers what a step of the type may fill."""
+    _printed("--type", name)
+    assert CliRunner().invoke(schema.command, ["--type", name, "--fields"]).exit_code == 0
+
+
+def test_a_4me_type_that_is_none_is_told_with_the_near_one() -> None:
+    """As a class is."""
+    with pytest.raises(SpecError) as caught:
+        CliRunner().invoke(schema.command, ["--type", "peple"], catch_exceptions=False)
+    assert caught.value.problems[0].fix == 'Did you mean "people"?'

@@ -225,9 +225,10 @@ def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Des
     )
     where = [str(desk.place), json.dumps({**asdict(desk.sandbox), "ca": None}), str(plan.path)]
     process = subprocess.Popen([sys.executable, "-c", script, *where])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not desk.started() and time.monotonic() < until:
         time.sleep(0.05)
+    assert desk.started()
     process.send_signal(signal.SIGKILL)
     process.wait()
     (run,) = [row.id for row in desk.state.runs()]
