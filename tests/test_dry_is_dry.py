@@ -16,8 +16,10 @@ def test_what_may_be_asked_is_no_route_that_writes() -> None:
 
 @pytest.mark.covers("SEC-52")
 def test_a_reader_has_no_way_to_write() -> None:
+    """`save` fetches a file that the server names, by GET; the only POST of 4me that writes is its import."""
     public = {name for name in dir(Reader) if not name.startswith("_")}
-    assert public == {"get", "ask", "host", "base_url", "retries"}
+    assert public == {"get", "ask", "save", "host", "base_url", "clock", "retries"}
+    assert "/v1/import" not in ASKS
     writing = [route for route in ROUTES if route.writes and route.method == "POST"]
     assert writing
     for route in writing:
