@@ -13,7 +13,6 @@ from pathlib import Path
 import click
 
 from syncengine.errors import Exit, Problem, SyncError
-from syncengine.spec.wording import wrapped
 
 MOST = 50
 WIDTH = 80
@@ -49,6 +48,8 @@ def lines(problems: Iterable[Problem], effect: str = "") -> Iterable[str]:
             yield f"  found: {visible(problem.found)[:FOUND_WIDTH]}"
         if problem.fix:
             # a line of a file with a caret below it stays as it is
+            from syncengine.spec.wording import wrapped  # the whole room of specs: --help does without
+
             first, *rest = (problem.fix if problem.code == "yaml-syntax" else wrapped(problem.fix)).splitlines()
             yield f"  fix: {visible(first)}"
             yield from (f"       {visible(line)}" for line in rest)
