@@ -88,6 +88,7 @@ def add_gone(
         rule = of.get(step.name)
         if rule is None:
             continue
+        rule.unsure = rule.unsure or _shared(step, steps)
         if rule.unsure:
             said = f"{step.name}: what has vanished cannot be told ({rule.unsure}); nothing is retired"
             fix = "no record counts as gone before every row of the source is good and there are enough of them"
@@ -112,6 +113,17 @@ def add_gone(
             missing.notes.append(_note(step, rule.rule, [key for key in keys if key not in {key for key, _ in due}]))
         _insert(ws, number, step, rule, due, readers)
     return missing
+
+
+def _shared(step: StepInfo, steps: list[StepInfo]) -> str:
+    """Why the target cannot tell the records of a step from another's: 4me keeps a Source, no feed of the step."""
+    if step.kind != "4me":
+        return ""
+    whose = (step.kind, step.data_source, step.options.get("type"))
+    for other in steps:
+        if other is not step and (other.kind, other.data_source, other.options.get("type")) == whose:
+            return f"{other.name} makes {whose[2]} with the same data source"
+    return ""
 
 
 def _note(step: StepInfo, rule: Vanished, keys: list[str]) -> Note:
