@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from syncengine.errors import Problem
 from syncengine.planning.plan import GuardResult, Manifest, StepCounts
@@ -81,9 +82,9 @@ def judge(
         if limit is None or count <= limit:
             continue
         waived = waivers.get(f"{step}.{short}", waivers.get(f"{step.rsplit('.', 1)[-1]}.{short}"))
-        state = "waived" if waived == count else "refused"
+        state: Literal["waived", "refused"] = "waived" if waived == count else "refused"
         whole = counts.rows if bound.of_rows else counts.owned
-        results.append(GuardResult(step, guard, count, limit, whole, state, bound.said, bound.of_rows))  # type: ignore[arg-type]
+        results.append(GuardResult(step, guard, count, limit, whole, state, bound.said, bound.of_rows))
     least = bounds.get("min_rows")
     if least is not None and least.number is not None and counts.rows < least.number:
         results.append(GuardResult(step, "min_rows", counts.rows, least.number, counts.owned, "refused", least.said))
