@@ -96,6 +96,7 @@ class Control:
     def _reset(self, _query: Parameters, _body: bytes) -> Any:
         self.world.reset()
         self.fourme.reset()
+        self.faults.forget()
         return {"reset": True}
 
     def _seed(self, query: Parameters, body: bytes) -> Any:

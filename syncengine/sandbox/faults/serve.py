@@ -43,6 +43,10 @@ class Faults:
         self.rules.clear()
         self.revoked = False
 
+    def forget(self) -> None:
+        """Nothing has taken place yet: what a reset means, as for the ledger."""
+        self.met.clear()
+
     def describe(self) -> list[dict[str, Any]]:
         """The rules, and how often each was asked and met."""
         return [{"rule": rule.text, "seen": rule.seen, "met": rule.met} for rule in self.rules]

@@ -12,6 +12,7 @@ def test_what_completes_a_record_that_was_refused_is_not_sent(desk: Desk) -> Non
     rows = ["P1,p1@company.com,One,,", "P2,p2@company.com,Two,,P1"]
     plan = desk.plan(people_csv="\n".join([HEAD, *rows]) + "\n")
     assert plan.manifest.total("create") == 2
+    desk.count_uploads()
     desk.sandbox.faults("api=me_upload, at=1, do=job(failures(2))")
     summary = desk.apply(plan)
     assert (summary.total("rejected"), summary.total("not_sent")) == (2, 1)
