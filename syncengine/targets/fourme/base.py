@@ -15,7 +15,7 @@ import io
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -259,7 +259,7 @@ class Base:
         ]
 
 
-def owner_of(kind: ImportType, cells: dict[str, str | None]) -> str:
+def owner_of(kind: ImportType, cells: Mapping[str, str | None]) -> str:
     """Who owns a row of a replace group, in one form; empty for types without one."""
     if kind.group == "CI":
         if cells.get("CI Source") and cells.get("CI Source ID"):

@@ -1,0 +1,201 @@
+"""One row against the records of its type: which of them it would find, and what it would change.
+
+The rules are the vendor's: ID, then Source with Source ID, then the type's own key (documented); rows of owners are
+told apart by what names them (inferred).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from syncengine.changes import SECOND_PASS, Change, Seen, StepInfo
+from syncengine.spec.import_types import ID, PAIR, SOURCE, SOURCE_ID, ImportType, import_types
+from syncengine.targets.fourme.base import Base, Held, owner_of
+from syncengine.targets.fourme.compare import is_same
+from syncengine.targets.fourme.sheet import cells_of
+
+IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "people_contact_details": (("Contact Protocol", "Contact Label"), ("Address Label",)),
+    "organizations_contact_details": (("Contact Protocol", "Contact Label"), ("Address Label",)),
+    "ci_relations": (
+        ("Related CI Source", "Related CI Source ID", "Relation Type"),
+        ("Related CI Label", "Relation Type"),
+    ),
+    "people_roles": (("Role Account",),),
+}
+"""What tells the rows of one owner apart, so that a change can be told from a removal and an addition (inferred)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of the records of a type, or why nothing is."""
+
+    base: Base
+    why_not: str = ""
+
+
+class Matcher:
+    """Finds and compares; knows the steps of a plan, so that `Change.step` is an index into them."""
+
+    def __init__(self, steps: Sequence[StepInfo], account: str) -> None:
+        self.steps = steps
+        self.account = account
+
+    def ahead(self, changes: Sequence[Change], base: Base) -> dict[tuple[str, str], Held]:
+        """What the rows will find by their pairs: one question for all costs a tenth of one for each."""
+        return base.by_pairs(
+            [
+                (self.steps[one.step].data_source, one.values.get(SOURCE_ID) or one.native_key or one.key)
+                for one in changes
+            ]
+        )
+
+    def seen(self, change: Change, look: Look, matched: set[int], ahead: Mapping[tuple[str, str], Held]) -> Seen:
+        """What would become of a row; `matched` are the rows of owners that others stand for, and grows."""
+        step = self.steps[change.step]
+        kind = kind_of(step)
+        cells, bad = cells_of(change, step, kind)
+        if bad:
+            said = "; ".join(f"{one.column} {one.said}" for one in bad)
+            return self._rejected(change, "bad-value", said)
+        if look.why_not:
+            return Seen(change.op, basis="unknown", reason=look.why_not, class_name=type_of(step))
+        if kind.group:
+            return self._of_owner(change, cells, look.base, matched)
+        held, claims = self.found(change, cells, kind, look.base, ahead)
+        if isinstance(held, str):
+            return self._rejected(change, "taken", held)
+        if held is None:
+            return self._new(change, cells, kind)
+        return self._compared(change, cells, held, claims)
+
+    def _rejected(self, change: Change, code: str, message: str) -> Seen:
+        name = type_of(self.steps[change.step])
+        return Seen(change.op, action="rejected", basis="compared", code=code, message=message, class_name=name)
+
+    def _new(self, change: Change, cells: Mapping[str, str], kind: ImportType) -> Seen:
+        missing = [name for name in kind.required if not cells.get(name)]
+        if missing and change.reason != SECOND_PASS:
+            said = f"it is new, and a new record needs {', '.join(missing)}"
+            return self._rejected(change, "missing-required", said)
+        name = type_of(self.steps[change.step])
+        identity = cells.get(kind.special, "").casefold() if kind.special else ""
+        return Seen(change.op, action="create", basis="compared", class_name=name, identity=identity)
+
+    def found(
+        self,
+        change: Change,
+        cells: Mapping[str, str],
+        kind: ImportType,
+        base: Base,
+        ahead: Mapping[tuple[str, str], Held] | None = None,
+    ) -> tuple[Held | str | None, bool]:
+        """The record that 4me would find (documented: ID, then the pair, then the type's own key), or why not.
+
+        True beside it where the row makes a record ours that has no Source yet.
+        """
+        if cells.get(ID):
+            held = base.by_id(cells[ID])
+            said = f"{type_of(self.steps[change.step])} has no record with the ID {cells[ID]}"
+            claims = held is not None and kind.has_pair and _pair(held) != (cells.get(SOURCE), cells.get(SOURCE_ID))
+            return held or said, claims
+        if kind.has_pair and cells.get(SOURCE) and cells.get(SOURCE_ID):
+            pair = cells[SOURCE], cells[SOURCE_ID]
+            held = base.by_pair(*pair) if ahead is None else ahead.get(pair)
+            if held is not None or not kind.special or not cells.get(kind.special):
+                return held, False
+            other = base.by_special(cells[kind.special])
+            if other is None:
+                return None, False
+            source, source_id = _pair(other)
+            if source or source_id:
+                said = f"{kind.special} {cells[kind.special]!r} is that of record {other.id}, which is"
+                return f"{said} {source_id!r} of the Source {source!r}", False
+            return other, True
+        if kind.special and cells.get(kind.special):
+            return base.by_special(cells[kind.special]), False
+        return None, False
+
+    def _compared(self, change: Change, cells: Mapping[str, str], held: Held, claims: bool) -> Seen:
+        step = self.steps[change.step]
+        kind, name = kind_of(step), type_of(step)
+        before: dict[str, str] = {}
+        unread: list[str] = []
+        for column, value in cells.items():
+            if column == ID or (column in PAIR and kind.has_pair and not claims):
+                continue
+            present = held.cells.get(column)
+            if present is None:
+                unread.append(column)
+            elif not is_same(kind.columns[column], value, present, self.account):
+                before[column] = present
+        loud = [column for column in before if column not in step.quiet]
+        seen = Seen(change.op, action="update", basis="compared", sys_id=held.id, class_name=name, before=before)
+        if change.basis == "implied":
+            seen.sys_id = change.sys_id  # its record was not there when it was planned
+            seen.before = change.before
+        if not loud:
+            seen.action, seen.before = "unchanged", {}
+            if unread:
+                seen.action, seen.basis = "unknown", "unknown"
+                seen.reason = f"exports do not have {', '.join(unread)}"
+        return seen
+
+    # ── rows of owners ──────────────────────────────────────────────────────────────────────────
+
+    def _of_owner(self, change: Change, cells: dict[str, str], base: Base, matched: set[int]) -> Seen:
+        """A row of a replace group, against what its owner has: one equal row, or the one that it replaces."""
+        step = self.steps[change.step]
+        kind, name = kind_of(step), type_of(step)
+        rows = [one for one in base.of_owner(owner_of(kind, cells)) if one.number not in matched]
+        if kind.group == "CI":
+            rows = [one for one in rows if (one.cells.get(SOURCE) or "") == cells.get(SOURCE, "")]
+        same = next((one for one in rows if not self._differs(cells, one, kind)), None)
+        if same is not None:
+            matched.add(same.number)
+            return Seen(change.op, action="unchanged", basis="compared", sys_id=same.id, class_name=name)
+        for columns in IDENTITY.get(name, ()):
+            wanted = [cells.get(column, "").casefold() for column in columns]
+            if not all(wanted):
+                continue
+            for one in rows:
+                if [(one.cells.get(column) or "").casefold() for column in columns] == wanted:
+                    matched.add(one.number)
+                    before = self._differs(cells, one, kind)
+                    where = one.id
+                    return Seen(
+                        change.op, action="update", basis="compared", sys_id=where, class_name=name, before=before
+                    )
+        return Seen(change.op, action="create", basis="compared", class_name=name)
+
+    def _differs(self, cells: Mapping[str, str], held: Held, kind: ImportType) -> dict[str, str]:
+        found = {}
+        for column, value in cells.items():
+            present = held.cells.get(column)
+            if present is not None and not is_same(kind.columns[column], value, present, self.account):
+                found[column] = present
+        return found
+
+    @staticmethod
+    def would_go(held: Held, kind: ImportType, step: StepInfo, matched: Collection[int]) -> bool:
+        """Whether a row of an owner is ours, and no row of the plan stands for it."""
+        if held.number in matched:
+            return False
+        if kind.group == "CI":
+            return held.cells.get(SOURCE) == step.data_source
+        return (held.cells.get("Integration") or "1").strip().lower() in ("1", "t", "y", "true", "yes", "on")
+
+
+def type_of(step: StepInfo) -> str:
+    """The import type of a step."""
+    return str(step.options.get("type", ""))
+
+
+def kind_of(step: StepInfo) -> ImportType:
+    """What is known of its type."""
+    return import_types()[type_of(step)]
+
+
+def _pair(held: Held) -> tuple[str, str]:
+    return held.cells.get(SOURCE) or "", held.cells.get(SOURCE_ID) or ""
