@@ -300,7 +300,7 @@ class _Package:
                 changed = [
                     row
                     for row in chunk
-                    if self._recent.get(window.plain(row, "sys_id")) != window.stamp(row, self._table.by)
+                    if self._recent.get(window.plain(row, "sys_id")) != window.version(row, self._table.by)
                 ]
                 self._remember(chunk)
                 self._table.count(len(chunk), len(changed))
@@ -336,4 +336,4 @@ class _Package:
         began = self._going["began"]
         for row in rows if began else ():
             if len(self._next) < window.RECENT_MOST and window.plain(row, self._table.by) >= began:
-                self._next[window.plain(row, "sys_id")] = window.stamp(row, self._table.by)
+                self._next[window.plain(row, "sys_id")] = window.version(row, self._table.by)

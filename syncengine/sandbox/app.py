@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from email.utils import formatdate
 from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from syncengine.sandbox import routes
 from syncengine.sandbox.accounts import Accounts
@@ -78,8 +79,21 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "http":
+            await self._serve(scope, receive, self._dated(send))
+
+    def _dated(self, send: Send) -> Send:
+        """Answers tell the time of the sandbox's own clock, as those of an instance do."""
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(self.world.clock.time(), usegmt=True).encode()
+                message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}
+            await send(message)
+
+        return told
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = (
             headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else headers["host"]

@@ -111,6 +111,7 @@ def run(options: Options, ready: Ready | None = None) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        date_header=False,  # the application tells the time of its own clock
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
         ssl_certfile=certificates.certificate if certificates else None,

@@ -233,14 +233,19 @@ class TableSource(sources.Source):
 def settled(newest: str, clock: dt.datetime | None, lag: float) -> str:
     """Up to where a table is read for good: what changed longer ago than the lag can be seen by now.
 
-    That is the newest change, or the lag before the instance's time, whichever is earlier. Where no time is told, or
-    one before the newest change, it is the lag before that change.
+    That is the newest change, or the lag before the instance's time, whichever is earlier. Where no time is told it is
+    the lag before the newest change; a clock that is behind it makes more be read again, never less.
     """
     if earlier(newest, 1) == newest:
         return newest  # no time: a number, say
-    if clock is None or clock.strftime(MOMENT) < newest:
+    if clock is None:
         return earlier(newest, lag)
-    return min(newest, (clock - dt.timedelta(seconds=lag)).strftime(MOMENT))
+    return min(newest, stamp(clock - dt.timedelta(seconds=lag)))
+
+
+def stamp(moment: dt.datetime) -> str:
+    """A time as the instance writes it."""
+    return moment.strftime(MOMENT)
 
 
 def earlier(moment: str, seconds: float) -> str:
@@ -249,7 +254,7 @@ def earlier(moment: str, seconds: float) -> str:
         at = dt.datetime.strptime(moment, MOMENT).replace(tzinfo=dt.UTC)
     except ValueError:
         return moment
-    return (at - dt.timedelta(seconds=seconds)).strftime(MOMENT)
+    return stamp(at - dt.timedelta(seconds=seconds))
 
 
 def _both(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.transport.reader import Reader
-from syncengine.transport.servicenow import find_rows, table_path, table_rows
+from syncengine.transport.servicenow import find_rows, table_path, table_rows, total_count
 
 DEEPEST = 30
 NOT_READABLE = ("→ 400", "→ 403", "→ 404")
@@ -87,10 +87,12 @@ class Newest(NamedTuple):
     """The greatest value of the column; empty where there is no row."""
     clock: dt.datetime | None
     """The instance's own time when it answered; None where it does not tell it."""
+    total: int | None
+    """How many rows there are; None where the instance does not count them."""
 
 
 def newest(reader: Reader, table: str, query: str, by: str) -> Newest:
-    """The greatest value of a column among the rows of a query, and what the instance's clock showed."""
+    """The greatest value of a column among the rows of a query that have one, and what the instance's clock showed."""
     clauses = [clause for clause in (query, f"{by}ISNOTEMPTY", f"ORDERBYDESC{by}") if clause]
     params = {
         "sysparm_query": "^".join(clauses),
@@ -107,7 +109,7 @@ def newest(reader: Reader, table: str, query: str, by: str) -> Newest:
     value = rows[0].get(by, "") if rows and isinstance(rows[0], dict) else ""
     if rows and not isinstance(value, str):
         raise RemoteError(Problem("unexpected-answer", f"{by} of {table} is no text", f"GET {path}"))
-    return Newest(value, _clock(answer.headers))
+    return Newest(value, _clock(answer.headers), total_count(answer))
 
 
 def _clock(headers: Mapping[str, str]) -> dt.datetime | None:

@@ -147,7 +147,7 @@ def table_rows(
                 raise
             size //= 2
             continue
-        rows, total = _rows(answer, path), _total(answer)
+        rows, total = _rows(answer, path), total_count(answer)
         counted = total if counted is None else counted
         for row in rows:
             here = row.get("sys_id", "")
@@ -238,7 +238,8 @@ def _rows(answer: Answer, path: str) -> list[dict[str, Any]]:
     return kept
 
 
-def _total(answer: Answer) -> int | None:
+def total_count(answer: Answer) -> int | None:
+    """How many rows a query has, by `X-Total-Count`; None where it is not told, or not as a number."""
     text = answer.headers.get("x-total-count", "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None
 

@@ -13,6 +13,7 @@ import pytest
 
 from syncengine.doctor import Finding, Visit, examine, worst_of
 from syncengine.errors import Exit
+from syncengine.sandbox.clock import parse_stamp
 from syncengine.sandbox.process import Running, attach
 from syncengine.spec import check_specs, find_project
 from syncengine.transport.auth import BasicAuth
@@ -251,12 +252,11 @@ def test_a_sleeping_instance_is_told_to_be_woken(sick: tuple[Running, Project]) 
 
 @pytest.mark.covers("NET-46")
 def test_a_clock_that_is_an_hour_off_is_told_with_its_direction(sick: tuple[Running, Project]) -> None:
-    import time
-
     sandbox, project = sick
+    theirs = parse_stamp(sandbox.advance(0)) or 0.0
     auth = BasicAuth(sandbox.user, lambda: sandbox.password)
     specs = check_specs(find_project(project.folder)).specs
-    visit = Visit(lambda: Client(sandbox.url, auth, ServiceNow()), specs, lambda: time.time() + 3600, "basic")
+    visit = Visit(lambda: Client(sandbox.url, auth, ServiceNow()), specs, lambda: theirs + 3600, "basic")
     assert has(wrong(list(examine(visit))), "clock", "behind this machine's", "NTP")
 
 
