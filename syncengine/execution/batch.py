@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 """How often a batch is sent in all, each time after it was seen that the last time left nothing."""
 SETTLED = ("settled by looking",)
+HELD = (0.1, 0.6, 2.0)
+"""Waits before what another writer held is sent again, in settle times: a quarter of an hour in all, as long as
+the engine's longest lock (id-engine-error-messages, Australia)."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,11 @@ class Done:
     requests: int = 0
     open: list[int] = field(default_factory=list)
     """Operations that were sent; those among them without an outcome are unclear."""
+    later: set[int] = field(default_factory=set)
+    """Operations that another writer held: they are sent again when the rest is done."""
+    waits: int = 0
+    has_conflict: bool = False
+    """A conflict was answered once, and the target asked again because of it."""
 
 
 class BatchRunner:
@@ -66,14 +74,26 @@ class BatchRunner:
         self.waiting = waiting
         self.is_over = is_over
 
-    def run(self, number: int, parcel: Parcel, blocked: list[Outcome], *, ambiguous: bool, token: str = "") -> Done:
+    def run(
+        self,
+        number: int,
+        parcel: Parcel,
+        blocked: list[Outcome],
+        *,
+        ambiguous: bool,
+        token: str = "",
+        waits: int = 0,
+    ) -> Done:
         """Do a batch; `ambiguous` says that an earlier attempt left an intent without a result.
 
-        With a `token` that attempt started work on the target, which is then followed to its end.
+        With a `token` that attempt started work on the target, which is then followed to its end. `waits` says how
+        often the rest of the batch was put back because another writer held it.
 
         Everything that is decided is in the journal when this returns; a SyncError inside ends up in `stop`.
         """
-        done = Done(number)
+        done = Done(number, waits=waits)
+        if waits and not self._has_waited(number, HELD[waits - 1] * self.seconds):
+            return done
         try:
             if blocked:
                 self._decide(done, blocked)
@@ -91,7 +111,7 @@ class BatchRunner:
 
     def _left_open(self, done: Done) -> None:
         """What was sent and has no outcome on disk is unclear, whatever the server said."""
-        told = {outcome.op for outcome in done.outcomes}
+        told = {outcome.op for outcome in done.outcomes} | done.later
         why = "the run stopped before its outcome was recorded"
         done.outcomes += [Outcome(op, "unknown", code="unclear", message=why) for op in done.open if op not in told]
 
@@ -176,7 +196,17 @@ class BatchRunner:
     def _answered(self, done: Done, answer: Answered) -> None:
         done.notes.extend(answer.notes)
         done.step_stop = done.step_stop or answer.stop
-        self._decide(done, list(answer.outcomes))
+        later = answer.later if done.waits < len(HELD) else frozenset()
+        done.later |= later
+        self._decide(done, [outcome for outcome in answer.outcomes if outcome.op not in later])
+
+    def _has_waited(self, number: int, seconds: float) -> bool:
+        """Wait for another writer to let go; False where the run is being stopped meanwhile."""
+        self.waiting(number, f"another writer holds some of its records; sent again in {seconds:.0f} s")
+        while seconds > 0 and not self.is_over():
+            self.clock.sleep(min(seconds, 1.0))
+            seconds -= 1.0
+        return not self.is_over()
 
     def _follow(self, done: Done, parcel: Parcel, token: str) -> bool:
         """See started work to its end; False where something of it is not done and may be sent again."""
@@ -197,7 +227,12 @@ class BatchRunner:
     def _refused(self, done: Done, parcel: Parcel, answer: Refused) -> None:
         """The server did not take the request: too much of it is halved, a closed door ends the run."""
         ops = (*parcel.items, *parcel.relations)
-        if (answer.status == 413 or answer.for_a_part) and len(ops) > 1:
+        if answer.status == 409 and not done.has_conflict:
+            done.has_conflict = True
+            self._stop_stale(done, parcel, implied=True)
+            self._send(done, parcel)
+            return
+        if (answer.status in (409, 413) or answer.for_a_part) and len(ops) > 1:
             first, second = halves(parcel)
             earlier = {change.op for change in first.items if not change.sys_id}
             self._send(done, first)
@@ -205,9 +240,10 @@ class BatchRunner:
             self._decide(done, fill_ends(second, made, earlier))
             self._send(done, second)
             return
-        if answer.status == 413:
-            problem = answer.problem
-            self._decide(done, [Outcome(op.op, "rejected", code="too-large", message=problem.message) for op in ops])
+        if answer.status in (409, 413):
+            code = "too-large" if answer.status == 413 else answer.problem.code
+            why = ": ".join(filter(None, (answer.problem.message, answer.problem.found)))
+            self._decide(done, [Outcome(op.op, "rejected", code=code, message=why) for op in ops])
             return
         problem = answer.problem
         said = [Outcome(op.op, "not_sent", code=problem.code, message=problem.message) for op in ops]

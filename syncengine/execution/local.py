@@ -96,6 +96,8 @@ class LocalRunner:
         self._sent = 0
         self._rejected = 0
         self._settling = events
+        self._waits: Counter[int] = Counter()
+        """How often the rest of a batch was put back because another writer held its records."""
 
     def run(self, interrupted: Interrupted) -> Iterator[Event]:
         """Do what is left of the plan, wave after wave."""
@@ -108,6 +110,7 @@ class LocalRunner:
 
     def _wave(self, pool: ThreadPoolExecutor, batches: Iterator[Batch], interrupted: Interrupted) -> Iterator[Event]:
         waiting: list[Batch] = []
+        held: list[Batch] = []
         running: dict[Future[Done], Batch] = {}
         flying: Counter[int] = Counter()
         busy: set[int | str] = set()
@@ -121,6 +124,8 @@ class LocalRunner:
                     more = False
                 else:
                     waiting.append(batch)
+            if held and not waiting and not running:
+                waiting.append(held.pop(0))  # alone: fewer calls at once are less in the way of whoever holds the lock
             while not self.stop:
                 ready = next((batch for batch in waiting if self._may_start(batch, busy, flying)), None)
                 if ready is None:
@@ -138,7 +143,11 @@ class LocalRunner:
                 batch = running.pop(future)
                 busy.difference_update(self._touched(batch))
                 flying[id(self.runners[batch.step])] -= 1
-                yield self._settled(batch, future.result())
+                result = future.result()
+                yield self._settled(batch, result)
+                if result.later:
+                    self._waits[batch.number] += 1
+                    held.append(batch)
 
     def _may_start(self, batch: Batch, busy: set[int | str], flying: Mapping[int, int]) -> bool:
         full = flying[id(self.runners[batch.step])] >= self.permits[batch.step]
@@ -157,11 +166,12 @@ class LocalRunner:
             parcel.items = [change for change in parcel.items if change.op not in gone]
             parcel.relations = [change for change in parcel.relations if change.op not in gone]
             blocked += [Outcome(op, "not_sent", code="step-stopped", message="its step was stopped") for op in gone]
-        written = self.known.get(batch.number)
+        written = self.known.pop(batch.number, None)
         ambiguous = written is not None and written.intent is not None
         token = written.token if written is not None else ""
         run = self.runners[batch.step].run
-        return pool.submit(run, batch.number, parcel, blocked, ambiguous=ambiguous, token=token)
+        waits = self._waits[batch.number]
+        return pool.submit(run, batch.number, parcel, blocked, ambiguous=ambiguous, token=token, waits=waits)
 
     def _settled(self, batch: Batch, done: Done) -> BatchSettled:
         self.operations.settle(done.outcomes)

@@ -29,6 +29,8 @@ class Answered:
     """What the target did beside the plan, e.g. `committed beside the plan: cmdb_ci_ip_address`."""
     stop: Problem | None = None
     """Why the steps of this write go no further, where their next rows would fare the same."""
+    later: frozenset[int] = frozenset()
+    """Operations that were refused because somebody else is writing the same records: they may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)

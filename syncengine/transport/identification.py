@@ -27,6 +27,8 @@ MISPRINTS = {"UPDATE_WITH_UPDRADE": "UPDATE_WITH_UPGRADE"}
 CONSEQUENCES = frozenset({"ABANDONED", "unknown-operation"})
 """What an item is said to be that did nothing wrong, beside one that did."""
 
+PASSING = frozenset({"LOCK_TIMEOUT"})
+"""What ends by itself: another writer holds the record, for a quarter of an hour at most."""
 
 RECEIVED = re.compile(r',?"sys_ire_info":\{[^{}]*\}')
 
@@ -180,7 +182,7 @@ ADVICE: Mapping[str, str] = {
     "INSERT_FAILED": "a business rule of the instance stopped it: its message names the rule",
     "INSERT_NOT_ALLOWED_FOR_SOURCE": "a data source rule forbids this source to insert the class",
     "INVALID_INPUT_DATA": "the data source, a relation type or a sys_id is not known to the instance",
-    "LOCK_TIMEOUT": "somebody else was writing the same records: run it again",
+    "LOCK_TIMEOUT": "somebody else kept writing the same records: plan it anew when they are done",
     "METADATA_RULE_MISSING": "the class depends on another but no rule says on which: have one made",
     "MISSING_DEPENDENCY": "say which CI it lives in, with relations: on the step",
     "MISSING_MATCHING_ATTRIBUTES": "fill the fields of one identification entry of its class",

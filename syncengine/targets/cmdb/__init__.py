@@ -6,17 +6,17 @@ its real class and the three switches that keep it (best-practices-id-reconcile,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from syncengine.changes import Change, End, Owned, Parcel, Part, Seen, StepInfo
+from syncengine.changes import Change, End, Outcome, Owned, Parcel, Part, Seen, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
 from syncengine.targets import Answered, Refused, Target, Unclear
 from syncengine.targets.cmdb.dialects import DIALECTS, Dialect, ask_in_parts, is_refused, named
 from syncengine.targets.cmdb.meaning import judge, outcome
 from syncengine.targets.cmdb.parts import fill_parts
 from syncengine.transport.answer import Ending, Kind
-from syncengine.transport.identification import Misfit, answer_of, decode, read_answer
+from syncengine.transport.identification import PASSING, Misfit, answer_of, decode, read_answer
 from syncengine.transport.instance import Instance
 from syncengine.transport.reader import Reader, Writer
 from syncengine.transport.servicenow import query_value, table_rows
@@ -89,7 +89,7 @@ class CmdbTarget(Target):
             for rows in (result.additional_committed_items, result.additional_committed_relations)
             for row in rows or ()
         ]
-        return Answered(tuple(outcomes), tuple(beside))
+        return Answered(tuple(outcomes), tuple(beside), later=_held(parcel, outcomes))
 
     def settle(self, parcel: Parcel, reader: Reader) -> dict[int, Seen]:
         """Ask the same payload again: what is done is NO_CHANGE."""
@@ -153,6 +153,17 @@ def _part(part: Part) -> dict[str, Any]:
 
 def _end_item(end: End) -> dict[str, Any]:
     return {"className": end.class_name, "values": {"sys_id": end.sys_id}, "settings": KEEP_CLASS}
+
+
+def _held(parcel: Parcel, outcomes: Sequence[Outcome]) -> frozenset[int]:
+    """What somebody else's lock stopped, with what was given up for its sake alone."""
+    held = {one.op for one in outcomes if one.code in PASSING}
+    given_up = {one.op for one in outcomes if held and one.code == "ABANDONED"}
+    for change in parcel.items:  # a host stands before what lives in it
+        if change.op in given_up and change.host in held:
+            held.add(change.op)
+    held |= {change.op for change in parcel.relations if change.op in given_up and any(e.op in held for e in change.pair)}
+    return frozenset(held)
 
 
 def _refused_together(parcel: Parcel, seen: dict[int, Seen]) -> Refused:
