@@ -308,6 +308,10 @@ class StepInfo:
     """What the step says of its kind, as JSON has it."""
 
 
+TWICE = "delivered twice"
+"""The warning of an operation that a look finds more than once: something on the way repeated the request."""
+
+
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of one operation of a plan."""
 

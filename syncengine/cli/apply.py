@@ -197,7 +197,8 @@ def complaint(summary: Summary) -> SyncError | None:
         effect = f"{done} of {all_of_it} operations are applied and recorded; make a new plan. {rows}".rstrip()
     elif summary.stopped is not Exit.OK:
         effect = (
-            f"{done} of {all_of_it} operations are applied and recorded; continue with: {resume}"
+            f"{done} of {all_of_it} operations are applied and recorded"
+            + (f"; continue with: {resume}" if done < all_of_it else ".")
             if done
             else NOTHING_WRITTEN
             if rejected

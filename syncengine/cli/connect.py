@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from syncengine.cli import fourme
 from syncengine.cli.logins import certificate, login
+from syncengine.cli.progress import Waits
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError
 from syncengine.pipeline import Connected
 from syncengine.planning.plan import Identity
@@ -222,7 +223,9 @@ def _open(
         state=state_directory(project),
     )
     identity = Identity("servicenow", connection.url.rstrip("/"), client.who)
-    return Connected(connection.name, identity, Writer(client, purse=Purse()), many, connection.settle, manner)
+    return Connected(
+        connection.name, identity, Writer(client, purse=Purse(), on_wait=Waits()), many, connection.settle, manner
+    )
 
 
 def same_system(plan: PlanFile, connections: Mapping[str, Connected]) -> None:

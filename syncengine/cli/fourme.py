@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from syncengine.cli.progress import Waits
 from syncengine.credentials import resolve
 from syncengine.errors import NOTHING_SENT, Problem, SpecError
 from syncengine.pipeline import Connected
@@ -68,7 +69,7 @@ def opened(
     account = connection.account or ""
     manner = Manner(account=account, import_jobs=connection.import_jobs, state=state)
     url = connection.url.rstrip("/")
-    writer = Writer(client, purse=Purse(), foreign=foreign(url, connection.ca_bundle))
+    writer = Writer(client, purse=Purse(), on_wait=Waits(), foreign=foreign(url, connection.ca_bundle))
     identity = Identity("4me", f"{url}/{account}", client.who)
     return Connected(connection.name, identity, writer, permits, connection.settle, manner)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from syncengine.execution.events import BatchSettled, Event, RunFinished, RunSta
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
+    from syncengine.transport.answer import Answer
+
 PATIENCE = 2.0
 """Seconds before anything is shown."""
 EVERY = 15.0
@@ -22,7 +25,10 @@ EVERY = 15.0
 
 
 class Progress:
-    """Counts work; says how far it is. The bar is rich's, which is imported only when one is drawn."""
+    """Counts work; says how far it is, also while nothing moves: a slow server is waited for with a sign of life.
+
+    The bar is rich's, which is imported only when one is drawn.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -32,16 +38,32 @@ class Progress:
         self._terminal = is_terminal()
         self._bar: RichProgress | None = None
         self._beside = ""
+        self._lock = threading.RLock()
+        self._is_over = threading.Event()
+
+    def beat(self) -> None:
+        """Show where it stands, again and again until it is over; runs beside the work."""
+        if self._is_over.wait(PATIENCE):
+            return
+        while True:
+            self.add("", 0)
+            if self._is_over.wait(PATIENCE if self._terminal else EVERY / 3):
+                return
 
     def add(self, name: str, number: int) -> None:
         """Note some more work of a kind."""
-        self.done[name] = self.done.get(name, 0) + number
-        now = time.monotonic()
+        with self._lock:
+            if name:
+                self.done[name] = self.done.get(name, 0) + number
+            if not self._is_over.is_set():
+                self._show(time.monotonic())
+
+    def _show(self, now: float) -> None:
         if now - self._started < PATIENCE:
             return
         if self._terminal:
             bar = self._bar or self._draw()
-            most = max(self.done.values()) if self.total else None
+            most = max(self.done.values(), default=0) if self.total else None
             bar.update(bar.task_ids[0], completed=most, total=self.total, said=self._said_done())
         elif now - self._said >= EVERY:
             self._said = now
@@ -50,10 +72,10 @@ class Progress:
     def tell(self, said: str) -> None:
         """Show how far something is that the target does in its own time."""
         self._beside = said
-        self.add(next(iter(self.done), "settled"), 0)
+        self.add("", 0)
 
     def _said_done(self) -> str:
-        done = ", ".join(f"{number:,} {name}" for name, number in self.done.items())
+        done = ", ".join(f"{number:,} {name}" for name, number in self.done.items()) or "no answer yet"
         return f"{done}; {self._beside}" if self._beside else done
 
     def _draw(self) -> RichProgress:
@@ -69,19 +91,44 @@ class Progress:
 
     def end(self) -> None:
         """Leave the line to what comes next."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        with self._lock:
+            if self._bar is not None:
+                self._bar.stop()
+                self._bar = None
+
+    def close(self) -> None:
+        """Nothing more is shown."""
+        with self._lock:
+            self._is_over.set()
+            self.end()
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
     """Progress while something runs."""
     made = Progress(what)
+    threading.Thread(target=made.beat, name="progress", daemon=True).start()
     try:
         yield made
     finally:
-        made.end()
+        made.close()
+
+
+class Waits:
+    """Tells what a connection waits for before it goes on; once, not for each of the workers that wait."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+
+    def __call__(self, answer: Answer, seconds: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if seconds < PATIENCE or now < self._until:
+                return
+            self._until = now + max(seconds, EVERY)
+        said = answer.problem.message if answer.problem else "the server asks to wait"
+        click.echo(f"{said}; waiting {seconds:.0f} s", err=True)
 
 
 def follow(events: Iterator[Event], made: Progress) -> RunFinished:
@@ -92,6 +139,7 @@ def follow(events: Iterator[Event], made: Progress) -> RunFinished:
             made.total = event.operations
             made.add("settled", event.settled)
         elif isinstance(event, BatchSettled):
+            made.tell("")
             made.add("settled", event.operations)
             if event.rejected:
                 made.add("rejected", event.rejected)

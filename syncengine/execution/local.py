@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from syncengine.changes import Batch, Outcome
+from syncengine.changes import TWICE, Batch, Outcome
 from syncengine.errors import Exit, Problem, SyncError, UnsafeError, worst
 from syncengine.execution.batch import BatchRunner, Done
 from syncengine.execution.events import BatchSettled, Event, Settling, Waiting
@@ -186,6 +186,8 @@ class LocalRunner:
             for warning in outcome.warnings:
                 short = warning.split(":", 1)[0]
                 self.notes[short] = self.notes.get(short, 0) + 1
+            if TWICE in outcome.warnings:
+                self.operations.doubled.append(outcome.op)
             if "drift" in outcome.warnings:
                 self._drifted(outcome)
             elif outcome.result == "rejected":

@@ -26,6 +26,8 @@ class Operations:
         self._sealer = sealer
         self.drifted: list[int] = []
         """Operations whose write did something else than planned."""
+        self.doubled: list[int] = []
+        """Operations that something on the way delivered twice."""
         self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.db.execute("PRAGMA journal_mode=OFF")
         self.db.execute("PRAGMA synchronous=OFF")

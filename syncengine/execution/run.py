@@ -204,6 +204,9 @@ def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunne
     summary.problem = local.stop.problem or local.stop.step_problem
     if local.stop.step_problem is not None:
         summary.stopped = worst((summary.stopped, Exit.PARTIAL))
+    if operations.doubled:
+        summary.stopped = worst((summary.stopped, Exit.PARTIAL))
+        summary.problem = summary.problem or _doubled(operations)
     if operations.drifted:
         summary.stopped = worst((summary.stopped, Exit.STALE))
         summary.problem = summary.problem or Problem(
@@ -212,6 +215,19 @@ def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunne
             fix="make a new plan and look at these records",
         )
     return summary
+
+
+def _doubled(operations: Operations) -> Problem:
+    """What a box on the way delivered twice; taking one of two records away is a person's decision."""
+    keys = [change.key for change in operations.changes(operations.doubled[:20]).values()]
+    many = len(operations.doubled)
+    return Problem(
+        "delivered-twice",
+        f"{many} {'write is' if many == 1 else 'writes are'} there twice: something between here and the target repeats"
+        " requests",
+        found=", ".join(keys),
+        fix="look at these records, delete one of each pair, and have the proxy or gateway corrected",
+    )
 
 
 def _plain(summary: Summary) -> dict[str, object]:

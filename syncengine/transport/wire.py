@@ -27,11 +27,14 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager, ProxyManager
+from urllib3.util import connection
 
 from syncengine.errors import Problem, SpecError
 
 _TICK = 0.1
 _IDLE_TICKS = 50
+_LEAST = 0.2
+"""Seconds that each address of a name gets at least."""
 
 
 class PlainHttpError(OSError):
@@ -126,7 +129,7 @@ class _PlainConnection(HTTPConnection):
     _is_opening = False
 
     def _new_conn(self) -> socket.socket:
-        opened = super()._new_conn()
+        opened = self._first_that_answers()
         flight = _flight.get()
         reached = opened.getpeername()[0]
         # The address that was reached decides: names and odd spellings of addresses prove nothing.
@@ -139,6 +142,31 @@ class _PlainConnection(HTTPConnection):
                 opened.close()
                 raise ForbiddenAddressError(f"{self.host} leads to {reached}")
         return opened
+
+    def _first_that_answers(self) -> socket.socket:
+        """A dead address must not use up the time of the next one: they share what a connection may take.
+
+        urllib3 gives each address the whole of it.
+        """
+        family = connection.allowed_gai_family()
+        try:
+            addresses = socket.getaddrinfo(self._dns_host, self.port, family, socket.SOCK_STREAM)
+        except OSError:
+            addresses = []  # said below, in the words of the library
+        if len(addresses) < 2 or not isinstance(self.timeout, int | float):
+            return super()._new_conn()
+        ends = time.monotonic() + self.timeout
+        failed: OSError | None = None
+        for number, (_, _, _, _, address) in enumerate(addresses):
+            share = max(_LEAST, (ends - time.monotonic()) / (len(addresses) - number))
+            try:
+                return connection.create_connection(
+                    (str(address[0]), self.port), share, self.source_address, self.socket_options
+                )
+            except OSError as error:
+                failed = failed or error
+        assert failed is not None  # noqa: S101
+        raise failed
 
     def connect(self) -> None:
         self._is_opening = True

@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +99,36 @@ def test_a_connection_that_hangs_was_not_sent() -> None:
             one.close()
     assert (answer.ending, code(answer)) == (Ending.NOT_SENT, "connect-timeout")
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.covers("NET-50")
+@pytest.mark.parametrize("dead", ["::1", "2001:db8::1", "127.0.0.2", "hanging"])
+def test_a_dead_address_of_a_name_leaves_time_for_the_next(dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused, unreachable or silent: they share what a connection may take, and only the live one is written to."""
+    real = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *more: Any) -> list[Any]:
+        if host != "twins.test":
+            return real(host, port, *more)
+        first = "127.0.0.2" if dead == "hanging" else dead
+        family = socket.AF_INET6 if ":" in first else socket.AF_INET
+        addresses = [(family, (first, port)), (socket.AF_INET, ("127.0.0.1", port))]
+        return [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with serving(reply()) as server, contextlib.ExitStack() as stack:
+        if dead == "hanging":
+            full = stack.enter_context(socket.create_server(("127.0.0.2", server.port), backlog=0))
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+        with client_of(f"http://twins.test:{server.port}", connect=0.8) as client:
+            began = time.monotonic()
+            answer = client.call(WRITE)
+    assert answer.ending is Ending.DONE, answer.problem
+    assert len(server.got) == 1
+    assert time.monotonic() - began < 0.8
 
 
 @pytest.fixture(scope="module")

@@ -171,9 +171,11 @@ async def _flood(exchange: Exchange, rule: Rule, answer: Answer) -> None:
 async def _drip(exchange: Exchange, rule: Rule, answer: Answer) -> None:
     rate = float(rule.argument(0, "20").removesuffix("B/s"))
     await exchange.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    for index in range(len(answer.body)):
-        await exchange.send({"type": "http.response.body", "body": answer.body[index : index + 1], "more_body": True})
-        await asyncio.sleep(1 / rate)
+    step = max(1, int(rate / 50))  # a sleep is no shorter than a millisecond
+    for start in range(0, len(answer.body), step):
+        body = answer.body[start : start + step]
+        await exchange.send({"type": "http.response.body", "body": body, "more_body": True})
+        await asyncio.sleep(step / rate)
     await exchange.send({"type": "http.response.body", "body": b""})
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from syncengine.changes import Change, Outcome, Parcel, Seen, StepInfo
+from syncengine.changes import TWICE, Change, Outcome, Parcel, Seen, StepInfo
 from syncengine.errors import Problem
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Unclear
 from syncengine.targets.attach.limits import Limits, read_limits
@@ -186,6 +186,10 @@ class AttachTarget(FlatTarget):
             if found.action != "unchanged" and change.action == "attach" and short and _was_free(change):
                 said = _short(short[0], int(change.values["size"]))
                 found.outcome = Outcome(change.op, "rejected", code="short-file", message=said)
+            copies = sum(is_equal(change, one) for one in there[change.refs["to"].sys_id])
+            if copies > 1 and found.action == "unchanged" and _was_free(change):
+                warnings = ("settled by looking", TWICE)
+                found.outcome = Outcome(change.op, "applied", found.sys_id, "attached", warnings=warnings)
         return seen
 
 

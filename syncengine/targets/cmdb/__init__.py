@@ -162,7 +162,9 @@ def _held(parcel: Parcel, outcomes: Sequence[Outcome]) -> frozenset[int]:
     for change in parcel.items:  # a host stands before what lives in it
         if change.op in given_up and change.host in held:
             held.add(change.op)
-    held |= {change.op for change in parcel.relations if change.op in given_up and any(e.op in held for e in change.pair)}
+    for change in parcel.relations:
+        if change.op in given_up and any(end.op in held for end in change.pair):
+            held.add(change.op)
     return frozenset(held)
 
 

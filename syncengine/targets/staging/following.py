@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
-from syncengine.changes import Change, Outcome, Seen, StepInfo
+from syncengine.changes import TWICE, Change, Outcome, Seen, StepInfo
 from syncengine.errors import Problem, RemoteError
 from syncengine.targets import Answered, Running, Unclear, Watch
 from syncengine.targets.staging.facts import Facts, Staging
@@ -276,7 +276,7 @@ def by_mark(facts: Facts, staging: Staging, marker: str, marks: Mapping[str, Cha
             seen[change.op] = Seen(change.op, action="unknown", reason=why)
             continue
         made = of_result(change, result)
-        twice = ("delivered twice",) if len(rows) > 1 else ()
+        twice = (TWICE,) if len(rows) > 1 else ()
         warnings = ("settled by looking", *twice)
         outcome = structs.replace(made, warnings=warnings)
         seen[change.op] = Seen(change.op, result.status, "unchanged", sys_id=made.sys_id, outcome=outcome)
