@@ -9,10 +9,11 @@ import pytest
 
 from syncengine.changes import Pair, Record
 from syncengine.errors import Exit, SyncError
-from syncengine.transport.identification import ADVICE, PASSING
+from syncengine.transport.identification import ADVICE
+from syncengine.transport.identification import PASSING as LOCKS
 from tests.bench import Bench, app, of_action, server, uses
 
-CODES = sorted(name for name in ADVICE if name.isupper() and name not in PASSING)
+CODES = sorted(name for name in ADVICE if name.isupper() and name not in LOCKS)
 
 
 @pytest.mark.covers("IRE-06")
