@@ -17,14 +17,8 @@ from syncengine.mapping.model import (
 from syncengine.mapping.values import fold, zone
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe, is_number
 from syncengine.spec.reader import Reader
-from syncengine.spec.shapes import (
-    Choice,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, Schema, Shape, Text
 from syncengine.spec.wording import near
 
 NAME = r"[a-z][a-z0-9_]{0,59}"

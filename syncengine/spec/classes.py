@@ -14,18 +14,11 @@ from syncengine.mapping.model import (
 )
 from syncengine.spec.atoms import TABLE, TABLE_MUST, MapRule
 from syncengine.spec.conditions import CONDITION
+from syncengine.spec.keys import Key, object_schema, read_keys
 from syncengine.spec.nodes import MapNode, Node, Scalar
 from syncengine.spec.references import VALUE
-from syncengine.spec.shapes import (
-    Key,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-    object_schema,
-    read_keys,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Schema, Shape, Text
 
 CLASS = Text("the name of a class", TABLE, must=TABLE_MUST)
 

@@ -13,17 +13,10 @@ from syncengine.mapping.model import (
     Tests,
 )
 from syncengine.spec.atoms import check_pattern, is_template, reader
+from syncengine.spec.keys import unknown_key
 from syncengine.spec.nodes import MapNode, Node, Scalar, describe
-from syncengine.spec.shapes import (
-    Flag,
-    ListOf,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-    unknown_key,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Flag, ListOf, Schema, Shape, Text
 
 _OPERATORS = ("not", "contains", "starts_with", "matches", "empty", "above", "below")
 _OPERANDS: Shape[tuple[str, ...]] = ListOf(Text("a text"), one=True, least=1)

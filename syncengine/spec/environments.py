@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from syncengine.spec.atoms import NAME, NAME_MUST
 from syncengine.spec.extracts import WHERE
 from syncengine.spec.files import DESCRIPTION, GUARDS, VARS, VERSION, kind_key
+from syncengine.spec.keys import AnyKey, Fields, Key, Mapped, read_keys
 from syncengine.spec.model import (
     Auth,
     BasicAuth,
@@ -24,24 +25,9 @@ from syncengine.spec.model import (
     TokenAuth,
 )
 from syncengine.spec.nodes import MapNode, Node, Scalar
+from syncengine.spec.report import Report, Wrong
 from syncengine.spec.secrets import SecretShape
-from syncengine.spec.shapes import (
-    AnyKey,
-    Choice,
-    Duration,
-    Fields,
-    Flag,
-    Key,
-    MapOf,
-    Mapped,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Whole,
-    Wrong,
-    read_keys,
-)
+from syncengine.spec.shapes import Choice, Duration, Flag, MapOf, Schema, Shape, Text, Whole
 
 _USER = Key("user", SecretShape("user", plain=True), "User name.", example="user: {env: SN_USER}")
 _PASSWORD = Key("password", SecretShape("password"), "Password.", example="password: {env: SN_PASSWORD}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from syncengine.spec.atoms import NAME, NAME_MUST
+from syncengine.spec.keys import AnyKey, Fields, Key, Mapped
 from syncengine.spec.model import Destination, Extract
+from syncengine.spec.report import Report, Wrong
 from syncengine.spec.secrets import SecretShape
-from syncengine.spec.shapes import AnyKey, Fields, Key, MapOf, Mapped, Report, Text, Wrong
+from syncengine.spec.shapes import MapOf, Text
 from syncengine.spec.tables import TABLE_OPTIONS
 
 OPTION = r"[a-z][a-z0-9_]{0,59}(?:\.[a-z][a-z0-9_]{0,59}){0,4}"

@@ -15,13 +15,8 @@ from syncengine.mapping.model import (
 from syncengine.spec.atoms import FIELD, reader
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar
 from syncengine.spec.references import VALUE
-from syncengine.spec.shapes import (
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Schema, Shape, Text
 from syncengine.spec.values import LONG
 
 

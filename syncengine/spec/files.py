@@ -12,23 +12,11 @@ from syncengine.spec.atoms import IF_EMPTY, NAME, NAME_MUST, Zone, read_entries
 from syncengine.spec.extracts import EXTRACT
 from syncengine.spec.guards import GUARDS_SHAPE
 from syncengine.spec.items import VanishedShape
+from syncengine.spec.keys import AnyKey, Fields, Key, Mapped, read_keys
 from syncengine.spec.model import Defaults, Extract, Guards, Project
 from syncengine.spec.nodes import MapNode, Node, Scalar, describe
-from syncengine.spec.shapes import (
-    AnyKey,
-    Choice,
-    Fields,
-    Key,
-    ListOf,
-    MapOf,
-    Mapped,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-    read_keys,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, ListOf, MapOf, Schema, Shape, Text
 from syncengine.spec.wording import near
 
 KINDS = ("spec", "project", "environment", "shared", "tests")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from syncengine.spec.keys import Fields, Key, Mapped
 from syncengine.spec.model import GUARDS, GuardLimits, Guards, Limit
 from syncengine.spec.nodes import MapNode, Node, Scalar
-from syncengine.spec.shapes import Fields, Key, Mapped, Report, Schema, Shape, Wrong
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Schema, Shape
 
 _LIMIT = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?) ?(?P<percent>%?)")
 

@@ -18,6 +18,7 @@ from syncengine.spec.atoms import ColumnName, reader
 from syncengine.spec.classes import CLASS
 from syncengine.spec.conditions import CONDITION
 from syncengine.spec.fields import FIELDS_SHAPE
+from syncengine.spec.keys import Fields, Key, Mapped
 from syncengine.spec.model import (
     Reclassify,
     Vanished,
@@ -25,20 +26,8 @@ from syncengine.spec.model import (
 from syncengine.spec.nodes import MapNode, Node
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import REFERENCE
-from syncengine.spec.shapes import (
-    Choice,
-    Either,
-    Fields,
-    Flag,
-    Key,
-    MapOf,
-    Mapped,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, Either, Flag, MapOf, Schema, Shape, Text
 
 EACH = Key(
     "each",

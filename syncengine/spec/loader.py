@@ -1,8 +1,7 @@
-"""Files of a project found, read and checked against each other."""
+"""Projects, environments and specs, read and checked against each other."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,19 +9,16 @@ from pathlib import Path
 from syncengine.errors import Place, Position, Problem, SpecError
 from syncengine.spec.circles import circle
 from syncengine.spec.columns import Headers
+from syncengine.spec.discovery import ANOTHER_PROJECT, PROJECT_FILE, mapping_of, read_file, shown_path, spec_files
 from syncengine.spec.environments import read_environment
-from syncengine.spec.files import file_kind, read_project, read_shared
+from syncengine.spec.files import file_kind, read_project
 from syncengine.spec.model import Environment, Project, Spec
-from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
-from syncengine.spec.reader import StepNote
-from syncengine.spec.shapes import Report, Wrong
-from syncengine.spec.specs import Read, read_spec
+from syncengine.spec.names import Names, unique_names
+from syncengine.spec.nodes import MapNode
+from syncengine.spec.report import Wrong
+from syncengine.spec.specs import Read
 from syncengine.spec.wording import WIDTH, near, wrapped
 from syncengine.spec.writers import two_writers
-
-PROJECT_FILE = "syncengine.yaml"
-ANOTHER_PROJECT = "another-project"
-_NOT_SPECS = frozenset({"environments", "sandbox", "shared", "tests", "node_modules", "__pycache__"})
 
 
 def find_project(start: Path) -> Project:
@@ -31,7 +27,7 @@ def find_project(start: Path) -> Project:
     for folder in (start, *start.parents):
         file = folder / PROJECT_FILE
         if file.is_file():
-            node, report = _mapping(file, PROJECT_FILE)
+            node, report = mapping_of(file, PROJECT_FILE)
             project = read_project(node, folder, file, report)
             _raise(report.problems)
             return project
@@ -48,7 +44,7 @@ def load_environment(project: Project, name: str, file: Path | None = None) -> E
         raise SpecError(
             Problem("no-environment", f'There is no environment "{name[:60]}"', f"environments/{name}.yaml", fix=fix)
         )
-    node, report = _mapping(path, _shown(path, project.root))
+    node, report = mapping_of(path, shown_path(path, project.root))
     try:
         if file_kind(node, report.file, report) != "environment":
             raise report.stop("wrong-kind", f"{report.file} is no environment", node.position, "kind: environment")
@@ -101,17 +97,6 @@ def _named(specs: Sequence[Spec]) -> set[str]:
     }
 
 
-def spec_file(project: Project, name: str) -> Path | None:
-    """The file of a spec by its name."""
-    root = project.root.resolve()
-    for folder in (root / "specs", root):
-        for suffix in (".yaml", ".yml"):
-            path = folder / f"{name}{suffix}"
-            if path.is_file() and path.resolve().is_relative_to(root):
-                return path
-    return None
-
-
 @dataclass(slots=True)
 class Checked:
     """Specs that are right, and all problems, warnings included."""
@@ -127,10 +112,10 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
     """Reads and checks; raises nothing that a file is to blame for."""
     found = Checked()
     reads: list[Read] = []
-    for path, explicit in _files(project, paths, found.problems):
-        shown = _shown(path, project.root)
+    for path, explicit in spec_files(project, paths, found.problems):
+        shown = shown_path(path, project.root)
         try:
-            read = _read(path, shown, project, found.problems, explicit=explicit)
+            read = read_file(path, shown, project, found.problems, explicit=explicit)
         except SpecError as error:
             found.problems.extend(error.problems)
             found.files.append(shown)
@@ -138,8 +123,8 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
         if read is not None:
             reads.append(read)
             found.files.append(shown)
-    _unique_names(reads, found.problems)
-    _Names(project, reads).check()
+    unique_names(reads, found.problems)
+    Names(project, reads).check()
     found.problems.extend(_circles(reads))
     known = _environment_vars(project) if any(read.note.vars for read in reads) else frozenset()
     for read in reads:
@@ -198,227 +183,13 @@ def _raise(problems: Sequence[Problem], also: str = "") -> None:
         raise SpecError([*_fitting(one for one in problems if one.severity != "error" and one.code == also), *errors])
 
 
-def _shown(path: Path, root: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(root.resolve()))
-    except (ValueError, OSError):
-        return str(path)
-
-
-def _mapping(path: Path, shown: str) -> tuple[MapNode, Report]:
-    return compose(decode(read_bytes(path, shown), shown), shown), Report(shown)
-
-
-def _files(project: Project, paths: Sequence[Path], problems: list[Problem]) -> Iterator[tuple[Path, bool]]:
-    """Files to read, each once, and whether it was named itself."""
-    seen: set[Path] = set()
-    if not paths:
-        found = sorted({one for glob in project.spec_globs for one in project.root.glob(glob) if one.is_file()})
-        if not found:
-            said = "There are no specs in this project"
-            problems.append(Problem("no-specs", said, str(project.spec_globs[0]), fix=_where_specs_are(project)))
-        yield from ((path, False) for path in found)
-        return
-    for path in paths:
-        problems.extend(_of_another(path, project))
-        if path.is_dir():
-            inner = [one for one in _walk(path) if one not in seen]
-            seen.update(inner)
-            yield from ((one, False) for one in inner)
-        elif path not in seen:
-            seen.add(path)
-            yield path, True
-
-
-def _of_another(path: Path, project: Project) -> Iterator[Problem]:
-    """A warning for a path of another project: what that one's file says does not hold here."""
-    start = path.resolve()
-    for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
-            if folder != project.root.resolve():
-                shown = _shown(folder / PROJECT_FILE, project.root)
-                said = f"{shown} does not hold here: the project is the nearest one upwards from the working directory"
-                yield Problem(
-                    ANOTHER_PROJECT, said[:160], shown, fix=f"cd {os.path.relpath(folder)}", severity="warning"
-                )
-            return
-
-
-def _where_specs_are(project: Project) -> str:
-    """The next thing to do where no spec was found: one that lies elsewhere is named, a project further down, too."""
-    root = project.root
-    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
-        try:
-            node, _ = _mapping(file, file.name)
-        except SpecError:
-            continue
-        if file.name != PROJECT_FILE and node.get("steps") is not None:
-            return f"Name it:  syncengine plan {file.name}"
-    for file in sorted([*root.glob(f"*/{PROJECT_FILE}"), *root.glob(f"*/*/{PROJECT_FILE}")]):
-        return f"There is a project further down:  cd {file.parent.relative_to(root)}"
-    return "Name a file or folder, or begin with one:  syncengine init --from FILE"
-
-
-def _walk(folder: Path) -> list[Path]:
-    """The files of a folder and below; a folder that is a project of its own is left out, and so are its specs."""
-    found: list[Path] = []
-    for top, folders, files in os.walk(folder):
-        folders[:] = sorted(
-            one
-            for one in folders
-            if one not in _NOT_SPECS and not one.startswith(".") and not (Path(top) / one / PROJECT_FILE).is_file()
-        )
-        found.extend(
-            Path(top) / one for one in sorted(files) if one.endswith((".yaml", ".yml")) and not one.startswith(".")
-        )
-    return found
-
-
-def _read(path: Path, shown: str, project: Project, problems: list[Problem], *, explicit: bool) -> Read | None:
-    data = read_bytes(path, shown)
-    node = compose(decode(data, shown), shown)
-    report = Report(shown)
-    if not explicit and path.name == PROJECT_FILE:
-        return None
-    if not explicit and node.get("syncengine") is None and node.get("steps") is None:
-        return None
-    try:
-        kind = file_kind(node, shown, report)
-    except Wrong:
-        problems.extend(report.problems)
-        return None
-    if kind == "spec":
-        return read_spec(path, shown, project, node, data)
-    if explicit:
-        _other(kind, path, node, project, report)
-        problems.extend(report.problems)
-    return None
-
-
-def _other(kind: str, path: Path, node: MapNode, project: Project, report: Report) -> None:
-    """Checks a file of another kind that was named itself."""
-    if kind == "environment":
-        read_environment(node, path.stem, path, report)
-    elif kind == "project":
-        read_project(node, project.root, path, report)
-    elif kind == "shared":
-        read_shared(node, report)
-
-
-def _unique_names(reads: Sequence[Read], problems: list[Problem]) -> None:
-    first: dict[str, Read] = {}
-    for read in reads:
-        other = first.setdefault(read.name, read)
-        if other is not read:
-            said = f'Two specs are named "{read.name}": {other.shown} and this one'
-            problems.append(Problem("duplicate-name", said[:160], Position(read.shown, 1, 1), fix="name: ANOTHER"))
-
-
-class _Names:
-    """References between steps, also of other specs of the project."""
-
-    def __init__(self, project: Project, reads: Sequence[Read]) -> None:
-        self._project = project
-        self._reads = list(reads)
-        self._by_name = {read.name: read for read in reads}
-        self._looked: set[Path] = set()
-
-    def check(self) -> None:
-        for read in self._reads:
-            for note in read.note.steps:
-                self._one(read, note)
-
-    def _one(self, read: Read, note: StepNote) -> None:
-        target = read
-        add = read.note.add
-        if note.spec is not None:
-            found = self._other(note.spec)
-            if found is None:
-                fix = (
-                    near(note.spec, tuple(self._by_name))
-                    or "A spec's name is its path without suffix, or its name: key."
-                )
-                add("unknown-spec", f'There is no spec "{note.spec[:60]}"', note.position, fix, note.spec)
-                return
-            target = found
-        if note.step not in target.step_names:
-            self._unknown(read, target, note)
-            return
-        step = target.spec.steps.get(note.step) if target.spec is not None else None
-        if step is None:
-            return
-        if step.kind in ("relation", "attach"):
-            said = f'"{note.step}" is a{"n" * (step.kind == "attach")} {step.kind} step: it makes no records'
-            add("bad-reference", said, note.position)
-        elif note.key_parts < 0:
-            if step.kind != "staging":
-                said = f'run_after names a staging step; "{note.step}" is a {step.kind} step'
-                add("bad-reference", said, note.position)
-        elif step.key_parts != note.key_parts:
-            given = "1 is" if note.key_parts == 1 else f"{note.key_parts} are"
-            said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {given} given'
-            shown = ", ".join(getattr(one, "text", "VALUE") for one in step.recipe.key)
-            add("key-parts", said, note.key_position, f"The key there is [{shown}].")
-
-    def _unknown(self, read: Read, target: Read, note: StepNote) -> None:
-        known = tuple(target.step_names)
-        where = "this spec" if target is read else f'the spec "{target.name}"'
-        what = f"{note.role} refers" if note.role else "This refers"
-        said = f'{what} to the step "{note.step}"; {where} has {", ".join(known[:12])}'
-        fix = near(note.step, known)
-        if not fix and note.spec is None:
-            spec = near(note.step, tuple(self._by_name)).removeprefix("Did you mean ").strip('"?')
-            if spec in self._by_name:
-                step = next(iter(self._by_name[spec].step_names), "STEP")
-                fix = f'Did you mean the spec "{spec}"?   {{spec: {spec}, step: {step}, key: ...}}'
-        fix = fix or f"Name one of these, or add the step:  step: {known[0] if known else 'STEP'}"
-        read.note.add("unknown-step", said, note.position, fix, note.step)
-
-    def _other(self, name: str) -> Read | None:
-        found = self._by_name.get(name)
-        if found is not None:
-            return found
-        path = spec_file(self._project, name)
-        return self._neighbour(name) if path is None else self._load(path, name)
-
-    def _load(self, path: Path, name: str) -> Read | None:
-        problems: list[Problem] = []
-        try:
-            read = _read(path, _shown(path, self._project.root), self._project, problems, explicit=True)
-        except SpecError:
-            return None
-        if read is not None:
-            self._by_name[name] = read
-        return read
-
-    def _neighbour(self, name: str) -> Read | None:
-        """A spec of that name in a folder of those that are checked; all of these are read, once."""
-        for folder in dict.fromkeys(read.path.parent for read in self._reads):
-            if folder in self._looked:
-                continue
-            self._looked.add(folder)
-            for path in sorted({*folder.glob("*.yaml"), *folder.glob("*.yml")}):
-                problems: list[Problem] = []
-                try:
-                    read = _read(path, _shown(path, self._project.root), self._project, problems, explicit=False)
-                except SpecError:
-                    continue
-                if read is not None:
-                    self._by_name.setdefault(read.name, read)
-        return self._by_name.get(name)
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
-
-
 def _environment_vars(project: Project) -> frozenset[str]:
     """Variables that some environment of the project sets."""
     folder = project.root / "environments"
     names: set[str] = set()
     for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else ():
         try:
-            node, _ = _mapping(path, path.name)
+            node, _ = mapping_of(path, path.name)
         except SpecError:
             continue
         inner = node.get("vars")

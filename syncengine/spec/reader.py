@@ -12,7 +12,7 @@ from syncengine.mapping.model import Column, Template, ValueMap
 from syncengine.mapping.paths import column_use
 from syncengine.mapping.templates import Use, parse, place
 from syncengine.spec.nodes import Scalar
-from syncengine.spec.shapes import Report, Wrong
+from syncengine.spec.report import Report, Wrong
 
 
 @dataclass(frozen=True, slots=True)

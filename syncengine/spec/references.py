@@ -14,21 +14,11 @@ from syncengine.mapping.model import (
     Value,
 )
 from syncengine.spec.atoms import IF_MISSING, NAME, NAME_MUST, TABLE, TABLE_MUST, Bare, reader
+from syncengine.spec.keys import Fields, Key, object_schema, read_keys
 from syncengine.spec.nodes import MapNode, Node
 from syncengine.spec.reader import StepNote
-from syncengine.spec.shapes import (
-    Choice,
-    Fields,
-    Key,
-    ListOf,
-    MapOf,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    object_schema,
-    read_keys,
-)
+from syncengine.spec.report import Report
+from syncengine.spec.shapes import Choice, ListOf, MapOf, Schema, Shape, Text
 
 STEP = Key(
     "step", Text("the name of a step", NAME, must=NAME_MUST), "A step whose record this is.", example="step: servers"

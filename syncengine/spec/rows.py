@@ -16,27 +16,12 @@ from syncengine.sources.inline import Options as InlineOptions
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.sources.sql import Options as QueryOptions
 from syncengine.spec.atoms import NAME, NAME_MUST, Pattern, is_template, reader
+from syncengine.spec.keys import Fields, Key, Mapped, object_schema, read_keys
 from syncengine.spec.model import Source
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
-from syncengine.spec.shapes import (
-    Choice,
-    Duration,
-    Fields,
-    Flag,
-    Key,
-    ListOf,
-    MapOf,
-    Mapped,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Whole,
-    Wrong,
-    object_schema,
-    read_keys,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, Duration, Flag, ListOf, MapOf, Schema, Shape, Text, Whole
 from syncengine.spec.tables import SERVICENOW, SQL
 
 NO_VALUE = ("", "NULL", "null", "N/A", "n/a")

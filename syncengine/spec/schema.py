@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from syncengine.spec.environments import ENVIRONMENT_KEYS
 from syncengine.spec.files import PROJECT_KEYS, SHARED_KEYS
 from syncengine.spec.import_types import PAIR, import_types
+from syncengine.spec.keys import AnyKey, object_schema
 from syncengine.spec.model import Spec
-from syncengine.spec.shapes import AnyKey, Schema, object_schema
+from syncengine.spec.shapes import Schema
 from syncengine.spec.specs import SPEC_KEYS
 from syncengine.spec.suites import SUITE_KEYS
 

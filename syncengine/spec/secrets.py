@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from syncengine.credentials import FromCommand, FromEnv, FromFile, Plain, SecretSource
+from syncengine.spec.keys import Key, object_schema, read_keys
 from syncengine.spec.nodes import MapNode, Node, Scalar
-from syncengine.spec.shapes import Key, ListOf, Report, Schema, Shape, Text, Wrong, object_schema, read_keys
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import ListOf, Schema, Shape, Text
 
 _ENV = Key(
     "env",

@@ -26,12 +26,14 @@ from syncengine.spec.files import (
     merged_defaults,
     read_shared,
 )
+from syncengine.spec.keys import AnyKey, Fields, Key, read_keys
 from syncengine.spec.kinds.common import StepContext
 from syncengine.spec.model import Guards, Project, Source, Spec, Step
 from syncengine.spec.nodes import MapNode, Node, compose, decode, describe, read_bytes
 from syncengine.spec.reader import Reader
+from syncengine.spec.report import Report, Wrong
 from syncengine.spec.rows import SourceSchema, read_source
-from syncengine.spec.shapes import AnyKey, Fields, Key, ListOf, MapOf, Report, Schema, Shape, Text, Wrong, read_keys
+from syncengine.spec.shapes import ListOf, MapOf, Schema, Shape, Text
 from syncengine.spec.steps import StepShape, build_step
 from syncengine.spec.tests import TESTS_SHAPE, read_tests
 from syncengine.spec.wording import near

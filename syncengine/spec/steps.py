@@ -7,12 +7,14 @@ from typing import cast
 
 from syncengine.mapping.model import Column
 from syncengine.spec.atoms import ColumnName
+from syncengine.spec.keys import AnyKey, Fields, key_schema, read_keys
 from syncengine.spec.kinds import attach, cmdb, fourme, staging
 from syncengine.spec.kinds.common import StepContext
 from syncengine.spec.model import Step
 from syncengine.spec.nodes import MapNode, Node, Scalar, describe
 from syncengine.spec.reader import Reader
-from syncengine.spec.shapes import AnyKey, Fields, Report, Schema, Shape, Wrong, key_schema, read_keys
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Schema, Shape
 from syncengine.spec.wording import near
 
 KEYS: dict[str, tuple[AnyKey, ...]] = {

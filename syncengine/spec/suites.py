@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from syncengine.spec.files import DESCRIPTION, VERSION, kind_key
+from syncengine.spec.keys import AnyKey, Key
 from syncengine.spec.nodes import Node
-from syncengine.spec.shapes import AnyKey, Key, Report, Schema, Shape, Text
+from syncengine.spec.report import Report
+from syncengine.spec.shapes import Schema, Shape, Text
 from syncengine.spec.tests import TESTS_SHAPE
 
 

@@ -8,22 +8,10 @@ from syncengine.sources.servicenow import Aggregate, Incremental
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.sources.sql import Options as QueryOptions
 from syncengine.spec.atoms import NAME, NAME_MUST, TABLE, TABLE_MUST
+from syncengine.spec.keys import Fields, Key, Mapped
 from syncengine.spec.nodes import Node, Scalar
-from syncengine.spec.shapes import (
-    Duration,
-    Either,
-    Fields,
-    Flag,
-    Key,
-    ListOf,
-    MapOf,
-    Mapped,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Duration, Either, Flag, ListOf, MapOf, Schema, Shape, Text
 
 COLUMN = Text("the name of a column", r"[a-z][a-z0-9_.]{0,159}", must="letters, digits, _ and dots")
 TABLE_NAME = Text("the name of a table", TABLE, must=TABLE_MUST)

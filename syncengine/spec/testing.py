@@ -13,11 +13,12 @@ from syncengine.mapping import Mapper
 from syncengine.mapping.lookups import Tables
 from syncengine.spec.columns import Headers
 from syncengine.spec.files import file_kind
+from syncengine.spec.keys import read_keys
 from syncengine.spec.loader import load_specs
 from syncengine.spec.model import Project, Spec, Step, TestCase
 from syncengine.spec.nodes import compose, decode, read_bytes
 from syncengine.spec.reader import Reader
-from syncengine.spec.shapes import Wrong, read_keys
+from syncengine.spec.report import Wrong
 from syncengine.spec.suites import SPEC, SUITE_KEYS
 from syncengine.spec.tests import read_tests
 

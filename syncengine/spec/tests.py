@@ -6,22 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from syncengine.mapping.paths import column_use
+from syncengine.spec.keys import Key, object_schema, read_keys, unknown_key
 from syncengine.spec.model import TestCase
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar, describe
 from syncengine.spec.reader import ColumnNote, Reader
-from syncengine.spec.shapes import (
-    Flag,
-    Key,
-    MapOf,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Wrong,
-    object_schema,
-    read_keys,
-    unknown_key,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Flag, MapOf, Schema, Shape, Text
 from syncengine.spec.wording import near
 
 

@@ -20,6 +20,7 @@ from syncengine.mapping.model import (
 )
 from syncengine.spec.atoms import IF_EMPTY, Bare, MapRule, Zone, reader
 from syncengine.spec.conditions import CONDITION
+from syncengine.spec.keys import Fields, Key, object_schema, read_keys
 from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar
 from syncengine.spec.references import (
     FIND_IN,
@@ -35,21 +36,8 @@ from syncengine.spec.references import (
     alternatives,
     reference,
 )
-from syncengine.spec.shapes import (
-    Choice,
-    Fields,
-    Flag,
-    Key,
-    ListOf,
-    Report,
-    Schema,
-    Shape,
-    Text,
-    Whole,
-    Wrong,
-    object_schema,
-    read_keys,
-)
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, Flag, ListOf, Schema, Shape, Text, Whole
 from syncengine.spec.wording import near
 
 USE = Key("use", VALUE, "The value, where the condition holds.", required=False)

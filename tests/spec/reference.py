@@ -23,9 +23,9 @@ from syncengine.spec import (
     tests,
     values,
 )
+from syncengine.spec.keys import AnyKey
 from syncengine.spec.kinds import attach, cmdb, fourme, staging
 from syncengine.spec.references import IF_MISSING_KEY, KEY, MANY, SPEC, TAKE, WHERE
-from syncengine.spec.shapes import AnyKey
 
 PAGE = Path(__file__).parents[2] / "docs" / "spec.md"
 

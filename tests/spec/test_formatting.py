@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from syncengine.changes import BadRow, Find, Record
 from syncengine.errors import Place
-from syncengine.spec import Checked, Project, Spec, check_specs, loader, mapper, open_source
+from syncengine.spec import Checked, Project, Spec, check_specs, mapper, open_source
 from syncengine.spec.nodes import MapNode, Node, Scalar, compose, is_number, read_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -140,5 +140,5 @@ def test_formatting_a_spec_does_not_change_its_plan(name: str, seed: int, ending
 def _checked(path: Path, data: bytes) -> Checked:
     """The check of a file as if it held these bytes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loader, "read_bytes", lambda one, shown: data if one == path else read_bytes(one, shown))
+        patch.setattr(discovery, "read_bytes", lambda one, shown: data if one == path else read_bytes(one, shown))
         return check_specs(Project(ROOT), [path])

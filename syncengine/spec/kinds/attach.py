@@ -7,13 +7,15 @@ from typing import Any, cast
 from syncengine.mapping.model import Const, FieldRule, FindIn, Recipe, RecordRef, Value
 from syncengine.spec.atoms import is_template, reader
 from syncengine.spec.items import EACH_INSIDE
+from syncengine.spec.keys import Fields, Key, Mapped
 from syncengine.spec.kinds.common import COMMON, CONNECTION, ON_ERROR, StepContext, field_references
 from syncengine.spec.kinds.staging import kept
 from syncengine.spec.model import FieldInfo, Step
 from syncengine.spec.nodes import Node, Scalar
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import REFERENCE, VALUE
-from syncengine.spec.shapes import Choice, Either, Fields, Key, Mapped, Report, Schema, Shape, Text, Wrong
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, Either, Schema, Shape, Text
 from syncengine.spec.values import WHEN
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from syncengine.mapping.model import Recipe
 from syncengine.spec.classes import ClassShape, classes_of
 from syncengine.spec.items import EACH_INSIDE, FIELDS, LINK, PART, RECLASSIFY, EndShape
+from syncengine.spec.keys import Fields, Key
 from syncengine.spec.kinds.common import (
     ACCEPT,
     COMMON,
@@ -26,7 +27,8 @@ from syncengine.spec.model import FieldInfo, Reclassify, Step, Vanished
 from syncengine.spec.nodes import Scalar
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import VALUE
-from syncengine.spec.shapes import Fields, Flag, Key, ListOf, Text, Wrong
+from syncengine.spec.report import Wrong
+from syncengine.spec.shapes import Flag, ListOf, Text
 from syncengine.spec.values import WHEN
 
 WHY_SOURCE = "without it ServiceNow refuses every item"

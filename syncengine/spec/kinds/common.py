@@ -8,11 +8,12 @@ from syncengine.changes import Role
 from syncengine.mapping.model import FieldRule, FindIn, RecordRef, RowRules, Shaped
 from syncengine.spec.atoms import IF_EMPTY, NAME, NAME_MUST, ColumnName
 from syncengine.spec.items import EACH_INSIDE, VanishedShape
+from syncengine.spec.keys import Fields, Key
 from syncengine.spec.model import Defaults, Reference
 from syncengine.spec.nodes import Scalar
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import VALUE
-from syncengine.spec.shapes import Choice, Fields, Flag, Key, ListOf, Text
+from syncengine.spec.shapes import Choice, Flag, ListOf, Text
 from syncengine.spec.values import WHEN
 
 SOURCE = Key(

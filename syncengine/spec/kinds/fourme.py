@@ -20,6 +20,7 @@ from syncengine.spec.import_types import (
 )
 from syncengine.spec.import_values import BadValueError, written
 from syncengine.spec.items import EACH_INSIDE
+from syncengine.spec.keys import Fields, Key
 from syncengine.spec.kinds.common import (
     ACCEPT,
     COMMON,
@@ -38,7 +39,8 @@ from syncengine.spec.model import FieldInfo, Step, Vanished
 from syncengine.spec.nodes import Node, Scalar
 from syncengine.spec.reader import Reader
 from syncengine.spec.references import VALUE
-from syncengine.spec.shapes import Fields, Key, Report, Schema, Shape, Text, Wrong
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Schema, Shape, Text
 from syncengine.spec.values import WHEN
 from syncengine.spec.wording import near
 

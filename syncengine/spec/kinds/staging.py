@@ -7,6 +7,7 @@ from typing import Any, cast
 from syncengine.mapping.model import Recipe
 from syncengine.spec.atoms import FIELD, NAME, TABLE, TABLE_MUST
 from syncengine.spec.items import EACH_INSIDE, FIELDS
+from syncengine.spec.keys import Fields, Key, Mapped
 from syncengine.spec.kinds.common import (
     COMMON,
     CONNECTION,
@@ -20,7 +21,8 @@ from syncengine.spec.kinds.common import (
 from syncengine.spec.model import FieldInfo, Step
 from syncengine.spec.nodes import Scalar
 from syncengine.spec.reader import Reader, StepNote
-from syncengine.spec.shapes import Choice, Either, Fields, Key, MapOf, Mapped, Report, Shape, Text, Wrong
+from syncengine.spec.report import Report, Wrong
+from syncengine.spec.shapes import Choice, Either, MapOf, Shape, Text
 from syncengine.spec.values import WHEN
 from syncengine.spec.wording import near
 
