@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from syncengine.changes import BadRow, Find, Record
 from syncengine.errors import Place
-from syncengine.spec import Checked, Project, Spec, check_specs, mapper, open_source
+from syncengine.spec import Checked, Project, Spec, check_specs, discovery, mapper, open_source
 from syncengine.spec.nodes import MapNode, Node, Scalar, compose, is_number, read_bytes
 
 ROOT = Path(__file__).parents[2]
