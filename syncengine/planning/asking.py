@@ -13,7 +13,7 @@ import orjson
 
 from syncengine.changes import SECOND_PASS, Change, End, Parcel, Seen, StepInfo
 from syncengine.planning.checks import Identities, note_identities
-from syncengine.planning.units import CIS, RECORD, Part, fill, pack, parts
+from syncengine.planning.units import CIS, Part, fill, pack, parts
 from syncengine.planning.workspace import Workspace
 from syncengine.targets import FlatTarget, Target
 from syncengine.transport.reader import Reader
@@ -154,13 +154,13 @@ class Asking:
             at: int | None = op
             while at is not None:
                 row = self.ws.db.execute(
-                    f"SELECT {RECORD}, a.sys_id, COALESCE(a.class, r.class) FROM record r"
-                    " LEFT JOIN answer a ON a.op=r.op WHERE r.op=?",
+                    "SELECT r.op, r.step, r.key, r.class, r.host, b.body, a.sys_id, COALESCE(a.class, r.class)"
+                    " FROM record r LEFT JOIN content b ON b.op=r.op LEFT JOIN answer a ON a.op=r.op WHERE r.op=?",
                     (at,),
                 ).fetchone()
                 if row is None:
                     break
-                number, step, key, class_name, body, host, _unit, _is_host, _origin, sys_id, present = row
+                number, step, key, class_name, host, body, sys_id, present = row
                 if sys_id:
                     if all(end.op != number for end in ends):
                         ends.append(End(number, "", key, sys_id, present))
@@ -241,7 +241,7 @@ class FlatAsking:
     def together(self) -> None:
         """Send along what stays as it is, where the target would otherwise lose it."""
         for number in self.numbers:
-            changes = flat_changes(self.ws, self.target.steps, "r.step=? AND r.origin=0", (number,))
+            changes = flat_changes(self.ws, self.target.steps, "+r.step=? AND r.origin=0", (number,))
             ops = list(self.target.together(self.target.steps[number], changes))
             self.ws.db.executemany(
                 "UPDATE answer SET action='touched', reason='touch' WHERE op=? AND action='unchanged'",
@@ -256,7 +256,7 @@ class FlatAsking:
             " CASE m.action WHEN 'rejected' THEN 'host-rejected' ELSE '' END,"
             " CASE m.action WHEN 'rejected' THEN 'the record that it completes is rejected' ELSE '' END"
             " FROM record r JOIN answer m ON m.op=r.main"
-            " WHERE r.step=? AND r.wave=? AND m.action IN ('create','rejected')",
+            " WHERE +r.step=? AND r.wave=? AND m.action IN ('create','rejected')",
             (number, wave),
         )
 
@@ -266,7 +266,7 @@ class FlatAsking:
     def _parcels(self, number: int, wave: int) -> Iterator[Parcel]:
         source = self.target.steps[number].data_source
         items: list[Change] = []
-        where = "r.step=? AND r.wave=? AND r.origin<2 AND a.op IS NULL"
+        where = "+r.step=? AND r.wave=? AND r.origin<2 AND a.op IS NULL"
         for change in flat_changes(self.ws, self.target.steps, where, (number, wave)):
             items.append(change)
             if len(items) == self.target.ask_size:
@@ -279,8 +279,8 @@ class FlatAsking:
 def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameters: Sequence[Any]) -> Iterator[Change]:
     """Records that stand alone, in source order, as far as they are known; `where` is over `record r`, `answer a`."""
     rows = ws.rows(
-        "SELECT r.op, r.step, r.key, r.class, r.body, r.main, r.file, r.row, r.line, m.action, m.sys_id,"
-        " a.action, a.basis, a.sys_id, a.class, a.reason, a.body FROM record r"
+        "SELECT r.op, r.step, r.key, r.class, b.body, r.main, r.file, r.row, r.line, m.action, m.sys_id,"
+        " a.action, a.basis, a.sys_id, a.class, a.reason, a.body FROM record r JOIN content b ON b.op=r.op"
         " LEFT JOIN answer a ON a.op=r.op LEFT JOIN answer m ON m.op=r.main"
         f" WHERE {where} ORDER BY r.op",
         parameters,

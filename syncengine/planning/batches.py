@@ -54,7 +54,7 @@ class Batches:
         """The records that stand alone, as their targets cut them."""
         for number, target in self.flat.items():
             step = self.steps[number]
-            where = f"r.step=? AND r.wave=? AND r.origin=0 AND ({SENT} OR a.action IN ('attach','unknown'))"
+            where = f"+r.step=? AND r.wave=? AND r.origin=0 AND ({SENT} OR a.action IN ('attach','unknown'))"
             changes = flat_changes(self.ws, self.steps, where, (number, wave))
             for cut in target.cuts(step, changes):
                 yield self._numbered(first, step.data_source, [change.op for change in cut], [], [])
@@ -73,7 +73,7 @@ class Batches:
         relations: list[int] = []
         context: list[int] = []
         for part in packed:
-            sent = self._sent([change.op for change in part.items])
+            sent = [change.op for change in part.items if change.is_sent]
             here = set(sent)
             items.extend(sent)
             for op, parent, child, is_new in self._unit_relations(part, here):
@@ -85,12 +85,6 @@ class Batches:
         source = self.steps[packed[0].items[0].step].data_source
         self._touch(list(ends))
         return self._numbered(wave, source, items, list(ends), relations, context)
-
-    def _sent(self, ops: list[int]) -> list[int]:
-        marks = ",".join("?" * len(ops))
-        rows = self.ws.rows(f"SELECT a.op FROM answer a WHERE a.op IN ({marks}) AND {SENT}", ops)
-        sent = {row[0] for row in rows}
-        return [op for op in ops if op in sent]
 
     def _unit_relations(self, part: Part, here: set[int]) -> Iterator[tuple[int, int, int, bool]]:
         """Identifying relations of the part: new ones, and those by which a dependent that is sent is found."""

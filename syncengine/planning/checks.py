@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import orjson
 
@@ -17,9 +18,9 @@ from syncengine.transport.instance import Entry, Instance
 
 def one_record_two_keys(ws: Workspace) -> None:
     """Refuse records that the target answered with one sys_id: which of them is right, only a person knows."""
-    ws.db.execute("CREATE INDEX answer_id ON answer(sys_id)")
+    ws.db.execute("CREATE INDEX answer_id ON answer(sys_id) WHERE sys_id<>''")
     alone = "SELECT id FROM step WHERE kind NOT IN ('cmdb','relation','attach') ORDER BY id"
-    for scope in (CIS, *(f"r.step={number}" for (number,) in list(ws.rows(alone)))):
+    for scope in (CIS, *(f"+r.step={number}" for (number,) in list(ws.rows(alone)))):
         _two_keys(ws, f"r.origin=0 AND r.main IS NULL AND {scope}")
 
 
@@ -32,7 +33,8 @@ def _two_keys(ws: Workspace, scope: str) -> None:
     ws.db.execute(
         "UPDATE answer SET action='rejected', code='two-keys-one-record', message='the keys '"
         "||(SELECT said FROM temp.doubled d WHERE d.sys_id=answer.sys_id)||' are one record on the target: '||sys_id"
-        f" WHERE sys_id IN (SELECT sys_id FROM temp.doubled) AND op IN (SELECT r.op FROM record r WHERE {scope})"
+        " WHERE sys_id<>'' AND sys_id IN (SELECT sys_id FROM temp.doubled)"
+        f" AND op IN (SELECT r.op FROM record r WHERE {scope})"
     )
     ws.db.execute("DROP TABLE temp.doubled")
 
@@ -97,16 +99,10 @@ def new_records_that_are_one(ws: Workspace, identities: Identities) -> None:
 
     Sent one after the other, the second would be found to be the first and overwrite it.
     """
-    ws.db.execute("CREATE INDEX IF NOT EXISTS identity_digest ON identity(entry, digest)")
     names = identities.names()
-    twice = list(
-        ws.rows(
-            "SELECT i.entry, GROUP_CONCAT(DISTINCT i.op) FROM identity i CROSS JOIN answer a ON a.op=i.op"
-            " WHERE a.action='create' AND i.entry>=0 GROUP BY i.entry, i.digest HAVING COUNT(DISTINCT i.op)>1"
-        )
-    )
+    twice = _twice(ws, "i.entry>=0", "i.entry, GROUP_CONCAT(DISTINCT i.op)", "COUNT(DISTINCT i.op)>1")
     for entry_number, ops in twice:
-        numbers_of = [int(op) for op in ops.split(",")]
+        numbers_of = sorted(int(op) for op in ops.split(","))
         keys = [str(ws.one("SELECT key FROM record WHERE op=?", (op,))) for op in numbers_of]
         said_of = ", ".join(names[entry_number])
         shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
@@ -114,6 +110,23 @@ def new_records_that_are_one(ws: Workspace, identities: Identities) -> None:
             "UPDATE answer SET action='rejected', code='same-identity', message=? WHERE op=?",
             [(f"new with equal {said_of}: {shown}; the target would make one record of them", op) for op in numbers_of],
         )
+
+
+def _twice(ws: Workspace, which: str, wanted: str, several: str) -> list[tuple[Any, ...]]:
+    """What of the identities of records to be made occurs several times; `which`, `wanted`, `several` are SQL."""
+    # Sorting the plain rows first leaves next to nothing to join.
+    ws.db.execute(
+        "CREATE TEMP TABLE twice AS SELECT entry, digest FROM identity i"
+        f" WHERE {which} GROUP BY entry, digest HAVING COUNT(*)>1"
+    )
+    found = list(
+        ws.rows(
+            f"SELECT {wanted} FROM identity i JOIN temp.twice USING(entry, digest) JOIN answer a ON a.op=i.op"
+            f" WHERE a.action='create' GROUP BY entry, digest HAVING {several} ORDER BY entry, MIN(i.op)"
+        )
+    )
+    ws.db.execute("DROP TABLE temp.twice")
+    return found
 
 
 def note_identities(ws: Workspace, step: int, seen: Iterable[Seen]) -> None:
@@ -126,13 +139,7 @@ def note_identities(ws: Workspace, step: int, seen: Iterable[Seen]) -> None:
 
 def new_rows_that_are_one(ws: Workspace) -> None:
     """Refuse new records of a step that their target will find to be one: the second would overwrite the first."""
-    ws.db.execute("CREATE INDEX IF NOT EXISTS identity_digest ON identity(entry, digest)")
-    twice = list(
-        ws.rows(
-            "SELECT GROUP_CONCAT(i.op) FROM identity i CROSS JOIN answer a ON a.op=i.op"
-            " WHERE a.action='create' AND i.entry<0 GROUP BY i.entry, i.digest HAVING COUNT(*)>1"
-        )
-    )
+    twice = _twice(ws, "i.entry<0", "GROUP_CONCAT(i.op)", "COUNT(*)>1")
     for (ops,) in twice:
         numbers = sorted(int(op) for op in ops.split(","))
         keys = [str(ws.one("SELECT key FROM record WHERE op=?", (op,))) for op in numbers]
@@ -202,7 +209,7 @@ def adopt(ws: Workspace, steps: Sequence[StepInfo]) -> None:
             continue
         ws.db.execute(
             "UPDATE answer SET action='touched', reason='adopted' WHERE action='unchanged' AND op IN"
-            " (SELECT r.op FROM record r JOIN answer a ON a.op=r.op WHERE r.step=? AND r.origin=0"
+            " (SELECT r.op FROM record r JOIN answer a ON a.op=r.op WHERE +r.step=? AND r.origin=0"
             " AND a.action='unchanged' AND NOT EXISTS"
             " (SELECT 1 FROM owned o WHERE o.step=r.step AND o.sys_id=a.sys_id))",
             (number,),
@@ -215,7 +222,7 @@ def touch(ws: Workspace, steps: Sequence[StepInfo]) -> None:
         if step.touch:
             ws.db.execute(
                 "UPDATE answer SET action='touched', reason='touch' WHERE action='unchanged' AND op IN"
-                " (SELECT op FROM record WHERE step=? AND origin=0)",
+                " (SELECT op FROM record WHERE +step=? AND origin=0)",
                 (number,),
             )
 
@@ -226,11 +233,12 @@ def unidentifiable(ws: Workspace, instance: Instance, steps: Sequence[StepInfo])
     for number, step in enumerate(steps):
         if step.kind != "cmdb":
             continue
-        for (class_name,) in list(ws.rows("SELECT DISTINCT class FROM record WHERE step=? AND origin=0", (number,))):
+        for (class_name,) in list(ws.rows("SELECT DISTINCT class FROM record WHERE +step=? AND origin=0", (number,))):
             info = instance.describe(class_name)
             if info is None or not info.entries:
                 continue
-            sample = ws.rows("SELECT body FROM record WHERE step=? AND class=? LIMIT 200", (number, class_name))
+            sampled = "SELECT body FROM record JOIN content USING(op) WHERE +step=? AND class=? LIMIT 200"
+            sample = ws.rows(sampled, (number, class_name))
             bodies = [body_of(row[0]) for row in sample]
             if any(_identity(entry, body[0], body[2], class_name) for body in bodies for entry in info.entries):
                 continue
@@ -288,7 +296,7 @@ def doubled_native_keys(ws: Workspace, steps: Sequence[StepInfo]) -> list[tuple[
         marks = ",".join("?" * len(numbers))
         rows = ws.rows(
             "SELECT COALESCE(NULLIF(json_extract(body, '$[5]'), ''), key) AS native, MIN(step), MAX(step)"
-            f" FROM record WHERE step IN ({marks}) AND origin=0"
+            f" FROM record JOIN content USING(op) WHERE step IN ({marks}) AND origin=0"
             " GROUP BY native HAVING COUNT(DISTINCT step)>1 LIMIT 50",
             numbers,
         )

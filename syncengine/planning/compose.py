@@ -30,8 +30,9 @@ class Composer:
 
     def _records(self) -> Iterator[Change]:
         rows = self.ws.rows(
-            f"SELECT r.op, r.step, r.key, r.class, r.body, r.file, r.row, r.line, r.host, r.main, m.action, {_ANSWER}"
-            " FROM record r LEFT JOIN answer a ON a.op=r.op LEFT JOIN answer m ON m.op=r.main"
+            f"SELECT r.op, r.step, r.key, r.class, b.body, r.file, r.row, r.line, r.host, r.main, m.action, {_ANSWER}"
+            " FROM record r JOIN content b ON b.op=r.op LEFT JOIN answer a ON a.op=r.op"
+            " LEFT JOIN answer m ON m.op=r.main"
             " WHERE r.origin=? ORDER BY r.op",
             (PLANNED,),
         )

@@ -24,7 +24,8 @@ def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Read
     `instance` knows the classes of the plan's CIs; None where it has none. Raises SpecError for classes, columns and
     relation types that the instance does not have.
     """
-    ws.db.execute("CREATE INDEX record_key ON record(step, key)")
+    if ws.one("SELECT EXISTS(SELECT 1 FROM link) OR EXISTS(SELECT 1 FROM need)"):
+        ws.db.execute("CREATE INDEX record_key ON record(step, key)")
     _find(ws, readers)
     _leave_out(ws)
     for side in ("p", "c"):
@@ -53,8 +54,8 @@ def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) 
     for number, step in enumerate(steps):
         if step.kind != "cmdb":
             continue
-        used = "SELECT class, json_group_array(DISTINCT j.key) FROM record, json_each(body, '$[0]') j WHERE step=?"
-        for class_name, names in list(ws.rows(f"{used} GROUP BY class", (number,))):
+        used = sorted((name, columns) for (of, name), columns in ws.columns.items() if of == number)
+        for class_name, names in used:
             info = instance.describe(class_name)
             if info is None:
                 problems.append(
@@ -67,7 +68,7 @@ def check_classes(ws: Workspace, instance: Instance, steps: Sequence[StepInfo]) 
                     )
                 )
                 continue
-            unknown = set(orjson.loads(names)) - info.columns if info.columns else set()
+            unknown = names - info.columns if info.columns else set()
             problems += [_unknown_column(name, info, step) for name in sorted(unknown)]
     if problems:
         raise SpecError(problems, effect=NOTHING_WRITTEN)
@@ -104,8 +105,8 @@ def _find(ws: Workspace, readers: Mapping[str, Reader]) -> None:
         )
         class_name = row.get("sys_class_name") or table
         ws.db.execute(
-            "INSERT INTO record(op,step,key,class,origin,file,row,line) VALUES(?,-1,?,?,?,0,0,0)",
-            (op, said, class_name, FOUND),
+            "INSERT INTO record(op,step,key,class,origin,file,row,line,unit) VALUES(?,-1,?,?,?,0,0,0,?)",
+            (op, said, class_name, FOUND, op),
         )
         ws.db.execute(
             "INSERT INTO answer(op,action,basis,sys_id,class) VALUES(?,'unchanged','compared',?,?)",
@@ -241,7 +242,7 @@ def _forget_unused(ws: Workspace) -> None:
 
 def _units(ws: Workspace) -> None:
     """Number each unit by its outermost host, and each record by how deep it lives in it."""
-    ws.db.execute("UPDATE record SET unit=op WHERE host IS NULL")
+    ws.db.execute("UPDATE record SET unit=NULL WHERE host NOT NULL")
     depth = 0
     while True:
         depth += 1
@@ -330,6 +331,6 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
         " SELECT n.op,'rejected','unknown','missing-value', n.field||': '||n.key||' has no '||n.take"
-        " FROM need n JOIN record t ON t.op=n.target WHERE n.take NOT IN ('','sys_id') AND n.take NOT LIKE '@%'"
+        " FROM need n JOIN content t ON t.op=n.target WHERE n.take NOT IN ('','sys_id') AND n.take NOT LIKE '@%'"
         " AND COALESCE(json_extract(t.body,'$[0].\"'||replace(n.take,'\"','')||'\"'),'')=''"
     )

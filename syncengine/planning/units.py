@@ -13,9 +13,12 @@ import orjson
 from syncengine.changes import Change, End
 from syncengine.planning.workspace import Workspace, body_of
 
-CIS = "r.step IN (SELECT id FROM step WHERE kind='cmdb')"
-"""Of the records, those that are CIs; what was found on the instance has no step."""
-RECORD = "r.op, r.step, r.key, r.class, r.body, r.host, r.unit, r.is_host, r.origin"
+CIS = "+r.step IN (SELECT id FROM step WHERE kind='cmdb')"
+"""Of the records, those that are CIs; what was found on the instance has no step.
+
+The plus here and elsewhere: a step is most of the table, so its rows are read in their order, not through the index by
+key, which would fetch each of them from another place.
+"""
 
 
 @dataclass(slots=True)
@@ -34,15 +37,17 @@ def parts(ws: Workspace, where: str, limit: int, *, whole: bool = True) -> Itera
     """The records that `where` selects, unit by unit, hosts first, in parts of at most `limit`.
 
     `where` is a condition over `record r` and its `answer a`. Unless the records are wanted `whole`, they come without
-    their values.
+    their values, and with what is known to become of them.
     """
+    body, joined = ("b.body", " JOIN content b ON b.op=r.op") if whole else ("NULL", "")
     rows = ws.rows(
-        f"SELECT {RECORD}, a.sys_id FROM record r LEFT JOIN answer a ON a.op=r.op"
+        f"SELECT r.op, r.step, r.key, r.class, r.host, r.unit, r.is_host, a.sys_id, a.action, a.reason, {body}"
+        f" FROM record r{joined} LEFT JOIN answer a ON a.op=r.op"
         f" WHERE {where} ORDER BY r.wave, r.unit, r.depth, r.op"
     )
     part: Part | None = None
     hosts: set[int] = set()
-    for op, step, key, class_name, body, host, unit, is_host, _origin, sys_id in rows:
+    for op, step, key, class_name, host, unit, is_host, sys_id, action, reason, body in rows:
         if part is None or part.unit != unit:
             if part is not None:
                 yield part
@@ -56,6 +61,8 @@ def parts(ws: Workspace, where: str, limit: int, *, whole: bool = True) -> Itera
         change = Change(op, "cmdb", step, key=key, class_name=class_name, sys_id=sys_id or "", host=host)
         if whole:
             fill(ws, change, body)
+        elif action is not None:
+            change.action, change.reason = action, reason or ""
         part.items.append(change)
         if host is not None and host not in hosts:
             hosts.add(host)
@@ -114,7 +121,7 @@ def _end(ws: Workspace, step: int, key: str) -> End | None:
 def _taken(ws: Workspace, change: Change, name: str, of: tuple[int, str], take: str) -> None:
     """A value of a record of this plan, by which the target will know it; what makes that record comes first."""
     row = ws.db.execute(
-        "SELECT r.op, r.body, a.action FROM record r LEFT JOIN answer a ON a.op=r.op"
+        "SELECT r.op, b.body, a.action FROM record r JOIN content b ON b.op=r.op LEFT JOIN answer a ON a.op=r.op"
         " WHERE r.step=? AND r.key=? AND r.main IS NULL AND r.gone IS NULL",
         of,
     ).fetchone()

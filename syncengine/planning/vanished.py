@@ -59,7 +59,7 @@ def note_present(ws: Workspace, number: int, of: Watched, made: Iterable[object]
     if made is None:
         ws.db.execute(
             "INSERT OR IGNORE INTO present SELECT step, COALESCE(NULLIF(json_extract(body,'$[5]'),''), key)"
-            " FROM record WHERE step=?",
+            " FROM record JOIN content USING(op) WHERE step=?",
             (number,),
         )
         return
@@ -153,9 +153,11 @@ def _insert(
         op = ws.next_op
         ws.next_op += 1
         ws.db.execute(
-            "INSERT INTO record(op,step,key,class,body,file,row,line,origin,wave,gone) VALUES(?,?,?,?,?,?,0,0,?,?,?)",
-            (op, number, key, class_name, body, said, PLANNED, last, sys_id),
+            "INSERT INTO record(op,step,key,class,file,row,line,origin,unit,wave,gone) VALUES(?,?,?,?,?,0,0,?,?,?,?)",
+            (op, number, key, class_name, said, PLANNED, op, last, sys_id),
         )
+        ws.db.execute("INSERT INTO content VALUES(?,?)", (op, body))
+        ws.note_columns(number, class_name, of.rule.set)
 
 
 def _classes(step: StepInfo, due: list[tuple[str, str]], readers: Mapping[str, Reader]) -> Iterator[tuple[str, str]]:
