@@ -260,6 +260,8 @@ class Seen(msgspec.Struct, gc=False):
     reason: str = ""
     before: dict[str, str] = {}
     """The present values of the sent fields that differ."""
+    unread: tuple[str, ...] = ()
+    """Sent fields of which nobody knows the present value."""
     masked: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

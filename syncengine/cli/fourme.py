@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import click
+
 from syncengine.cli.progress import Waits
 from syncengine.credentials import resolve
 from syncengine.errors import NOTHING_SENT, Problem, SpecError
@@ -31,6 +33,8 @@ SETTLE = 2.0
 """Seconds after which a request to the sandbox has ended."""
 LARGEST_FILE = 4 << 30
 """Bytes of an export; it goes to disk in pieces."""
+WINDOW = 3700.0
+"""Seconds to wait where an hour's requests are spent; a comparison over REST may need several."""
 
 
 def sandboxed(
@@ -39,7 +43,7 @@ def sandboxed(
     """The 4me side of the built-in sandbox."""
     client = to_sandbox(running, permits, clock, stack)
     account, system = running.fourme.account, f"sandbox:{running.identity}"
-    manner = Manner(account=account, system=system, state=state)
+    manner = Manner(account=account, system=system, state=state, say=_say)
     writer = Writer(client, purse=Purse(), foreign=foreign(running.url, running.ca))
     return Connected("4me", Identity("4me", f"{system}/{account}", "API user"), writer, permits, SETTLE, manner)
 
@@ -67,7 +71,7 @@ def opened(
     """An account that an environment names; raises SpecError for a login that 4me does not know."""
     client = dialled(project, connection, permits, clock, stack)
     account = connection.account or ""
-    manner = Manner(account=account, import_jobs=connection.import_jobs, state=state)
+    manner = Manner(account=account, import_jobs=connection.import_jobs, state=state, say=_say)
     url = connection.url.rstrip("/")
     writer = Writer(client, purse=Purse(), on_wait=Waits(), foreign=foreign(url, connection.ca_bundle))
     identity = Identity("4me", f"{url}/{account}", client.who)
@@ -105,7 +109,7 @@ def _client(
         permits=permits,
         ca_bundle=ca_bundle,
         proxy=_proxy(),
-        limits=limits,
+        limits=limits or Limits(gate=WINDOW),
         clock=clock or Clock(),
         headers=headers(account),
         burst=BURST,
@@ -158,6 +162,10 @@ def foreign(url: str, ca_bundle: Path | None) -> Foreign:
         may_reach=is_loopback if here else is_public,
         plain=here and parts.scheme == "http",
     )
+
+
+def _say(said: str) -> None:
+    click.echo(said, err=True)
 
 
 def _proxy() -> str:

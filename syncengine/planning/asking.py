@@ -232,6 +232,8 @@ class FlatAsking:
         """Ask about the records of a wave, those that other plans make and this one names among them."""
         for number in self.numbers:
             self._follow(number, wave)
+            counted = "SELECT COUNT(*) FROM record WHERE step=? AND wave=? AND origin<2"
+            self.target.coming(self.target.steps[number], int(self.ws.one(counted, (number, wave)) or 0))
             asked = in_parallel(self._preview, self._parcels(number, wave), self.permits)
             for parcel, seen in asked:
                 store(self.ws, seen)

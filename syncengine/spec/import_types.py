@@ -102,10 +102,17 @@ class ImportType(msgspec.Struct, frozen=True):
         return next((one[0] for one in self.identify if len(one) == 1 and one[0] not in (ID, self.group)), "")
 
     @property
+    def natural(self) -> tuple[tuple[str, ...], ...]:
+        """The columns that find a record where neither ID nor pair is given: the first of these that are all filled."""
+        return () if self.group else tuple(one for one in self.identify if one not in ((ID,), PAIR))
+
+    @property
     def owners(self) -> tuple[str, ...]:
         """The columns that name the owner of a replace group; the first filled ones do."""
         if self.group == "CI":
             return ("CI Source", "CI Source ID", "CI Label")
+        if self.group == SOURCE_ID:
+            return PAIR
         return (self.group,) if self.group else ()
 
 

@@ -104,6 +104,8 @@ class Manner:
     """The folder of the project: files are named from there."""
     state: Path | None = None
     """Where the target may keep what it read, for the next plan."""
+    say: Callable[[str], None] = lambda _said: None
+    """Told what takes long, before it begins."""
 
 
 class Target(ABC):
@@ -176,6 +178,10 @@ class FlatTarget(Target):
         """The step with what `prepare` found out and `apply` has to know; it stands in the plan."""
         del reader
         return step
+
+    def coming(self, step: StepInfo, records: int) -> None:
+        """So many records of a step are looked at next; asked before the first preview of a wave."""
+        del step, records
 
     def remarks(self) -> list[Problem]:
         """What previews came across that a reviewer should know beside the operations, counted; asked at the end."""

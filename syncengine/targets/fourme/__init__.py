@@ -7,17 +7,21 @@ of each follows from the counts and the log of its job, or from another look (`j
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import cast
 
 from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, StepInfo
 from syncengine.errors import AuthError, Problem, RemoteError
-from syncengine.spec.import_types import ID, ImportType, import_types
+from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType, import_types
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Unclear, Watch
-from syncengine.targets.fourme.base import Base, Held, QuotaError, owner_of
+from syncengine.targets.fourme.base import Base, QuotaError
+from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.jobs import Ended, follow
 from syncengine.targets.fourme.matching import Look, Matcher, kind_of, type_of
+from syncengine.targets.fourme.records import Held, natural_of, owner_of
+from syncengine.targets.fourme.rest import OverRest, unreadable
 from syncengine.targets.fourme.sheet import Sheet, cells_of, sheet
 from syncengine.transport.fourme import checked_token, is_refused, upload
 from syncengine.transport.reader import Reader, Writer
@@ -35,6 +39,7 @@ class FourmeTarget(FlatTarget):
     def __init__(self, steps: Sequence[StepInfo], manner: Manner | None = None) -> None:
         super().__init__(steps, manner)
         self._looks: dict[str, Look] = {}
+        self._bases: dict[str, Base] = {}
         self._matcher = Matcher(steps, self.manner.account)
         self._lock = threading.Lock()
         self._matched: dict[str, set[int]] = {}
@@ -54,17 +59,22 @@ class FourmeTarget(FlatTarget):
 
     def alone(self, step: StepInfo) -> str:
         """One job of a type at a time, and as many of an account as the environment lets (`import_jobs`)."""
-        names = sorted(import_types(), key=lambda name: import_types()[name].order)
-        return f"4me import {names.index(type_of(step)) % self.manner.import_jobs}"
+        names = sorted(map(type_of, self.steps), key=lambda name: import_types()[name].order)
+        return f"4me import {list(dict.fromkeys(names)).index(type_of(step)) % self.manner.import_jobs}"
 
     def prepare(self, steps: Sequence[StepInfo], reader: Reader) -> list[Problem]:
-        """Take or update the exports of all types of the plan."""
+        """Take or update the exports of all types of the plan; read over REST what cannot be exported."""
         said = []
         for name in sorted({type_of(step) for step in steps}, key=lambda one: import_types()[one].order):
-            why = self._look(name, reader).why_not
-            if why:
+            look = self._look(name, reader)
+            if look.over is not None:
+                look.over.read_all_of({step.data_source for step in self.steps if type_of(step) == name})
+                look = self._looks[name] = replace(look, why_not=look.over.why_not)
+            if look.why_not:
                 position = next(step.position for step in steps if type_of(step) == name)
-                message = f"{name} cannot be compared: {why}; its rows are sent without knowing what they change"
+                message = (
+                    f"{name} cannot be compared: {look.why_not}; its rows are sent without knowing what they change"
+                )
                 fix = "plan again tomorrow, or keep the state directory between runs"
                 said.append(Problem("no-export", message, position, fix=fix, severity="warning"))
         return said
@@ -74,8 +84,30 @@ class FourmeTarget(FlatTarget):
         look = self._known(type_of(step), reader)
         if look.why_not or not kind_of(step).has_pair:
             return
-        for source_id, record_id in look.base.owned(step.data_source):
+        for source_id, record_id in look.records.owned(step.data_source):
             yield Owned(source_id, record_id)
+
+    def coming(self, step: StepInfo, records: int) -> None:
+        """Say what reading rows of owners costs: it depends on how many there are."""
+        look = self._looks.get(type_of(step))
+        if look is not None and look.over is not None:
+            look.over.coming(records)
+
+    def remarks(self) -> list[Problem]:
+        """Which types were compared over REST, why, and what that cost."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for name, look in sorted(self._looks.items()):
+            if look.over is not None and not look.why_not:
+                found.setdefault(look.over.why, []).append((name, look.over.requests))
+        return [
+            Problem(
+                "compared-over-rest",
+                f"compared over REST, since {why}: {', '.join(f'{name} ({spent:,} requests)' for name, spent in said)}",
+                fix="keep the state directory between runs: then an export of what changed is enough for most types",
+                severity="warning",
+            )
+            for why, said in found.items()
+        ]
 
     def preview(self, parcel: Parcel, reader: Reader) -> list[Seen]:
         """Each row against the record that it would find, by the rules of the vendor."""
@@ -83,17 +115,31 @@ class FourmeTarget(FlatTarget):
             return []
         is_applying = bool(self.manner.run)  # then each look is at the account as it is now
         found = self._previewed(parcel, reader, is_applying)
-        return self._as_planned(parcel, found) if is_applying else found
+        planned = {change.op: change for change in parcel.items}
+        return [self._as_planned(planned[one.op], one) for one in found] if is_applying else found
 
-    def _as_planned(self, parcel: Parcel, found: list[Seen]) -> list[Seen]:
-        """Where a full export is needed for the check and today's is spent, there is no check: the plan is believed."""
-        said = {answer.op: answer for answer in found}
-        for change in parcel.items:
-            answer = said[change.op]
-            if answer.basis == "unknown" and not answer.code and change.action != "unknown":
-                action = {"retire": "update", "touched": "unchanged"}.get(change.action, change.action)
-                answer.action, answer.sys_id, answer.before = cast(Action, action), change.sys_id, change.before
-        return found
+    def _as_planned(self, change: Change, answer: Seen) -> Seen:
+        """What cannot be seen again is believed, and one value in two forms is one value.
+
+        A plan may be made of an export and checked over REST, or the other way round.
+        """
+        columns = kind_of(self.steps[change.step]).columns
+        for name, text in change.before.items():
+            column = columns.get(name)
+            if name in answer.unread or (
+                column is not None
+                and name in answer.before
+                and is_same(column, text, answer.before[name], self.manner.account)
+            ):
+                answer.before = {**answer.before, name: text}
+        if answer.code:
+            return answer
+        if change.action == "unknown":
+            answer.action = "unknown"
+        elif answer.basis == "unknown":
+            action = {"retire": "update", "touched": "unchanged"}.get(change.action, change.action)
+            answer.action, answer.sys_id, answer.before = cast(Action, action), change.sys_id, change.before
+        return answer
 
     def _previewed(self, parcel: Parcel, reader: Reader, is_applying: bool) -> list[Seen]:
         found: list[Seen] = []
@@ -101,7 +147,12 @@ class FourmeTarget(FlatTarget):
             look = self._look(name, reader) if is_applying else self._known(name, reader)
             matched = set() if is_applying else self._matched.setdefault(name, set())
             some = [change for change in parcel.items if type_of(self.steps[change.step]) == name]
-            ahead = {} if look.why_not or not import_types()[name].has_pair else self._matcher.ahead(some, look.base)
+            if look.over is not None and not look.why_not:
+                look.over.fetch([cells_of(one, self.steps[one.step], import_types()[name])[0] for one in some])
+                look = replace(look, why_not=look.over.why_not)
+            ahead = {}
+            if not look.why_not and import_types()[name].has_pair:
+                ahead = self._matcher.ahead(some, look.records)
             with self._lock:
                 found += [self._matcher.seen(change, look, matched, ahead) for change in some]
         return found
@@ -110,26 +161,33 @@ class FourmeTarget(FlatTarget):
         return self._looks.get(name) or self._look(name, reader)
 
     def _look(self, name: str, reader: Reader) -> Look:
-        """The export of a type as of now."""
+        """The export of a type as of now, or who reads it over REST."""
         with self._lock:
-            known = self._looks.get(name)
-            if known is None:
+            kind = import_types()[name]
+            base = self._bases.get(name)
+            if base is None:
                 system = self.manner.system or f"{reader.base_url} {self.manner.account}"
                 state = self.manner.state / "4me" if self.manner.state is not None else None
-                known = Look(Base(state, system, name, import_types()[name]))
-            why = ""
+                base = self._bases[name] = Base(state, system, name, kind)
             try:
-                known.base.refresh(reader)
+                base.refresh(reader)
+                look = Look(base.records)
             except QuotaError:
-                why = "4me gives one full export of this type a day, and gave it"
+                look = self._without(name, reader, "4me gave today's full export of this type")
             except RemoteError as error:
                 if error.problems[0].code not in UNREADABLE:
                     raise  # an outage passes; nothing is planned blindly for it
-                why = error.problems[0].message
-            self._looks[name] = known = Look(known.base, why)
-            return known
+                look = self._without(name, reader, error.problems[0].message)
+            self._looks[name] = look
+            return look
 
-    # ── one row ─────────────────────────────────────────────────────────────────────────────────
+    def _without(self, name: str, reader: Reader, why: str) -> Look:
+        cannot = unreadable(name, import_types()[name])
+        over = OverRest(name, reader, self.manner.say, self.manner.account, why)
+        if cannot:
+            return Look(over.records, f"{why}, and {cannot}")
+        return Look(over.records, how=over.how, over=over)
+
     def together(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[int]:
         """Rows that stay as they are but whose owner's rows are replaced: what is not in the file would be removed."""
         kind = kind_of(step)
@@ -147,7 +205,7 @@ class FourmeTarget(FlatTarget):
         if look is not None and not look.why_not:
             for owner in dict.fromkeys(owner for _, owner, _ in rows):
                 if owner not in moved and any(
-                    self._matcher.would_go(one, kind, step, matched) for one in look.base.of_owner(owner)
+                    self._matcher.would_go(one, kind, step, matched) for one in look.records.of_owner(owner)
                 ):
                     moved.add(owner)
         yield from (op for op, owner, is_unchanged in rows if is_unchanged and owner in moved)
@@ -231,12 +289,14 @@ class FourmeTarget(FlatTarget):
         if name not in _named_by_id() or not any(change.action == "create" for change in parcel.items):
             return
         look = self._look(name, reader)
-        for change in parcel.items:
-            if told[change.op].result == "applied" and not change.sys_id and not look.why_not:
-                cells, _ = cells_of(change, self.steps[change.step], import_types()[name])
-                held, _ = self._matcher.found(change, cells, import_types()[name], look.base)
-                if isinstance(held, Held):
-                    told[change.op] = Outcome(change.op, "applied", held.id, "IMPORTED")
+        rows = {one.op: cells_of(one, self.steps[one.step], import_types()[name])[0] for one in parcel.items}
+        new = [one for one in parcel.items if told[one.op].result == "applied" and not one.sys_id]
+        if look.over is not None and not look.why_not:
+            look.over.fetch([rows[one.op] for one in new])
+        for change in new:
+            held, _ = self._matcher.found(change, rows[change.op], import_types()[name], look.records)
+            if isinstance(held, Held) and not look.why_not:
+                told[change.op] = Outcome(change.op, "applied", held.id, "IMPORTED")
 
     def _tell_by_looking(self, parcel: Parcel, told: dict[int, Outcome], ended: Ended, reader: Reader) -> None:
         """What counts and log leave open is seen at the records: what is as it was sent was applied."""
@@ -258,16 +318,31 @@ class FourmeTarget(FlatTarget):
                 told[change.op] = Outcome(change.op, "rejected", code="import-failed", message=ended.why)
 
     def settle(self, parcel: Parcel, reader: Reader) -> dict[int, Seen]:
-        """Compare with an export as of now; what nothing can be found by is unknown."""
+        """Compare with the account as of now; what nothing can be found by is unknown."""
         found = {answer.op: answer for answer in self._previewed(parcel, reader, is_applying=True)}
         for change in parcel.items:
-            kind = kind_of(self.steps[change.step])
+            step = self.steps[change.step]
             answer = found[change.op]
-            if not kind.identify and answer.action != "unchanged":
+            if (
+                not _is_findable(kind_of(step), cells_of(change, step, kind_of(step))[0])
+                and answer.action != "unchanged"
+            ):
                 found[change.op] = Seen(change.op, reason="its records carry nothing by which they could be found")
             elif change.basis == "implied" and answer.action == "update":
                 answer.sys_id, answer.before = change.sys_id, change.before
+            elif (
+                answer.unread
+                and answer.action == "unknown"
+                and (change.action == "create" or set(change.before) - set(answer.unread))
+            ):
+                answer.action = "unchanged"  # all that can be read is as it was sent, and a row is written as a whole
         return found
+
+
+def _is_findable(kind: ImportType, cells: Mapping[str, str]) -> bool:
+    """Whether a row says which record it is."""
+    has_pair = kind.has_pair and bool(cells.get(SOURCE) and cells.get(SOURCE_ID))
+    return bool(kind.group or cells.get(ID) or has_pair or natural_of(kind, cells))
 
 
 def _named_by_id() -> frozenset[str]:

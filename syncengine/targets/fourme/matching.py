@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from syncengine.changes import SECOND_PASS, Change, Seen, StepInfo
 from syncengine.spec.import_types import ID, PAIR, SOURCE, SOURCE_ID, ImportType, import_types
-from syncengine.targets.fourme.base import Base, Held, owner_of
 from syncengine.targets.fourme.compare import is_same
+from syncengine.targets.fourme.records import Held, Records, natural_of, owner_of
+from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.sheet import cells_of
 
 IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -23,6 +24,7 @@ IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("Related CI Label", "Relation Type"),
     ),
     "people_roles": (("Role Account",),),
+    "calendars": (("Weekday",),),
 }
 """What tells the rows of one owner apart, so that a change can be told from a removal and an addition (inferred)."""
 
@@ -31,8 +33,12 @@ IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
 class Look:
     """What is known of the records of a type, or why nothing is."""
 
-    base: Base
+    records: Records
     why_not: str = ""
+    how: str = "exports do not have"
+    """What is said of a column that could not be read."""
+    over: OverRest | None = None
+    """Who reads what rows need, where no export is to be had."""
 
 
 class Matcher:
@@ -42,9 +48,9 @@ class Matcher:
         self.steps = steps
         self.account = account
 
-    def ahead(self, changes: Sequence[Change], base: Base) -> dict[tuple[str, str], Held]:
+    def ahead(self, changes: Sequence[Change], records: Records) -> dict[tuple[str, str], Held]:
         """What the rows will find by their pairs: one question for all costs a tenth of one for each."""
-        return base.by_pairs(
+        return records.by_pairs(
             [
                 (self.steps[one.step].data_source, one.values.get(SOURCE_ID) or one.native_key or one.key)
                 for one in changes
@@ -62,13 +68,13 @@ class Matcher:
         if look.why_not:
             return Seen(change.op, basis="unknown", reason=look.why_not, class_name=type_of(step))
         if kind.group:
-            return self._of_owner(change, cells, look.base, matched)
-        held, claims = self.found(change, cells, kind, look.base, ahead)
+            return self._of_owner(change, cells, look, matched)
+        held, claims = self.found(change, cells, kind, look.records, ahead)
         if isinstance(held, str):
             return self._rejected(change, "taken", held)
         if held is None:
             return self._new(change, cells, kind)
-        return self._compared(change, cells, held, claims)
+        return self._compared(change, cells, held, claims, look.how)
 
     def _rejected(self, change: Change, code: str, message: str) -> Seen:
         name = type_of(self.steps[change.step])
@@ -80,7 +86,7 @@ class Matcher:
             said = f"it is new, and a new record needs {', '.join(missing)}"
             return self._rejected(change, "missing-required", said)
         name = type_of(self.steps[change.step])
-        identity = cells.get(kind.special, "").casefold() if kind.special else ""
+        identity = natural_of(kind, cells)
         return Seen(change.op, action="create", basis="compared", class_name=name, identity=identity)
 
     def found(
@@ -88,7 +94,7 @@ class Matcher:
         change: Change,
         cells: Mapping[str, str],
         kind: ImportType,
-        base: Base,
+        records: Records,
         ahead: Mapping[tuple[str, str], Held] | None = None,
     ) -> tuple[Held | str | None, bool]:
         """The record that 4me would find (documented: ID, then the pair, then the type's own key), or why not.
@@ -96,16 +102,16 @@ class Matcher:
         True beside it where the row makes a record ours that has no Source yet.
         """
         if cells.get(ID):
-            held = base.by_id(cells[ID])
+            held = records.by_id(cells[ID])
             said = f"{type_of(self.steps[change.step])} has no record with the ID {cells[ID]}"
             claims = held is not None and kind.has_pair and _pair(held) != (cells.get(SOURCE), cells.get(SOURCE_ID))
             return held or said, claims
         if kind.has_pair and cells.get(SOURCE) and cells.get(SOURCE_ID):
             pair = cells[SOURCE], cells[SOURCE_ID]
-            held = base.by_pair(*pair) if ahead is None else ahead.get(pair)
+            held = records.by_pair(*pair) if ahead is None else ahead.get(pair)
             if held is not None or not kind.special or not cells.get(kind.special):
                 return held, False
-            other = base.by_special(cells[kind.special])
+            other = records.by_natural(natural_of(kind, cells))
             if other is None:
                 return None, False
             source, source_id = _pair(other)
@@ -113,11 +119,9 @@ class Matcher:
                 said = f"{kind.special} {cells[kind.special]!r} is that of record {other.id}, which is"
                 return f"{said} {source_id!r} of the Source {source!r}", False
             return other, True
-        if kind.special and cells.get(kind.special):
-            return base.by_special(cells[kind.special]), False
-        return None, False
+        return records.by_natural(natural_of(kind, cells)), False
 
-    def _compared(self, change: Change, cells: Mapping[str, str], held: Held, claims: bool) -> Seen:
+    def _compared(self, change: Change, cells: Mapping[str, str], held: Held, claims: bool, how: str) -> Seen:
         step = self.steps[change.step]
         kind, name = kind_of(step), type_of(step)
         before: dict[str, str] = {}
@@ -130,44 +134,45 @@ class Matcher:
                 unread.append(column)
             elif not is_same(kind.columns[column], value, present, self.account):
                 before[column] = present
-        loud = [column for column in before if column not in step.quiet]
         seen = Seen(change.op, action="update", basis="compared", sys_id=held.id, class_name=name, before=before)
         if change.basis == "implied":
             seen.sys_id = change.sys_id  # its record was not there when it was planned
             seen.before = change.before
-        if not loud:
+        if not any(column not in step.quiet for column in before):
             seen.action, seen.before = "unchanged", {}
-            if unread:
-                seen.action, seen.basis = "unknown", "unknown"
-                seen.reason = f"exports do not have {', '.join(unread)}"
-        return seen
+        return _unread(seen, unread, how)
 
     # ── rows of owners ──────────────────────────────────────────────────────────────────────────
 
-    def _of_owner(self, change: Change, cells: dict[str, str], base: Base, matched: set[int]) -> Seen:
+    def _of_owner(self, change: Change, cells: dict[str, str], look: Look, matched: set[int]) -> Seen:
         """A row of a replace group, against what its owner has: one equal row, or the one that it replaces."""
         step = self.steps[change.step]
         kind, name = kind_of(step), type_of(step)
-        rows = [one for one in base.of_owner(owner_of(kind, cells)) if one.number not in matched]
+        every = look.records.of_owner(owner_of(kind, cells))
+        rows = [one for one in every if one.number not in matched]
         if kind.group == "CI":
             rows = [one for one in rows if (one.cells.get(SOURCE) or "") == cells.get(SOURCE, "")]
-        same = next((one for one in rows if not self._differs(cells, one, kind)), None)
-        if same is not None:
-            matched.add(same.number)
-            return Seen(change.op, action="unchanged", basis="compared", sys_id=same.id, class_name=name)
-        for columns in IDENTITY.get(name, ()):
-            wanted = [cells.get(column, "").casefold() for column in columns]
-            if not all(wanted):
-                continue
-            for one in rows:
-                if [(one.cells.get(column) or "").casefold() for column in columns] == wanted:
-                    matched.add(one.number)
-                    before = self._differs(cells, one, kind)
-                    where = one.id
-                    return Seen(
-                        change.op, action="update", basis="compared", sys_id=where, class_name=name, before=before
-                    )
-        return Seen(change.op, action="create", basis="compared", class_name=name)
+        seen = Seen(change.op, action="create", basis="compared", class_name=name)
+        found = next((one for one in rows if not self._differs(cells, one, kind)), None)
+        if found is not None:
+            seen.action = "unchanged"
+        else:
+            found = next(
+                (one for columns in IDENTITY.get(name, ()) for one in rows if _is_named(cells, one, columns)), None
+            )
+            if found is not None:
+                seen.action, seen.before = "update", self._differs(cells, found, kind)
+        if found is None:
+            if kind.group == SOURCE_ID and every:  # one more interval of a calendar that is there
+                seen.action, seen.before = (
+                    "update",
+                    {column: "" for column in cells if column in ("Weekday", "From", "Until")},
+                )
+            return seen
+        matched.add(found.number)
+        if kind.group != SOURCE_ID:
+            seen.sys_id = found.id  # two rows with one ID would be two keys of one record
+        return _unread(seen, [one for one in cells if one != ID and found.cells.get(one) is None], look.how)
 
     def _differs(self, cells: Mapping[str, str], held: Held, kind: ImportType) -> dict[str, str]:
         found = {}
@@ -182,8 +187,10 @@ class Matcher:
         """Whether a row of an owner is ours, and no row of the plan stands for it."""
         if held.number in matched:
             return False
-        if kind.group == "CI":
+        if kind.group in ("CI", SOURCE_ID):
             return held.cells.get(SOURCE) == step.data_source
+        if "Integration" not in kind.columns:
+            return False  # nobody can tell what was given by hand, and would not go
         return (held.cells.get("Integration") or "1").strip().lower() in ("1", "t", "y", "true", "yes", "on")
 
 
@@ -195,6 +202,21 @@ def type_of(step: StepInfo) -> str:
 def kind_of(step: StepInfo) -> ImportType:
     """What is known of its type."""
     return import_types()[type_of(step)]
+
+
+def _unread(seen: Seen, columns: Sequence[str], how: str) -> Seen:
+    """Say of which columns nobody knows what they hold; where all others are the same, nobody knows of the row."""
+    if columns:
+        seen.unread = tuple(columns)
+        seen.reason = f"{how} {', '.join(columns)}"
+        if seen.action == "unchanged":
+            seen.action = seen.basis = "unknown"
+    return seen
+
+
+def _is_named(cells: Mapping[str, str], held: Held, columns: Sequence[str]) -> bool:
+    wanted = [cells.get(column, "").casefold() for column in columns]
+    return all(wanted) and wanted == [(held.cells.get(column) or "").casefold() for column in columns]
 
 
 def _pair(held: Held) -> tuple[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +45,22 @@ class Desk:
         self.sandbox = sandbox
         self.place = place
         self.state = State(place / "state")
+        self.said: list[str] = []
+        """What the target told before it took long."""
+        self.plans: list[PlanFile] = []
+        self.import_jobs = 1
         self._numbers = itertools.count(1)
         self._stack = contextlib.ExitStack()
 
     def connect(self, clock: Clock | None = None, settle: float = 0.2) -> Connected:
         """A connection of its own."""
         made = fourme.sandboxed(self.place / ".syncengine", self.sandbox, 4, clock, self._stack)
-        return Connected(made.name, made.identity, made.writer, 4, settle, made.manner)
+        manner = replace(made.manner, say=self.said.append, import_jobs=self.import_jobs)
+        return Connected(made.name, made.identity, made.writer, 4, settle, manner)
+
+    def forget(self) -> None:
+        """Lose what was kept of exports."""
+        shutil.rmtree(self.place / ".syncengine" / "4me", ignore_errors=True)
 
     def write(self, **files: str) -> None:
         """Files of the project, `_` for the dot."""
@@ -70,7 +81,8 @@ class Desk:
             "2026-11-25",
             f"time {number}",
         )
-        return make_plan(of, self.place / f"plan{number}")
+        self.plans.append(make_plan(of, self.place / f"plan{number}"))
+        return self.plans[-1]
 
     def apply(self, plan: PlanFile, *, clock: Clock | None = None, settle: float = 0.2) -> Summary:
         """Apply a plan as a run of its own."""

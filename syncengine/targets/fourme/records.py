@@ -1,0 +1,168 @@
+"""The records of one type as they were read: kept in SQLite, looked up by what a row of an import finds them by."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType
+
+_BLOCK = 2000
+_SCHEMA = """
+CREATE TABLE row(id TEXT, source TEXT, pair TEXT, natural TEXT, owner TEXT, cells BLOB);
+CREATE INDEX row_pair ON row(pair) WHERE pair<>'';
+CREATE INDEX row_natural ON row(natural) WHERE natural<>'';
+CREATE INDEX row_id ON row(id) WHERE id<>'';
+CREATE INDEX row_owner ON row(owner) WHERE owner<>'';
+"""
+
+
+class Held(NamedTuple):
+    """A record, as an import would write it."""
+
+    number: int
+    """Of its row; tells two rows of one owner apart."""
+    id: str
+    cells: dict[str, str | None]
+    """By column; None where it could not be read."""
+
+
+class Records:
+    """Records of one type; shared by the threads of a plan."""
+
+    def __init__(self, kind: ImportType, path: Path | None = None) -> None:
+        """Of a file, or in memory only."""
+        self.kind = kind
+        self.columns = tuple(kind.columns)
+        self._path = path
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def clear(self) -> None:
+        """Begin anew; with a file, a new one that only its owner reads."""
+        self.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        self._open().executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            if self._path is not None:
+                self._path.touch(0o600)
+            self._db = sqlite3.connect(self._path or ":memory:", check_same_thread=False)
+            self._db.execute("PRAGMA synchronous=OFF")
+        return self._db
+
+    # ── filling ─────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, rows: Iterable[Sequence[str | None]], *, replace: bool = False) -> None:
+        """Cells in the order of `columns`; with `replace` they stand for those of the same ID."""
+        given = iter(rows)
+        with self._lock, self._open() as db:
+            while some := list(islice(given, _BLOCK)):
+                made = [self._row(cells) for cells in some]
+                if replace:
+                    db.executemany("DELETE FROM row WHERE id=?", {(one[0],) for one in made if one[0]})
+                db.executemany("INSERT INTO row VALUES(?,?,?,?,?,?)", made)
+
+    def _row(self, cells: Sequence[str | None]) -> tuple[str | bytes, ...]:
+        of = dict(zip(self.columns, cells, strict=True))
+        source, source_id = of.get(SOURCE) or "", of.get(SOURCE_ID) or ""
+        pair = f"{source}\x1f{source_id}" if source and source_id else ""
+        natural = natural_of(self.kind, of)
+        return of.get(ID) or "", source, pair, natural, owner_of(self.kind, of), orjson.dumps(cells)
+
+    # ── looking up ──────────────────────────────────────────────────────────────────────────────
+
+    def count(self) -> int:
+        """How many there are; rows of one record count once."""
+        with self._lock:
+            found: int = self._open().execute("SELECT COUNT(DISTINCT id) FROM row").fetchone()[0]
+        return found
+
+    def by_pair(self, source: str, source_id: str) -> Held | None:
+        """The record with this Source and Source ID."""
+        return self._one("pair", f"{source}\x1f{source_id}")
+
+    def by_pairs(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Held]:
+        """The records with these pairs, in one question."""
+        wanted = [f"{source}\x1f{source_id}" for source, source_id in pairs if source and source_id]
+        found: dict[tuple[str, str], Held] = {}
+        sql = "SELECT rowid, id, cells, pair FROM row WHERE pair IN (SELECT value FROM json_each(?)) AND pair<>''"
+        with self._lock:
+            rows = self._open().execute(sql, (orjson.dumps(wanted).decode(),)).fetchall()
+        for number, one, cells, pair in rows:
+            source, _, source_id = pair.partition("\x1f")
+            held = Held(number, one, dict(zip(self.columns, orjson.loads(cells), strict=True)))
+            found.setdefault((source, source_id), held)
+        return found
+
+    def by_id(self, record_id: str) -> Held | None:
+        """The record with this ID."""
+        return self._one("id", record_id)
+
+    def by_natural(self, natural: str) -> Held | None:
+        """The record with this natural key, see `natural_of`."""
+        return self._one("natural", natural)
+
+    def of_owner(self, owner: str) -> list[Held]:
+        """All rows of an owner."""
+        return self._all("owner", owner)
+
+    def owned(self, source: str) -> Iterator[tuple[str, str]]:
+        """Source ID and ID of every row of a source."""
+        after = 0
+        while True:
+            with self._lock:
+                sql = (
+                    "SELECT rowid, pair, id FROM row WHERE source=? AND pair<>'' AND rowid>? ORDER BY rowid LIMIT 5000"
+                )
+                found = self._open().execute(sql, (source, after)).fetchall()
+            for after, pair, record_id in found:  # noqa: B007
+                yield pair.partition("\x1f")[2], record_id
+            if not found:
+                return
+
+    def _one(self, column: str, value: str) -> Held | None:
+        return next(iter(self._all(column, value, 1)), None) if value else None
+
+    def _all(self, column: str, value: str, most: int = -1) -> list[Held]:
+        with self._lock:
+            # The index is partial: saying that the value is not empty lets it be used.
+            sql = f"SELECT rowid, id, cells FROM row WHERE {column}=? AND {column}<>'' ORDER BY rowid LIMIT {most}"
+            rows = self._open().execute(sql, (value,)).fetchall()
+        return [
+            Held(number, one, dict(zip(self.columns, orjson.loads(cells), strict=True))) for number, one, cells in rows
+        ]
+
+
+def natural_of(kind: ImportType, cells: Mapping[str, str | None]) -> str:
+    """What a row finds its record by where it says neither ID nor pair, in one form; case does not count (inferred)."""
+    for columns in kind.natural:
+        values = [(cells.get(column) or "").strip().casefold() for column in columns]
+        if all(values):
+            return "\x1f".join((columns[-1], *values))
+    return ""
+
+
+def owner_of(kind: ImportType, cells: Mapping[str, str | None]) -> str:
+    """Who owns a row of a replace group, in one form; empty for types without one."""
+    if kind.group == "CI":
+        if cells.get("CI Source") and cells.get("CI Source ID"):
+            return f"{cells['CI Source']}\x1f{cells['CI Source ID']}"
+        return (cells.get("CI Label") or "").strip().casefold()
+    if kind.group == SOURCE_ID:
+        return f"{cells.get(SOURCE)}\x1f{cells[SOURCE_ID]}" if cells.get(SOURCE_ID) else ""
+    return (cells.get(kind.group) or "").strip().casefold() if kind.group else ""
