@@ -18,7 +18,7 @@ from syncengine.spec.nodes import MapNode
 from syncengine.spec.report import Wrong
 from syncengine.spec.specs import Read
 from syncengine.spec.wording import WIDTH, near, wrapped
-from syncengine.spec.writers import two_writers
+from syncengine.spec.writers import one_source, two_writers
 
 
 def find_project(start: Path) -> Project:
@@ -137,6 +137,7 @@ def check_specs(project: Project, paths: Sequence[Path] = ()) -> Checked:
         if read.spec is not None and not wrong:
             found.specs.append(read.spec)
     twice = two_writers(found.specs)
+    twice += one_source(found.specs, lambda: check_specs(project).specs if paths else ())
     found.problems.extend(twice)
     files = {one.place.file for one in twice if isinstance(one.place, Position) and one.severity == "error"}
     found.specs = [spec for spec in found.specs if str(spec.path) not in files]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from syncengine.errors import Problem
@@ -34,6 +34,43 @@ def two_writers(specs: Iterable[Spec]) -> list[Problem]:
                     break
             seen[mark].append(step)
     return found
+
+
+def one_source(specs: Iterable[Spec], project: Callable[[], Iterable[Spec]]) -> list[Problem]:
+    """Steps that retire records of a 4me type and Source which another spec of the project writes, too.
+
+    4me keeps the Source of a record and not who wrote it, so a plan of one spec would retire what the other has made.
+    `project` gives all specs; it is asked only where a step retires or reports.
+    """
+    watching = [(spec, step) for spec in specs for step in spec.steps.values() if _watches(step)]
+    if not watching:
+        return []
+    found = []
+    every = {spec.name: spec for spec in (*project(), *specs)}
+    for spec, step in watching:
+        steps = (two for name, one in sorted(every.items()) if name != spec.name for two in one.steps.values())
+        other = next((two for two in steps if _share(step, two)), None)
+        if other is not None:
+            said = f'"{step.full_name}" and "{other.full_name}" make {step.options["type"]} of one data source:'
+            fix = (
+                f"The other one is at {other.position}.\nGive one of them a  data_source:  of its own, or put both in"
+                " one spec, or remove  vanished:"
+            )
+            where = step.vanished.position or step.position
+            said += " each would retire the other's"
+            found.append(Problem("shared-data-source", said[:160], where, step.data_source, fix=fix))
+    return found
+
+
+def _watches(step: Step) -> bool:
+    return step.kind == "4me" and step.vanished.do != "keep"
+
+
+def _share(step: Step, other: Step) -> bool:
+    """Whether the target could not tell their records apart."""
+    if other.kind != "4me" or (step.connection and other.connection and step.connection != other.connection):
+        return False
+    return (step.data_source, step.options["type"]) == (other.data_source, other.options["type"])
 
 
 def _rows(options: Options) -> str:

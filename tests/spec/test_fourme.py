@@ -128,3 +128,39 @@ def test_what_vanished_records_become_is_checked_like_any_field(tmp_path: Path) 
     assert [one.code for one in checked(tmp_path, step)[0]] == ["unknown-header"]
     step = "  s: {4me: cis, key: a, fields: {Label: a}, vanished: {do: retire, set: {Status: gone}}}\n"
     assert [one.code for one in checked(tmp_path, step)[0]] == ["bad-value"]
+
+
+SHARING = """syncengine: 1
+data_source: {source}
+source: {{inline: [{{a: x}}]}}
+steps:
+  s: {{4me: people, key: a, fields: {{Name: a, Primary Email: a}}{vanished}}}
+"""
+
+
+@pytest.mark.parametrize("planned", [["a.yaml"], ["a.yaml", "b.yaml"], []])
+def test_who_retires_shares_its_source_with_no_other_spec_of_the_project(tmp_path: Path, planned: list[str]) -> None:
+    """Also where the other spec is not planned: 4me keeps a Source, not which spec has written a record."""
+    mine, other = SHARING.format(source="HR", vanished=", vanished: report"), SHARING.format(source="HR", vanished="")
+    folder(tmp_path, {"specs/a.yaml": mine, "specs/b.yaml": other})
+    (problem,) = check_specs(Project(tmp_path), [tmp_path / "specs" / name for name in planned]).problems
+    assert (problem.code, str(problem.place)[:15], problem.found) == ("shared-data-source", "specs/a.yaml:5:", "HR")
+    assert '"b.s"' in problem.message
+    assert "specs/b.yaml:5:3" in problem.fix
+
+
+@pytest.mark.parametrize(
+    ("source", "vanished"), [("CRM", ", vanished: report"), ("HR", ""), ("HR", ", vanished: keep")]
+)
+def test_another_source_or_nothing_retired_is_no_matter(tmp_path: Path, source: str, vanished: str) -> None:
+    """So two specs may make people of one Source as long as neither looks for what has gone."""
+    other = SHARING.format(source="HR", vanished="")
+    folder(tmp_path, {"specs/a.yaml": SHARING.format(source=source, vanished=vanished), "specs/b.yaml": other})
+    assert not check_specs(Project(tmp_path), [tmp_path / "specs" / "a.yaml"]).problems
+
+
+def test_what_has_vanished_of_calendars_cannot_be_told(tmp_path: Path) -> None:
+    """Several rows are one calendar, and each row has a key of its own."""
+    step = "  s: {4me: calendars, key: [a, b], fields: {Source ID: a, Weekday: {const: mon}}, vanished: report}\n"
+    problems, _ = checked(tmp_path, step)
+    assert [one.code for one in problems] == ["bad-vanished"]

@@ -126,6 +126,9 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     if kind is not None and not has_pair and vanished is not None:
         said = f"Records of {chosen} carry no Source ID, so nobody can tell which have vanished"
         note.add("bad-vanished", said, vanished.position, "Remove it.")
+    elif kind is not None and kind.many and vanished is not None:
+        said = f"Several rows make one record of {chosen}, so nobody can tell which have vanished"
+        note.add("bad-vanished", said, vanished.position, "Remove it; a row that is gone goes with the next import.")
     why = "4me keeps it as the Source of each record"
     data_source = data_source_of(name, fields, context, note, why, "data_source: DC Inventory")
     if len(data_source) > MAX_SOURCE:
