@@ -12,6 +12,7 @@ import click
 
 from syncengine import __version__
 from syncengine.errors import Problem, SpecError
+from syncengine.sources.file.unpacking import is_packed
 from syncengine.spec import find_project, load_specs, schema
 from syncengine.spec.atoms import TABLE
 from syncengine.spec.first import ClassFacts, first_spec, first_test, name_for, survey, written
@@ -109,7 +110,7 @@ def command(folder: Path, *, origin: Path | None, class_name: str, data_source: 
         found = survey(origin)
         data = os.path.relpath(origin.resolve(), (folder / spec).parent.resolve())
         if not origin.resolve().is_relative_to(folder.resolve()):
-            data = f"{name}{origin.suffix.lower()}"
+            data = name + "".join(origin.suffixes[-2:] if is_packed(origin) else origin.suffixes[-1:]).lower()
             copies[f"specs/{data}"] = origin
         files[spec] = first_spec(found, name, glob.escape(Path(data).as_posix()), facts, "../schemas/spec.json")
     if spec in _write(folder, files, copies):

@@ -16,6 +16,7 @@ from syncengine.errors import Problem, SourceError, SpecError
 from syncengine.mapping.paths import split
 from syncengine.sources.file import Options
 from syncengine.sources.file.sniffing import Guess, sniff
+from syncengine.sources.file.unpacking import inner
 from syncengine.spec import Spec, mapper, open_source
 from syncengine.spec.nodes import is_number
 from syncengine.spec.rows import NO_VALUE
@@ -215,7 +216,7 @@ def _plain(text: str) -> str:
 
 def name_for(file: Path) -> str:
     """A name for the spec and its step, after the file."""
-    return suggestion(file.stem).removeprefix("Such as ") or "records"
+    return suggestion(inner(file).stem).removeprefix("Such as ") or "records"
 
 
 def as_column(column: str, *, key: bool = False) -> str:

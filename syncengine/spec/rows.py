@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from syncengine.mapping.model import Check, ColumnRule, RowRules
 from syncengine.sources import Options
-from syncengine.sources.file import SUFFIXES
 from syncengine.sources.file import Options as FileOptions
+from syncengine.sources.file import format_of
 from syncengine.sources.inline import Options as InlineOptions
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.sources.sql import Options as QueryOptions
@@ -358,7 +358,7 @@ def _checked(
     options: Options, name: str, node: Node, note: Reader, rules: RowRules, optional: frozenset[str]
 ) -> Source:
     if isinstance(options, FileOptions):
-        form = options.format or SUFFIXES.get(Path(options.file).suffix.lower())
+        form = options.format or format_of(Path(options.file))
         if form is None and not is_template(options.file[-5:]):
             position = node.position if not isinstance(node, MapNode) else cast(Scalar, node.get("file")).position
             said = f'What "{options.file[:60]}" holds is not clear from its name'

@@ -1,4 +1,4 @@
-"""`file`: CSV, TSV, JSON and JSON lines; one file, or all that a glob finds, in sorted order."""
+"""`file`: CSV, TSV, JSON and JSON lines, plain or in gzip; one file, or all that a glob finds, in sorted order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,9 @@ from syncengine import sources
 from syncengine.changes import BadRow, Row
 from syncengine.errors import Place, SourceError
 from syncengine.sources.file import delimited, documents, lines
-from syncengine.sources.file.bytes import CHUNK, Reading, encoding_of, not_decodable, refuse_foreign, stop
+from syncengine.sources.file.bytes import CHUNK, Reading, encoding_of, refuse_foreign, stop
+from syncengine.sources.file.decoding import not_decodable
+from syncengine.sources.file.unpacking import Unpacking, inner, is_packed
 
 Format = Literal["csv", "tsv", "json", "jsonl"]
 SUFFIXES: dict[str, Format] = {
@@ -46,6 +48,11 @@ class Options(sources.Options):
     allowed: tuple[Path, ...] = ()
     """Folders outside the project that may be read."""
     kind: str = "file"
+
+
+def format_of(path: Path) -> Format | None:
+    """What a file holds, by its suffix; a `.gz` behind it does not matter."""
+    return SUFFIXES.get(inner(path).suffix.lower())
 
 
 class FileSource(sources.Source):
@@ -100,7 +107,7 @@ class FileSource(sources.Source):
         """By the option, else by the suffix."""
         if self._options.format is not None:
             return self._options.format
-        known = SUFFIXES.get(path.suffix.lower())
+        known = format_of(path)
         if known is None:
             raise stop("unknown-format", f"What {path.name} holds is not clear", path.name, fix="format: csv")
         return known
@@ -117,7 +124,7 @@ class FileSource(sources.Source):
 
     def _header(self, path: Path, shown: str, form: Format) -> list[str]:
         with Reading(path, shown) as reading:
-            text, delimiter = self._text(reading, form), self._delimiter(form)
+            text, delimiter = self._text(_stream(reading, path), form, shown), self._delimiter(form)
             try:
                 return delimited.header(csv.reader(text, delimiter=delimiter, strict=True), shown, delimiter)
             except UnicodeDecodeError:
@@ -126,7 +133,7 @@ class FileSource(sources.Source):
     def _sampled(self, path: Path, shown: str, form: Format) -> list[str]:
         names: dict[str, None] = {}
         with Reading(path, shown) as reading:
-            for count, row in enumerate(self._of_file(reading, path, form, 1)):
+            for count, row in enumerate(self._of_file(_stream(reading, path), path, shown, form, 1)):
                 if isinstance(row, Row):
                     names.update(dict.fromkeys(row.values))
                 if count >= SAMPLE:
@@ -140,40 +147,48 @@ class FileSource(sources.Source):
             form = self.format(path)
             with Reading(path, shown) as reading:
                 self._check_age(reading)
-                for row in self._of_file(reading, path, form, count + 1):
-                    count = row.place.row
-                    yield row
-                while reading.read(CHUNK):
-                    pass
+                stream = _stream(reading, path)
+                place: Place | None = None
+                try:
+                    for row in self._of_file(stream, path, shown, form, count + 1):
+                        place = row.place
+                        yield row
+                    while stream.read(CHUNK):
+                        pass
+                except SourceError as error:
+                    raise _after(error, place) from None
+                count = place.row if place else count
                 whole.update(f"{shown}\0{reading.finish()}\0".encode())
                 size += reading.size
         self._digest = sources.Digest(whole.hexdigest(), size, count)
 
-    def _of_file(self, reading: Reading, path: Path, form: Format, first: int) -> Iterator[Row | BadRow]:
+    def _of_file(
+        self, stream: io.RawIOBase, path: Path, shown: str, form: Format, first: int
+    ) -> Iterator[Row | BadRow]:
         if form == "jsonl":
-            raw = io.BufferedReader(reading, CHUNK)
-            refuse_foreign(raw.peek(4096)[:4096], reading.shown, "utf-8")
-            yield from lines.rows(raw, reading.shown, first)
+            raw = io.BufferedReader(stream, CHUNK)
+            refuse_foreign(raw.peek(4096)[:4096], shown, "utf-8")
+            yield from lines.rows(raw, shown, first)
             return
-        text = self._text(reading, form)
+        text = self._text(stream, form, shown)
         try:
             if form == "json":
-                yield from documents.rows(text, reading.shown, self._options.rows, first)
+                yield from documents.rows(text, shown, self._options.rows, first)
             else:
-                yield from delimited.rows(text, reading.shown, self._delimiter(form), first)
+                yield from delimited.rows(text, shown, self._delimiter(form), first)
         except UnicodeDecodeError:
-            raise self._undecodable(path, reading.shown, text.encoding) from None
+            raise self._undecodable(path, shown, text.encoding) from None
 
-    def _text(self, reading: Reading, form: Format) -> io.TextIOWrapper:
-        raw = io.BufferedReader(reading, CHUNK)
+    def _text(self, stream: io.RawIOBase, form: Format, shown: str) -> io.TextIOWrapper:
+        raw = io.BufferedReader(stream, CHUNK)
         head = raw.peek(4096)[:4096]
-        refuse_foreign(head, reading.shown, self._options.encoding)
+        refuse_foreign(head, shown, self._options.encoding)
         encoding = encoding_of(head, self._options.encoding)
         if "16" not in encoding and "32" not in encoding:
             nul = head.find(b"\0")
             if nul >= 0:
                 line = head.count(b"\n", 0, nul) + 1
-                raise stop("nul", "There is a NUL byte", Place(reading.shown, max(line - 1, 1), line))
+                raise stop("nul", "There is a NUL byte", Place(shown, max(line - 1, 1), line))
         if form == "json":
             return io.TextIOWrapper(raw, encoding=encoding, errors="strict")
         return delimited.text_of(raw, encoding)
@@ -209,6 +224,19 @@ class FileSource(sources.Source):
             for _ in self.rows():
                 pass
         return self._digest or sources.Digest("", 0, 0)
+
+
+def _stream(reading: Reading, path: Path) -> io.RawIOBase:
+    return Unpacking(reading) if is_packed(path) else reading
+
+
+def _after(error: SourceError, place: Place | None) -> SourceError:
+    """The same error, with the last row that was read where it does not know a row itself."""
+    first = error.problems[0]
+    if place is None or len(error.problems) > 1 or isinstance(first.place, Place):
+        return error
+    found = first.found or f"read up to row {place.row}" + (f", line {place.line}" if place.line else "")
+    return SourceError(replace(first, place=place, found=found), effect=error.effect)
 
 
 def _hours(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import io
 import os
@@ -10,6 +9,7 @@ import stat
 from pathlib import Path
 
 from syncengine.errors import Place, Problem, SourceError
+from syncengine.files import reach
 
 CHUNK = 1024 * 1024
 MAX_FIELD = 8 * 1024 * 1024
@@ -18,6 +18,8 @@ MAX_FIELD = 8 * 1024 * 1024
 _MAGIC = (
     (b"\x1f\x8b", "a gzip file"),
     (b"PK\x03\x04", "an Excel or zip file"),
+    (b"PK\x05\x06", "an empty zip file"),
+    (b"PK\x07\x08", "a part of a zip file"),
     (b"\xd0\xcf\x11\xe0", "an old Excel file"),
     (b"%PDF", "a PDF file"),
     (b"\x28\xb5\x2f\xfd", "a zstd file"),
@@ -56,6 +58,7 @@ class Reading(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
+            reach("source.read")
             data = os.read(self._handle, len(buffer))
         except OSError as error:
             raise stop("unreadable-file", f"{self.shown} cannot be read: {error.strerror}", self.shown) from None
@@ -91,7 +94,8 @@ def refuse_foreign(head: bytes, shown: str, encoding: str | None) -> None:
     """Refuses what the first bytes show to be no text of ours."""
     for magic, name in _MAGIC:
         if head.startswith(magic):
-            raise stop("not-text", f"{shown} is {name}, not text", shown, fix="Export it as CSV or JSON.")
+            fix = f"Name it {shown}.gz." if name == "a gzip file" else "Export it as CSV or JSON."
+            raise stop("not-text", f"{shown} is {name}, not text", shown, fix=fix)
     start = head[:200].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         raise stop("not-text", f"{shown} is a web page, not data", shown, fix="Look at it: it may be a login page.")
@@ -108,22 +112,3 @@ def encoding_of(head: bytes, encoding: str | None) -> str:
     if encoding is not None:
         return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding
     return "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-
-
-def not_decodable(path: Path, shown: str, encoding: str, name: str) -> SourceError:
-    """Where the first byte stands that is not in the encoding; reads the file again."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    with path.open("rb") as file:
-        for line, data in enumerate(file, 1):
-            try:
-                decoder.decode(data)
-            except UnicodeDecodeError as error:
-                byte = error.object[error.start]
-                column = error.start + 1
-                fix = "encoding: cp1252" if encoding.startswith("utf-8") else "Set the right encoding: in the source."
-                said = f"Byte 0x{byte:02X} at position {column} of line {line} is not {name}"
-                return stop("encoding", said, Place(shown, max(line - 1, 1), line), fix=fix)
-    return stop("encoding", f"{shown} is not {name}", shown, fix="Set  encoding:  in the source.")
-
-
-__all__ = ["CHUNK", "MAX_FIELD", "Reading", "encoding_of", "not_decodable", "refuse_foreign", "stop"]

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from syncengine.changes import BadRow, Row
 from syncengine.errors import Place, Problem, SourceError
-from syncengine.sources.file.bytes import MAX_FIELD, Reading, stop
+from syncengine.sources.file.bytes import MAX_FIELD, stop
 
 csv.field_size_limit(MAX_FIELD)
 
@@ -91,6 +91,6 @@ def _broken(error: csv.Error, shown: str, row: int, line: int) -> SourceError:
     return stop("csv", "This row cannot be read as CSV", place)
 
 
-def text_of(raw: io.BufferedReader[Reading], encoding: str) -> io.TextIOWrapper:
+def text_of(raw: io.BufferedReader[io.RawIOBase], encoding: str) -> io.TextIOWrapper:
     """Text that keeps its line ends, as the csv module needs it."""
     return io.TextIOWrapper(raw, encoding=encoding, errors="strict", newline="")

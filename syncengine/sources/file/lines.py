@@ -8,11 +8,11 @@ from json import JSONDecodeError
 
 from syncengine.changes import BadRow, Row
 from syncengine.errors import Place, Problem
-from syncengine.sources.file.bytes import MAX_FIELD, Reading, stop
+from syncengine.sources.file.bytes import MAX_FIELD, stop
 from syncengine.sources.file.values import Refused, exact
 
 
-def rows(raw: io.BufferedReader[Reading], shown: str, first: int) -> Iterator[Row | BadRow]:
+def rows(raw: io.BufferedReader[io.RawIOBase], shown: str, first: int) -> Iterator[Row | BadRow]:
     """The rows of one file; blank lines are skipped."""
     number = first - 1
     line = 0

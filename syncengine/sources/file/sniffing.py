@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from syncengine.sources.file.bytes import CHUNK, refuse_foreign, stop
+from syncengine.sources.file.unpacking import BROKEN, inner, open_unpacked
 
 DELIMITERS = (",", ";", "\t", "|")
 ENCODINGS = ("utf-8", "cp1252", "latin-1")
@@ -33,14 +33,15 @@ class Guess:
 def sniff(path: Path) -> Guess:
     """Format, delimiter, encoding and the list inside a document; raises SourceError for what is no text."""
     try:
-        with path.open("rb") as file:
+        with open_unpacked(path) as file:
             head = file.read(SAMPLE)
             refuse_foreign(head, path.name, None)
             encoding = _encoding(head, file)
-    except OSError as error:
-        raise stop("unreadable-file", f"{path} cannot be read: {error.strerror}", str(path)) from None
+    except BROKEN as error:
+        why = getattr(error, "strerror", "") or error
+        raise stop("unreadable-file", f"{path} cannot be read: {why}", str(path)) from None
     text = head.decode(encoding or "utf-8-sig", "ignore")
-    known = _SUFFIXES.get(path.suffix.lower())
+    known = _SUFFIXES.get(inner(path).suffix.lower())
     form = known or _format(text)
     said = None if known else form
     if encoding in {"utf-16", "utf-8-sig"}:
@@ -54,7 +55,7 @@ def sniff(path: Path) -> Guess:
     return Guess(said, None if found == usual else found, encoding)
 
 
-def _encoding(head: bytes, rest: io.BufferedReader) -> str | None:
+def _encoding(head: bytes, rest: IO[bytes]) -> str | None:
     """The first encoding that all bytes are in; None for UTF-8."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
@@ -110,7 +111,8 @@ def _rows(path: Path, encoding: str | None) -> str | None:
     if path.stat().st_size > MAX_DOCUMENT:
         return None
     try:
-        document = json.loads(path.read_bytes().decode(encoding or "utf-8-sig"))
+        with open_unpacked(path) as file:
+            document = json.loads(file.read(MAX_DOCUMENT).decode(encoding or "utf-8-sig"))
     except (ValueError, RecursionError):
         return None
     level: list[tuple[str, Any]] = [("", document)]
@@ -136,9 +138,9 @@ def doubled(path: Path, encoding: str | None) -> tuple[int, int, str] | None:
     if encoding is not None and encoding.lower().replace("_", "-") not in {"utf-8", "utf8"}:
         return None
     try:
-        with path.open("rb") as file:
+        with open_unpacked(path) as file:
             head = file.read(SAMPLE)
-    except OSError:
+    except BROKEN:
         return None
     if b"\xc3\x83\xc2" not in head and b"\xc3\x82\xc2" not in head and b"\xc3\xa2" not in head:
         return None
