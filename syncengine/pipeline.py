@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
-from syncengine.planning import checks, gather, guards, vanished
+from syncengine.planning import checks, gather, guards, selection, vanished
 from syncengine.planning.asking import Asking, FlatAsking
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
@@ -82,6 +82,8 @@ class Planning:
     missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """In how many runs each key of a step was missing in its source already."""
     progress: Callable[[str, int], None] = lambda _what, _number: None
+    selection: selection.Selection | None = None
+    """What is planned, where that is not everything."""
 
 
 def make_plan(of: Planning, path: Path) -> PlanFile:
@@ -95,7 +97,10 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
     systems = {name: System(one.reader, one.identity.url) for name, one in of.connections.items()}
     opening = Opening(of.environment, tables, systems, of.cursors)
     with workspace() as ws, contextlib.closing(opening):
-        reading = read_steps(of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress)
+        wants = of.selection.wants if of.selection is not None else None
+        reading = read_steps(
+            of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress, wants
+        )
         return plan_records(ws, reading, of, path)
 
 
@@ -117,7 +122,8 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     flat = [(one, one.target) for one in asked if isinstance(one.target, FlatTarget)]
     instance = Instance(cis.connected.reader) if cis is not None else None
     _refuse_doubled_keys(ws, reading)
-    notes = _prepare(flat, steps)
+    notes = selection.narrow(ws, reading, of.selection) if of.selection is not None else []
+    notes += _prepare(flat, steps)
     for one in asked:
         _own(ws, one, steps)
     missing = vanished.add_gone(ws, steps, reading.watched, readers, of.missing)
@@ -127,7 +133,7 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     gather.resolve(ws, instance, readers)
     gather.missing_ends(ws, instance)
     identities = checks.Identities(instance) if instance is not None else None
-    _ask(ws, of, steps, cis, flat, identities)
+    notes += _ask(ws, of, reading, cis, flat, identities)
     if instance is not None:
         checks.unknown_data_sources(ws, instance, steps)
     notes += [note for _, target in flat for note in _noted(target.remarks())]
@@ -206,11 +212,13 @@ def _own(ws: Workspace, asked: _Asked, steps: Sequence[StepInfo]) -> None:
 def _ask(
     ws: Workspace,
     of: Planning,
-    steps: list[StepInfo],
+    reading: Reading,
     cis: _Asked | None,
     flat: Sequence[tuple[_Asked, FlatTarget]],
     identities: checks.Identities | None,
-) -> None:
+) -> list[Note]:
+    steps = reading.steps
+
     def progress(number: int) -> None:
         of.progress("asked", number)
 
@@ -228,6 +236,7 @@ def _ask(
         for other in others:
             other.records(wave)
     vanished.decide(ws)
+    along = selection.take_along(ws, reading) if of.selection is not None else []
     checks.unmade_references(ws)
     checks.merged_by_the_target(ws)
     checks.one_record_two_keys(ws)
@@ -235,6 +244,7 @@ def _ask(
         asking.relations()
     for other in others:
         other.together()
+    return along
 
 
 def _check(
@@ -284,6 +294,8 @@ def _write(
         show_values=of.environment.show_values,
         windows=dict(sorted(reading.windows.items())),
         key_check=check_of(seal),
+        selection=of.selection.said if of.selection is not None else (),
+        again=of.selection.run if of.selection is not None else "",
     )
     composer = Composer(ws, steps)
     with write_plan(path) as writer:
@@ -296,6 +308,8 @@ def _write(
         for name, counts in manifest.counts.items():
             found = guards.counted(counts, reading.bad_rows.get(name, 0), checks.foreign_ends(ws, steps, name))
             bounds = {**guards.DEFAULTS, **reading.bounds.get(name, {})}
+            if of.selection is not None:
+                bounds = {guard: bound for guard, bound in bounds.items() if bound.percent is None}
             manifest.guards += guards.judge(name, counts, found, bounds, of.waivers)
         writer.manifest(manifest)
         writer.close(of.made_at)

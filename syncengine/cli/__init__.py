@@ -26,6 +26,7 @@ COMMANDS = {
     "apply": "Do exactly what a plan says.",
     "sync": "Plan and apply in one go, for cron.",
     "resume": "Go on with a run that was interrupted.",
+    "retry": "Plan and apply what a run left behind.",
     "status": "List the runs of this project.",
     "extract": "Bring tables of an instance up to date in DuckDB, or elsewhere.",
     "doctor": "Examine an environment: what is wrong, and what to ask the admin for.",

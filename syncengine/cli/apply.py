@@ -13,7 +13,7 @@ from syncengine import __version__
 from syncengine.cli import connect, places
 from syncengine.cli.complaints import complain
 from syncengine.cli.inputs import CHANGED, check_inputs, originals_of
-from syncengine.cli.plan import parse_waivers
+from syncengine.cli.making import parse_waivers
 from syncengine.cli.progress import follow, progress
 from syncengine.errors import (
     NOTHING_SENT,
@@ -183,18 +183,21 @@ def complaint(summary: Summary) -> SyncError | None:
     problems = [summary.problem] if summary.problem else []
     place = f"run {summary.run}"
     resume = f"syncengine resume {summary.run}"
+    again = f"syncengine plan --again {summary.run}"
     rows = f"Rows not applied: {os.path.relpath(summary.rejects)}" if summary.rejects else ""
     if unknown:
         problems.append(Problem("unclear", f"{unknown} writes were never answered", place, fix=resume))
         effect = f"The outcome of {unknown} writes is unknown; they were not repeated. Settle them with: {resume}"
     elif stale:
         problems.append(
-            Problem("stale", f"{stale} records were changed on the target since the plan", place, fix="plan them anew")
+            Problem("stale", f"{stale} records were changed on the target since the plan", place, fix=again)
         )
-        effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent; make a new plan."
-        effect = f"{effect} {rows}".rstrip()
+        effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent;"
+        effect = f"{effect} plan them anew with: {again}"
+        effect = f"{effect}. {rows}" if rows else effect
     elif summary.stopped is Exit.STALE:
-        effect = f"{done} of {all_of_it} operations are applied and recorded; make a new plan. {rows}".rstrip()
+        effect = f"{done} of {all_of_it} operations are applied and recorded; plan the rest anew with: {again}"
+        effect = f"{effect}. {rows}" if rows else effect
     elif summary.stopped is not Exit.OK:
         effect = (
             f"{done} of {all_of_it} operations are applied and recorded"
@@ -212,7 +215,7 @@ def complaint(summary: Summary) -> SyncError | None:
                 "rejected",
                 f"{rejected + unsent} operations were not applied",
                 place,
-                fix="correct them, then plan anew",
+                fix=f"correct them, then: syncengine retry {summary.run} --yes\nor look first: {again}",
             )
         )
         effect = f"{rejected + unsent} of {all_of_it} operations were not applied; the rest is. {rows}".rstrip()

@@ -16,6 +16,8 @@ from syncengine.spec.model import Project, Spec
 
 PULLED = "pulled.yaml"
 """What was pulled from an instance."""
+DETAILS = 20
+"""Operations of each kind and step that are written out unless --all asks for every one."""
 SEEDS = (PULLED, "seed.yaml")
 """Files of a folder `sandbox`, in the order they are applied."""
 ENV_HELP = "Environment: environments/NAME.yaml of the project; `sandbox` needs no file."

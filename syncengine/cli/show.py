@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from syncengine.cli import connect, places
-from syncengine.cli.plan import DETAILS
+from syncengine.cli.places import DETAILS
 from syncengine.errors import Problem, SpecError
 from syncengine.execution.journal import RunRow, State
 from syncengine.execution.run import OVER

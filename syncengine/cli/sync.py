@@ -9,9 +9,11 @@ import click
 
 from syncengine.cli import connect, places
 from syncengine.cli.apply import applied
-from syncengine.cli.plan import DETAILS, planned
+from syncengine.cli.making import planned
+from syncengine.cli.places import DETAILS
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, UnsafeError
 from syncengine.reports import find
+from syncengine.spec.model import Environment
 
 
 @click.command(name="sync")
@@ -32,15 +34,7 @@ def command(
     del yes
     project = places.project()
     env = connect.environment(project, env_name, env_file)
-    if env.protect_apply_needs_plan:
-        raise UnsafeError(
-            Problem(
-                "apply-needs-plan",
-                f"environment {env.name} takes only plans that were saved and reviewed",
-                str(env.file or ""),
-                fix=f"syncengine plan --env {env.name} -o FILE, then: syncengine apply FILE",
-            )
-        )
+    refuse_where_plans_are_reviewed(env, f"syncengine plan --env {env.name} -o FILE, then: syncengine apply FILE")
     with tempfile.TemporaryDirectory(prefix="syncengine-") as place:
         plan, problems = planned(paths, env_name, env_file, (), permits, Path(place) / "plan")
         for line in find(form).of_plan(plan, details=DETAILS):
@@ -50,3 +44,10 @@ def command(
         if not plan.manifest.changes and not plan.manifest.missing and not plan.header.windows:
             return int(Exit.PARTIAL if plan.manifest.total("rejected") else Exit.OK)
         return applied(project, plan, env_name, env_file, permits, form, stale_check=True)
+
+
+def refuse_where_plans_are_reviewed(env: Environment, fix: str) -> None:
+    """Refuse to apply what nobody has looked at, where the environment wants that; raises UnsafeError."""
+    if env.protect_apply_needs_plan:
+        said = f"environment {env.name} takes only plans that were saved and reviewed"
+        raise UnsafeError(Problem("apply-needs-plan", said, str(env.file or ""), fix=fix))

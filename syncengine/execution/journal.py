@@ -133,10 +133,10 @@ class State:
             raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def runs(self) -> list[RunRow]:
-        """All runs, newest first."""
+        """All runs, newest first: in the order in which they were begun, whatever the clock said."""
         try:
             with self.engine.connect() as connection:
-                rows = connection.execute(runs.select().order_by(runs.c.started_at.desc(), runs.c.id.desc()))
+                rows = connection.execute(runs.select().order_by(sa.literal_column("rowid").desc()))
                 return [
                     RunRow(
                         row.id,

@@ -129,10 +129,23 @@ class Operations:
         cursor = self.db.cursor().execute(
             f"SELECT c.line, COALESCE(o.result, {_WITHOUT_OUTCOME}),"
             " COALESCE(o.code,''), COALESCE(o.message,'') FROM change c LEFT JOIN outcome o ON o.op=c.op"
-            " WHERE (c.sent=1 AND COALESCE(o.result,'')<>'applied') OR c.action='rejected' ORDER BY c.op"
+            " WHERE (c.sent=1 AND COALESCE(o.result,'') NOT IN ('applied','unchanged')) OR c.action='rejected'"
+            " ORDER BY c.op"
         )
         for line, result, code, message in cursor:
             yield change_from_line(line), result, code, message
+
+    def wanted(self) -> Iterator[tuple[Change, Outcome]]:
+        """Operations that were wanted or refused in the plan, in its order, with what became of each."""
+        cursor = self.db.cursor().execute(
+            f"SELECT c.line, COALESCE(o.result, {_WITHOUT_OUTCOME}), COALESCE(o.sys_id,''), COALESCE(o.operation,''),"
+            " COALESCE(o.code,''), COALESCE(o.message,''), o.cause FROM change c LEFT JOIN outcome o ON o.op=c.op"
+            " WHERE c.sent=1 OR c.action='rejected' ORDER BY c.op"
+        )
+        for line, result, sys_id, operation, code, message, cause in cursor:
+            change = change_from_line(line)
+            said = (code or change.code, message or change.message)
+            yield change, Outcome(change.op, result, sys_id or change.sys_id, operation, *said, cause)
 
     def totals(self) -> Iterator[tuple[int, str, str, int]]:
         """How many operations of each step and action have which result."""

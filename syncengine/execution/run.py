@@ -23,7 +23,7 @@ from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
 from syncengine.execution.rejects import Originals, nothing_known, write_rejects
-from syncengine.execution.summary import StepSummary, Summary
+from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.files import private_directory, reach, replacing
 from syncengine.planning.plan_file import PlanFile, open_plan
 from syncengine.planning.sealing import Sealer
@@ -105,8 +105,10 @@ def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str)
     """Record a new run and keep its plan; raises StaleError when this plan was applied before."""
     for earlier in state.runs():
         if earlier.file_id == plan.seal.file_id and earlier.plan_hash == plan.seal.plan_hash:
-            doing = "was applied" if earlier.ended_at and earlier.exit in (0, int(Exit.PARTIAL)) else "was begun"
-            fix = "make a new plan" if doing == "was applied" else f"syncengine resume {earlier.id}"
+            doing = "was applied" if earlier.exit in OVER else "was begun"
+            fix = f"syncengine resume {earlier.id}"
+            if earlier.exit in OVER:
+                fix = "make a new plan" if earlier.exit == Exit.OK else f"syncengine plan --again {earlier.id}"
             raise StaleError(
                 Problem("applied-before", f"this plan {doing} by run {earlier.id}", place=str(plan.path), fix=fix)
             )
@@ -165,8 +167,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             operations.close()
         if summary.exit in (Exit.OK, Exit.PARTIAL):
             state.count_missing(plan.header.environment, plan.manifest.missing)
-        if summary.exit is Exit.OK:
-            cursors.move(state, plan.header.environment, plan.header.windows)
+            cursors.move(state, run, plan.header, _left(summary))
         if summary.exit in OVER:
             (state.run_directory(run) / OPEN).unlink(missing_ok=True)
         state.end(run, wall(), int(summary.exit), _plain(summary))
@@ -190,7 +191,7 @@ def _restore(operations: Operations, known: dict[int, Written]) -> int:
 
 
 def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunner) -> Summary:
-    summary = Summary(run, plan.seal.plan_hash, plan.header.environment)
+    summary = Summary(run, plan.seal.plan_hash, plan.header.environment, again=plan.header.again)
     for step, action, result, number in operations.totals():
         of = summary.steps.setdefault(plan.header.steps[step].name, StepSummary())
         of.add("applied" if result == "unchanged" else result, action, number)
@@ -228,6 +229,15 @@ def _doubled(operations: Operations) -> Problem:
         found=", ".join(keys),
         fix="look at these records, delete one of each pair, and have the proxy or gateway corrected",
     )
+
+
+def _left(summary: Summary) -> dict[str, int]:
+    """How many operations of each spec were not applied."""
+    found: dict[str, int] = {}
+    for name, step in summary.steps.items():
+        spec = name.rpartition(".")[0]
+        found[spec] = found.get(spec, 0) + sum(step.total(result) for result in RESULTS if result != "applied")
+    return found
 
 
 def _plain(summary: Summary) -> dict[str, object]:

@@ -44,6 +44,8 @@ class Summary:
     problem: Problem | None = None
     """Why the run stopped before its end."""
     stopped: Exit = Exit.OK
+    again: str = ""
+    """The run whose rows it did again."""
 
     def total(self, result: str) -> int:
         """All operations with a result, over all steps."""

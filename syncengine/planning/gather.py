@@ -217,7 +217,7 @@ def _hosts(ws: Workspace) -> None:
 
 def _forget_unused(ws: Workspace) -> None:
     """Keep of the steps that are only referred to, what is referred to, with the hosts it lives in."""
-    if not ws.one("SELECT 1 FROM record WHERE origin=? LIMIT 1", (REFERENCE,)):
+    if not ws.one("SELECT 1 FROM record WHERE origin=?1 UNION SELECT 1 FROM link WHERE origin=?1", (REFERENCE,)):
         return
     ws.db.execute("CREATE TEMP TABLE needed(op INTEGER PRIMARY KEY)")
     ws.db.execute(
@@ -226,9 +226,18 @@ def _forget_unused(ws: Workspace) -> None:
         " UNION SELECT t.op FROM need n JOIN record r ON r.op=n.op JOIN record t ON t.step=n.step AND t.key=n.key"
         " WHERE r.origin=0"
     )
+    more = (
+        "SELECT host FROM record WHERE op IN (SELECT op FROM needed) AND host NOT NULL"
+        " UNION SELECT t.op FROM need n JOIN record t ON t.step=n.step AND t.key=n.key"
+        " WHERE n.op IN (SELECT op FROM needed)"
+    )
+    if ws.selected:
+        more += (
+            " UNION SELECT host FROM record WHERE origin=0 AND host NOT NULL"
+            " UNION SELECT op FROM record WHERE main IN (SELECT op FROM needed)"
+        )
     while ws.db.execute(
-        "INSERT OR IGNORE INTO needed SELECT host FROM record WHERE op IN (SELECT op FROM needed) AND host NOT NULL"
-        " AND host NOT IN (SELECT op FROM needed)"
+        f"INSERT OR IGNORE INTO needed SELECT * FROM ({more}) WHERE host NOT IN (SELECT op FROM needed)"
     ).rowcount:
         pass
     ws.db.execute("DELETE FROM record WHERE origin=? AND op NOT IN (SELECT op FROM needed)", (REFERENCE,))

@@ -68,6 +68,10 @@ class Header:
     """By `<spec>.<source>`."""
     key_check: str = ""
     """A known text sealed with the plan's key, where fields are sensitive."""
+    selection: tuple[str, ...] = ()
+    """What was asked for, where the plan holds only a part of what the specs make."""
+    again: str = ""
+    """The run whose rows it plans again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,8 @@ def header_from(data: Mapping[str, Any]) -> Header:
         show_values=data["show_values"],
         windows={name: ReadWindow(**value) for name, value in data["windows"].items()},
         key_check=data["key_check"],
+        selection=tuple(data["selection"]),
+        again=data["again"],
     )
 
 

@@ -23,6 +23,8 @@ from syncengine.spec.model import GUARDS, Environment, Limit, Spec, Step
 
 BLOCK = 500
 MOST_PROBLEMS = 200
+Wants = Callable[[BadRow, int], bool]
+"""Whether a bad row matters, with the number of records of its step that came before it."""
 
 
 @dataclass(slots=True)
@@ -52,8 +54,12 @@ def read_steps(
     run_date: str,
     ws: Workspace,
     progress: Callable[[str, int], None],
+    wants: Wants | None = None,
 ) -> Reading:
     """Map every row of every step into the workspace; `connections` says which one each step goes through.
+
+    `wants` says which bad rows matter, where only a part of the records is planned; what has vanished is not looked at
+    then, since nobody could tell it from what was not asked for.
 
     Raises SourceError with all rows that a spec does not want skipped, SpecError for references that run in a circle.
     """
@@ -85,7 +91,7 @@ def read_steps(
             if step.kind == "attach" and is_planned:
                 root = spec.project.root
                 files_of = Attached(step, (root / spec.path).parent, root)
-            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of)
+            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of, wants)
             files[spec.name, step.source] = (_said(spec, step.source), source.digest())
             opening.note(spec, step.source, source)
             window = opening.window(spec, step.source, source) if is_planned else None
@@ -100,7 +106,8 @@ def read_steps(
                 reading.bad_rows[step.full_name] = bad
                 reading.bounds[step.full_name] = _bounds(spec, step, environment)
                 _note_unmapped(made, reading)
-                _watch(ws, number, how, source, reading)
+                if wants is None:
+                    _watch(ws, number, how, source, reading)
     for name, number in ws.steps.items():
         if order.waves[name]:
             ws.db.execute("UPDATE record SET wave=? WHERE step=?", (order.waves[name], number))
@@ -201,9 +208,10 @@ def _spill(
     problems: list[Problem],
     progress: Callable[[str, int], None],
     files_of: Attached | None,
+    wants: Wants | None = None,
 ) -> int:
     """Put what a step makes into the workspace; returns the number of rows that were skipped."""
-    skipped = unmapped = 0
+    skipped = unmapped = before = 0
     rows: Iterator[Made] = made.records(source_rows)
     if files_of is not None:
         rows = chain.from_iterable(map(files_of.of, rows))
@@ -212,6 +220,8 @@ def _spill(
         for one in block:
             if not isinstance(one, BadRow):
                 kept.append(one)
+            elif wants is not None and not wants(one, before + len(kept)):
+                continue
             elif one.level == "fail":
                 unmapped += one.problem.code == "unmapped-value"
                 if one.problem.code != "unmapped-value" and len(problems) < MOST_PROBLEMS and is_planned:
@@ -219,6 +229,7 @@ def _spill(
             elif is_planned and one.level == "skip":
                 skipped += 1
                 kept.append(one)
+        before += len(kept)
         ws.add(number, kept, str(step.position), origin=PLANNED if is_planned else REFERENCE)
         progress("rows read", len(block))
     if unmapped and is_planned:

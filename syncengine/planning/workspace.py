@@ -66,6 +66,8 @@ class Workspace:
         self.texts: list[str] = []
         self._text_ids: dict[str, int] = {}
         self.next_op = 1
+        self.selected = False
+        """Whether only a part of the records is planned; then some of the others may have to be, too."""
         self.skipped: dict[int, int] = {}
         """Records of each step that were left out because what they refer to is not on the instance."""
         self.deferred: dict[int, frozenset[str]] = {}

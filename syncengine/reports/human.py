@@ -35,6 +35,7 @@ NOTES = {
     "settled by looking": "never answered, found on the target and counted as done",
 }
 """What is counted during a run, in words."""
+PARTLY = " (what has vanished and limits in percent are not looked at)"
 VALUE_WIDTH = 44
 WIDTH = 80
 
@@ -79,6 +80,8 @@ class HumanReport(Report):
         yield f"Environment {header.environment} ({where})"
         made_of = f"{many(len(header.inputs), 'input')}, {many(manifest.batches, 'batch')}"
         yield f"Plan        {plan.seal.plan_hash[:16]}  {made_of}"
+        if header.selection:
+            yield from wrapped("Only        ", f"{'; '.join(map(shown, header.selection))}{PARTLY}")
         for name, window in header.windows.items():
             since = f"since {window.start}" if window.start else "all rows"
             yield f"Read        {name}: {since}, up to {window.end or '(no row)'}"

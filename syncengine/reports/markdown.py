@@ -43,6 +43,10 @@ class MarkdownReport(Report):
         yield ""
         yield f"Plan hash {code(plan.seal.plan_hash, 64)}"
         yield ""
+        if plan.header.selection:
+            only = ", ".join(code(one, 120) for one in plan.header.selection)
+            yield f"Only a part: {only}. What has vanished and limits in percent are not looked at."
+            yield ""
         names = [action for action in ORDER if manifest.total(action)] + ["unchanged"]
         yield "| step | rows | " + " | ".join(names) + " |"
         yield "|---|--:|" + "--:|" * len(names)

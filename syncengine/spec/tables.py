@@ -86,7 +86,7 @@ INCREMENTAL_OPTIONS: Mapped[Incremental] = Mapped("incremental", "incremental", 
 INCREMENTAL = Key(
     "incremental",
     Either(Flag(), INCREMENTAL_OPTIONS),
-    "Read only what changed since the last apply of this spec that was complete.",
+    "Read only what changed since the last apply of this spec that came to its end.",
     default=False,
     example="incremental: {by: sys_updated_on, lag: 5 minutes}",
 )

@@ -10,7 +10,7 @@ import functools
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,6 +160,12 @@ class FlatTarget(Target):
         """Names of steps, the first of which should come before the second where nothing else says otherwise."""
         del steps
         return ()
+
+    @classmethod
+    def replaces(cls, options: Mapping[str, object]) -> bool:
+        """Whether rows of a step with these options replace all that their owner has, so that none can be left out."""
+        del options
+        return False
 
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
         """Nothing, where a target does not remember who wrote a record."""

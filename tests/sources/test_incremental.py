@@ -101,8 +101,8 @@ def test_another_spec_reads_all_rows_anew(here: Here) -> None:
     assert "5 to update" in told
 
 
-def test_a_row_that_was_refused_is_read_again(here: Here) -> None:
-    """The window does not move over it."""
+def test_a_refused_row_that_is_the_newest_change_is_read_again(here: Here) -> None:
+    """The next window begins with it; an older one comes back through retry (tests/cli/test_again.py)."""
     here.plan()
     here.apply()
     here.change(4, title="x")

@@ -57,6 +57,11 @@ class FourmeTarget(FlatTarget):
         for earlier, later in pairwise(places):
             yield from ((first, second) for first in by_order[earlier] for second in by_order[later])
 
+    @classmethod
+    def replaces(cls, options: Mapping[str, object]) -> bool:
+        """The rows of an owner, of the types that come in replace groups."""
+        return bool(import_types()[str(options.get("type", ""))].group)
+
     def alone(self, step: StepInfo) -> str:
         """One job of a type at a time, and as many of an account as the environment lets (`import_jobs`)."""
         names = sorted(map(type_of, self.steps), key=lambda name: import_types()[name].order)

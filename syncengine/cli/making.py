@@ -1,0 +1,161 @@
+"""Plans made for the commands: what they are made from, opened, and the target asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from syncengine import __version__
+from syncengine.cli import connect, places
+from syncengine.cli.inputs import CHANGED
+from syncengine.cli.progress import progress
+from syncengine.errors import Problem, SpecError, many
+from syncengine.pipeline import Planning, make_plan
+from syncengine.planning import selection
+from syncengine.planning.connections import connections_of, source_connections
+from syncengine.planning.guards import WAIVABLE, refusals
+from syncengine.planning.plan import ReadWindow
+from syncengine.planning.plan_file import PlanFile
+from syncengine.planning.sealing import KEY_NAME
+from syncengine.spec import load_specs, references
+from syncengine.spec.model import Environment, Project, Spec
+
+
+def planned(
+    paths: Sequence[Path],
+    env_name: str,
+    env_file: Path | None,
+    allow: Sequence[str],
+    permits: int | None,
+    path: Path,
+    *,
+    full: bool = False,
+    texts: Sequence[str] = (),
+    limit: int | None = None,
+) -> tuple[PlanFile, list[Problem]]:
+    """Make a plan at `path`; returns it with what its guards refuse."""
+    project = places.project()
+    waivers = parse_waivers(allow)
+    specs = load_specs(project, paths)
+    selected = None
+    if texts or limit is not None:
+        selected = selection.select(specs, texts, limit)
+        specs, others = selection.needed(specs, selected, lambda chosen: references(project, chosen, paths))
+    else:
+        others = references(project, specs, paths)
+    env = connect.environment(project, env_name, env_file)
+    mention_open_runs(project)
+    cursors = {} if full or selected else _cursors(project, env.name, specs)
+    of = Inputs(project, env, specs, others, waivers, cursors, missing(project, env.name, specs), selected)
+    return asked(of, permits, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a plan is made from, before anybody is asked."""
+
+    project: Project
+    env: Environment
+    specs: Sequence[Spec]
+    others: Sequence[Spec]
+    waivers: Mapping[str, int]
+    cursors: Mapping[str, ReadWindow]
+    missing: Mapping[str, Mapping[str, int]]
+    selected: selection.Selection | None
+
+
+def asked(of: Inputs, permits: int | None, path: Path) -> tuple[PlanFile, list[Problem]]:
+    """Open what a plan needs, and make it; returns it with what its guards refuse."""
+    everything = [*of.specs, *of.others]
+    seeds = places.seeds(of.project, everything)
+    known = connect.services(of.env)
+    needed = set(connections_of(everything, known).values()) | set(source_connections(everything, known).values())
+    with (
+        connect.opened(of.project, of.env, seeds, needed, permits=permits) as connections,
+        progress("Planning") as shown,
+    ):
+        planning = Planning(
+            of.project,
+            of.env,
+            of.specs,
+            of.others,
+            connections,
+            __version__,
+            places.today(),
+            places.moment(),
+            of.waivers,
+            os.environ.get(KEY_NAME),
+            of.cursors,
+            of.missing,
+            shown.add,
+            of.selected,
+        )
+        plan = make_plan(planning, path)
+    return plan, refusals(plan.manifest, _positions(of.specs))
+
+
+def mention_open_runs(project: Project) -> None:
+    """Say which runs were interrupted: what they have left to do, this plan will hold, too."""
+    for marker in sorted(connect.state_directory(project).glob("runs/*/open"))[-3:]:
+        run = marker.parent.name
+        click.echo(f"note: run {run} is not at its end; finish it with: syncengine resume {run}", err=True)
+
+
+def _cursors(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, ReadWindow]:
+    """What the incremental sources read that was applied last."""
+    if not any(getattr(one.options, "incremental", None) for spec in specs for one in spec.sources.values()):
+        return {}
+    from syncengine.execution import cursors  # as above
+    from syncengine.execution.journal import State
+
+    state = State(connect.state_directory(project))
+    try:
+        for one in cursors.left_behind(state, environment):
+            rows = many(one.rows, "operation")
+            said = f"run {one.run} did not apply {rows} of {one.source}, and this window does not read them again"
+            click.echo(f"note: {said}; they come with: syncengine plan --again {one.run}", err=True)
+        return cursors.read(state, environment)
+    finally:
+        state.close()
+
+
+def missing(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, dict[str, int]]:
+    """In how many runs records were missing in their sources, where a step wants to know."""
+    if not any(step.vanished.after > 1 for spec in specs for step in spec.steps.values()):
+        return {}
+    from syncengine.execution.journal import State  # only this needs the journal: 130 ms
+
+    state = State(connect.state_directory(project))
+    try:
+        return state.missing(environment)
+    finally:
+        state.close()
+
+
+def _positions(specs: Sequence[Spec]) -> dict[str, str]:
+    return {step.full_name: str(step.position) for spec in specs for step in spec.steps.values()}
+
+
+def parse_waivers(allow: Sequence[str]) -> dict[str, int]:
+    """`STEP.GUARD=N` as a mapping; raises SpecError for what is no waiver."""
+    waivers: dict[str, int] = {}
+    for text in allow:
+        if text == CHANGED:
+            continue
+        name, _, number = text.partition("=")
+        guard = name.rpartition(".")[2]
+        if guard not in WAIVABLE or not number.isdigit() or "." not in name:
+            raise SpecError(
+                Problem(
+                    "waiver",
+                    f"--allow {text} is not STEP.GUARD=N",
+                    "syncengine plan",
+                    fix=f"guards that can be waived: {', '.join(WAIVABLE)}; N is the number that the plan shows",
+                )
+            )
+        waivers[name] = int(number)
+    return waivers

@@ -1,0 +1,65 @@
+"""A run as it stands: its plan, and what its journal says became of each operation.
+
+Read from what the run keeps; nobody is asked, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncengine.changes import Change, Outcome
+from syncengine.errors import Problem, StateError
+from syncengine.execution.journal import Journal, RunRow, State
+from syncengine.execution.operations import Operations
+from syncengine.planning.plan_file import PlanFile, open_plan
+
+UNDECIDED = "it was sent, and its outcome is not recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a run was to do, and what became of it."""
+
+    row: RunRow
+    plan: PlanFile
+    operations: Operations
+    batches: int
+    """How many batches were sent or decided."""
+
+    def left(self) -> Iterator[tuple[Change, str, str, str]]:
+        """What was wanted and is not on the target: operation, result, code and message, in source order."""
+        for change, result, code, message in self.operations.unapplied():
+            yield change, result, code or change.code, message or change.message
+
+    def wanted(self) -> Iterator[tuple[Change, Outcome]]:
+        """All that was to be done or was refused in the plan, in source order, with what became of it."""
+        yield from self.operations.wanted()
+
+
+@contextlib.contextmanager
+def account_of(state: State, row: RunRow) -> Iterator[Account]:
+    """The account of a run; raises StateError when its plan is gone or its journal damaged."""
+    path = state.run_directory(row.id) / "plan"
+    if not path.is_file():
+        said = f"the plan of run {row.id} is not here any more, so nobody can tell what it was to do"
+        fix = "plan the specs: what the target has by now is seen there"
+        raise StateError(Problem("run-without-plan", said, str(path), fix=fix))
+    plan = open_plan(path)
+    journal = Journal(state, row.id)
+    with tempfile.TemporaryDirectory(prefix="syncengine-") as place:
+        operations = Operations(plan, Path(place) / "run.db")
+        try:
+            known = journal.read()
+            for written in known.values():
+                operations.settle((written.outcomes or {}).values())
+                if written.intent is not None:
+                    ops = written.intent.get("ops", ())
+                    operations.settle(Outcome(op, "unknown", code="unclear", message=UNDECIDED) for op in ops)
+            yield Account(row, plan, operations, len(known))
+        finally:
+            operations.close()
+            journal.close()
