@@ -64,7 +64,15 @@ def _customary(steps: Mapping[str, Step], needs: Mapping[str, Mapping[str, set[s
         target = find(kind)
         if issubclass(target, FlatTarget):
             infos = [
-                StepInfo(name, step.kind, "", step.data_source, step.feed, options=step.options)
+                StepInfo(
+                    name,
+                    step.kind,
+                    "",
+                    step.data_source,
+                    step.feed,
+                    options=step.options,
+                    fields={one.name: str(one.position) for one in step.fields},
+                )
                 for name, step in steps.items()
                 if step.kind == kind
             ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import cast
 
 from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, StepInfo
@@ -49,13 +48,20 @@ class FourmeTarget(FlatTarget):
 
     @classmethod
     def order(cls, steps: Sequence[StepInfo]) -> Iterable[tuple[str, str]]:
-        """The order of the types, derived from their references, for values that name records without saying so."""
-        by_order: dict[int, list[str]] = {}
+        """A type comes after those that its columns name, for values that name records without saying so.
+
+        Columns that close a circle of types, or name records of the same one, say nothing.
+        """
+        by_type: dict[str, list[str]] = {}
         for step in steps:
-            by_order.setdefault(import_types()[type_of(step)].order, []).append(step.name)
-        places = sorted(by_order)
-        for earlier, later in pairwise(places):
-            yield from ((first, second) for first in by_order[earlier] for second in by_order[later])
+            by_type.setdefault(type_of(step), []).append(step.name)
+        for step in steps:
+            kind = kind_of(step)
+            columns = [kind.columns[name] for name in step.fields if name in kind.columns]
+            named = {column.to for column in columns if column.to and not column.defer}
+            named |= {"cis"} if kind.group == "CI" else set()
+            for name in sorted(named & by_type.keys() - {type_of(step)}):
+                yield from ((first, step.name) for first in by_type[name])
 
     @classmethod
     def replaces(cls, options: Mapping[str, object]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from syncengine.errors import SpecError
@@ -129,3 +132,47 @@ steps:
     assert told(desk.sync(spec, s_csv=csv)) == {"applied": 2}
     plan = desk.plan(spec, s_csv=csv.replace("Say it", "Say more"))
     assert [(one.key, one.before) for one in lines(plan, "update")] == [("s2", {"Introduction": "Say it"})]
+
+
+PLACES = """syncengine: 1
+data_source: HR
+sources: {a: a.csv, b: b.csv}
+steps:
+  organizations: {4me: organizations, source: a, key: id, fields: {Name: name}}
+  sites: {4me: sites, source: a, key: id, fields: {Name: name, Country: {const: FR}, Time Zone: {const: Paris}}}
+  people: {4me: people, source: b, key: id, fields: {Name: name, Primary Email: mail, Organization: org}}
+"""
+NAMES = {"a_csv": "id,name\n1,One\n2,Two\n", "b_csv": "id,name,mail,org\n3,Ana,ana@x.example,One\n"}
+
+
+def test_a_type_waits_for_those_that_its_columns_name(desk: Desk) -> None:
+    """Also where a value is plain text; types that name nothing of each other wait for nothing."""
+    plan = desk.plan(PLACES, **NAMES)
+    assert [(step.name, step.wave) for step in plan.header.steps] == [
+        ("s.organizations", 0),
+        ("s.sites", 0),
+        ("s.people", 1),
+    ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_independent_types_are_imported_side_by_side_only_where_that_is_raised(desk: Desk, jobs: int) -> None:
+    """With two jobs the second is uploaded while the first waits; people wait for both."""
+    plan = desk.plan(PLACES, **NAMES)
+    desk.import_jobs = jobs
+    desk.count_uploads()
+    desk.sandbox.settings(fourme__start_seconds=30, fourme__jobs_at_once=2)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(desk.apply, plan)
+        seen = []
+        until = time.monotonic() + 60
+        while not running.done() and time.monotonic() < until:
+            count = desk.jobs_begun()
+            time.sleep(0.7)
+            if desk.jobs_begun() == count:
+                seen.append(count)
+                desk.sandbox.advance(40)
+        assert told(running.result()) == {"applied": 5}
+    assert seen[0] == jobs
+    assert len({entry["request"] for entry in desk.uploads()}) == 3
+    assert [entry["table"] for entry in desk.uploads()][-1] == "people"
