@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 from jinja2.sandbox import SandboxedEnvironment
+from msgspec.structs import replace
 
 from benchmarks.measure import Row, cpu_of
 from syncengine.changes import Row as SourceRow

@@ -6,10 +6,10 @@ import os
 import stat
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 from dotenv import dotenv_values
 
 from syncengine.errors import Position, Problem, SpecError
@@ -49,32 +49,28 @@ class Secret:
         return hash(self._value)
 
 
-@dataclass(frozen=True, slots=True)
-class FromEnv:
+class FromEnv(msgspec.Struct, frozen=True):
     """`{env: NAME}`"""
 
     name: str
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class FromFile:
+class FromFile(msgspec.Struct, frozen=True):
     """`{file: path}`"""
 
     path: Path
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class FromCommand:
+class FromCommand(msgspec.Struct, frozen=True):
     """`{command: [..]}`: what the command prints, without the last line end."""
 
     command: tuple[str, ...]
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(msgspec.Struct, frozen=True):
     """A text in the file itself; only for what is no secret, such as a user name."""
 
     text: str

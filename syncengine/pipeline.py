@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
@@ -43,8 +45,7 @@ if TYPE_CHECKING:
     from syncengine.execution.journal import State
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(msgspec.Struct, frozen=True):
     """A connection that is open: who is there, and how to talk to it."""
 
     name: str
@@ -52,7 +53,7 @@ class Connected:
     writer: Writer
     permits: int
     settle: float
-    manner: Manner = field(default_factory=Manner)
+    manner: Manner = msgspec.field(default_factory=Manner)
 
     @property
     def reader(self) -> Reader:
@@ -60,8 +61,7 @@ class Connected:
         return self.writer
 
 
-@dataclass(frozen=True, slots=True)
-class Planning:
+class Planning(msgspec.Struct, frozen=True):
     """Everything a plan is made from."""
 
     project: Project
@@ -74,12 +74,12 @@ class Planning:
     product: str
     run_date: str
     made_at: str
-    waivers: Mapping[str, int] = field(default_factory=dict)
+    waivers: Mapping[str, int] = msgspec.field(default_factory=dict)
     plan_key: str | None = None
     """What sensitive fields are encrypted with."""
-    cursors: Mapping[str, ReadWindow] = field(default_factory=dict)
+    cursors: Mapping[str, ReadWindow] = msgspec.field(default_factory=dict)
     """What incremental sources read last, by `<spec>.<source>`."""
-    missing: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    missing: Mapping[str, Mapping[str, int]] = msgspec.field(default_factory=dict)
     """In how many runs each key of a step was missing in its source already."""
     progress: Callable[[str, int], None] = lambda _what, _number: None
     selection: selection.Selection | None = None
@@ -104,8 +104,7 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
         return plan_records(ws, reading, of, path)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     """A target of the plan, with the connection it is asked through and the numbers of the steps it serves."""
 
     target: Target

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from syncengine.errors import Exit
 from syncengine.execution.summary import Summary
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(msgspec.Struct, frozen=True):
     """A run began, or goes on."""
 
     run: str
@@ -18,8 +17,7 @@ class RunStarted:
     """Operations that an earlier part of this run has settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSettled:
+class BatchSettled(msgspec.Struct, frozen=True):
     """Every operation of a batch has its outcome, and it is on disk."""
 
     batch: int
@@ -28,8 +26,7 @@ class BatchSettled:
     stale: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
+class Settling(msgspec.Struct, frozen=True):
     """An unclear answer is being settled by looking at the target."""
 
     batch: int
@@ -37,16 +34,14 @@ class Settling:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """The target works on a batch in its own time; `said` is how far it is."""
 
     batch: int
     said: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(msgspec.Struct, frozen=True):
     """The run ended; `exit` is the class the process ends with."""
 
     run: str

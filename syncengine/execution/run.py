@@ -9,10 +9,11 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import filelock
+import msgspec
 import orjson
 
 from syncengine.errors import Exit, LockedError, Problem, StaleError, worst
@@ -37,8 +38,7 @@ OVER = (Exit.OK, Exit.PARTIAL, Exit.STALE)
 """Ends of a run after which `resume` has nothing left to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(msgspec.Struct, frozen=True):
     """A target and the connection it writes through, for some steps of a plan."""
 
     connection: str
@@ -50,8 +50,7 @@ class Lane:
     steps: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Doing:
+class Doing(msgspec.Struct, frozen=True):
     """How a plan is to be applied."""
 
     lanes: Sequence[Lane]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, cast
 
+import msgspec
 from jinja2 import nodes
 
 Sort = Literal["text", "text?", "any"]
@@ -13,8 +13,7 @@ Sort = Literal["text", "text?", "any"]
 _METHODS = {"F_lower": "lower", "F_upper": "upper", "F_trim": "strip"}
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(msgspec.Struct, frozen=True):
     """A Python expression and what it yields."""
 
     source: str
@@ -26,12 +25,11 @@ class Code:
         return self.source.isidentifier()
 
 
-@dataclass(slots=True)
-class Printer:
+class Printer(msgspec.Struct):
     """Prints rewritten expressions; `texts` are the variables that hold a text or None."""
 
-    texts: set[str] = field(default_factory=set)
-    used: set[str] = field(default_factory=set)
+    texts: set[str] = msgspec.field(default_factory=set)
+    used: set[str] = msgspec.field(default_factory=set)
     """The operations that the printed code calls."""
     temporaries: int = 0
 

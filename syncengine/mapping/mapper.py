@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from dataclasses import field as made
 from itertools import islice
 from typing import Any
 from unicodedata import normalize
+
+import msgspec
 
 from syncengine.changes import BadRow, Pair, Record, Row
 from syncengine.errors import Place, Position, Problem
@@ -23,17 +23,15 @@ BATCH = 500
 Made = Record | Pair | BadRow
 
 
-@dataclass(slots=True)
-class Unmapped:
+class Unmapped(msgspec.Struct):
     """Values that a map does not have, with how many rows hold each."""
 
     field: str
     position: Position
-    values: dict[str, tuple[int, Place]] = made(default_factory=dict)
+    values: dict[str, tuple[int, Place]] = msgspec.field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(msgspec.Struct):
     """What became of the rows; complete when the iteration has ended."""
 
     rows: int = 0
@@ -46,7 +44,7 @@ class Counts:
     warned: int = 0
     collapsed: int = 0
     """Rows equal to one before them, or the same value of `distinct`."""
-    unmapped: dict[str, Unmapped] = made(default_factory=dict)
+    unmapped: dict[str, Unmapped] = msgspec.field(default_factory=dict)
 
 
 MOST_FOLDED = 50_000

@@ -6,8 +6,9 @@ The spec room reads YAML into these; the mapper compiles them. Nothing here know
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from syncengine.changes import IfMissing, Role
 from syncengine.errors import Position
@@ -24,16 +25,14 @@ RESERVED_WORDS = ("NULL", "<EMPTY_STRING>")
 RESERVED_SAID = "ServiceNow takes this word for an order to clear the field"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column of the row, or a path in JSON: `os.name`, `ips[0]`."""
 
     text: str
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(msgspec.Struct, frozen=True):
     """Jinja2 text; one single `{{ }}` yields the expression's own value, anything else yields text."""
 
     text: str
@@ -44,39 +43,34 @@ class Template:
     """Whether a quote stands before its first letter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(msgspec.Struct, frozen=True):
     """A literal text."""
 
     text: str
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Clear:
+class Clear(msgspec.Struct, frozen=True):
     """Empties the field on the target, always."""
 
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class First:
+class First(msgspec.Struct, frozen=True):
     """The first of several values that is not empty."""
 
     values: tuple[Value, ...]
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Cases:
+class Cases(msgspec.Struct, frozen=True):
     """The value of the first condition that holds; a condition of None always holds."""
 
     cases: tuple[tuple[Condition | None, Value], ...]
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRef:
+class RecordRef(msgspec.Struct, frozen=True):
     """A record that a step makes; `key` are values of this row, in the order of that step's key."""
 
     step: str
@@ -87,8 +81,7 @@ class RecordRef:
     take: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FindIn:
+class FindIn(msgspec.Struct, frozen=True):
     """A record that exists on the instance."""
 
     table: str
@@ -98,8 +91,7 @@ class FindIn:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class LookupIn:
+class LookupIn(msgspec.Struct, frozen=True):
     """A row of another source: left sides of `where` are columns there, right sides are values here."""
 
     source: str
@@ -110,8 +102,7 @@ class LookupIn:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class ValueMap:
+class ValueMap(msgspec.Struct, frozen=True):
     """Words to words; keys are compared without case and outer spaces."""
 
     name: str
@@ -120,8 +111,7 @@ class ValueMap:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Shaped:
+class Shaped(msgspec.Struct, frozen=True):
     """An origin with modifiers; they apply in the order of the fields here."""
 
     origin: Value
@@ -144,8 +134,7 @@ Value = Column | Template | Const | Clear | First | Cases | RecordRef | FindIn |
 Operator = Literal["is", "not", "contains", "starts_with", "matches", "empty", "above", "below"]
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(msgspec.Struct, frozen=True):
     """One line of a condition; texts compare without case."""
 
     column: Column
@@ -154,8 +143,7 @@ class Test:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Tests:
+class Tests(msgspec.Struct, frozen=True):
     """All of them must hold."""
 
     tests: tuple[Test, ...]
@@ -164,8 +152,7 @@ class Tests:
 Condition = Tests | Template
 
 
-@dataclass(frozen=True, slots=True)
-class ClassMap:
+class ClassMap(msgspec.Struct, frozen=True):
     """A conditional class by the value of a column."""
 
     origin: Value
@@ -173,8 +160,7 @@ class ClassMap:
     default: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ClassCases:
+class ClassCases(msgspec.Struct, frozen=True):
     """A conditional class by conditions; None is `otherwise`. No match is a row error."""
 
     cases: tuple[tuple[Condition | None, str], ...]
@@ -183,8 +169,7 @@ class ClassCases:
 ClassRule = str | ClassMap | ClassCases
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRule:
+class FieldRule(msgspec.Struct, frozen=True):
     """One field of a record and where its value comes from."""
 
     name: str
@@ -194,8 +179,7 @@ class FieldRule:
     compare: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PartRule:
+class PartRule(msgspec.Struct, frozen=True):
     """A lookup or related item of a CI; with `each`, one per element."""
 
     class_name: str
@@ -205,8 +189,7 @@ class PartRule:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRule:
+class LinkRule(msgspec.Struct, frozen=True):
     """A relation that the record names; `other` plays `role`."""
 
     type: str
@@ -216,8 +199,7 @@ class LinkRule:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnRule:
+class ColumnRule(msgspec.Struct, frozen=True):
     """What every value of a source's column must be."""
 
     column: str
@@ -229,8 +211,7 @@ class ColumnRule:
     max_length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """A test of a whole source row."""
 
     that: Template
@@ -239,8 +220,7 @@ class Check:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class RowRules:
+class RowRules(msgspec.Struct, frozen=True):
     """How rows of a source are cleaned and checked before they are mapped."""
 
     no_value: frozenset[str] = frozenset({"", "NULL", "null", "N/A", "n/a"})
@@ -253,8 +233,7 @@ class RowRules:
     """The decimal sign of the source's numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True):
     """All that one step does with the rows of its source."""
 
     step: str
@@ -282,5 +261,5 @@ class Recipe:
     style: Style = "servicenow"
     lists: bool = False
     """Whether the target takes lists (4me: one value per line)."""
-    vars: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Defaults for `{{ vars.x }}`; the environment overrides them."""

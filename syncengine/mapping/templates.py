@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Literal, cast
 
 import jinja2
+import msgspec
 from jinja2 import nodes
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -30,8 +31,7 @@ _STATEMENTS = (nodes.If, nodes.For, nodes.Assign, nodes.Output, nodes.TemplateDa
 _LOOP = frozenset({"index", "index0", "first", "last", "length"})
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """A name that a template reads from the row, or from `vars` and `run`."""
 
     kind: Literal["column", "item", "position", "vars", "run"]
@@ -41,8 +41,7 @@ class Use:
     shown: str
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """A template whose every part is allowed."""
 
     template: Template

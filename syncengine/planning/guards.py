@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from syncengine.errors import Problem
 from syncengine.planning.plan import GuardResult, Manifest, StepCounts
@@ -19,8 +20,7 @@ WAIVABLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """A limit as written: a number, or a share of the records owned; `floor` is the least it means."""
 
     number: int | None = None

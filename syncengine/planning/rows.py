@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+
+import msgspec
+from msgspec.structs import replace
 
 from syncengine.changes import BadRow, Row, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SourceError, many
@@ -27,21 +29,20 @@ Wants = Callable[[BadRow, int], bool]
 """Whether a bad row matters, with the number of records of its step that came before it."""
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(msgspec.Struct):
     """What was read, for the plan's header and its guards."""
 
-    steps: list[StepInfo] = field(default_factory=list)
-    planned: set[str] = field(default_factory=set)
+    steps: list[StepInfo] = msgspec.field(default_factory=list)
+    planned: set[str] = msgspec.field(default_factory=set)
     inputs: tuple[Input, ...] = ()
-    counted: dict[str, tuple[int, int]] = field(default_factory=dict)
+    counted: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     """Rows and filtered rows of each step."""
-    bad_rows: dict[str, int] = field(default_factory=dict)
-    bounds: dict[str, dict[str, Bound]] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    windows: dict[str, ReadWindow] = field(default_factory=dict)
+    bad_rows: dict[str, int] = msgspec.field(default_factory=dict)
+    bounds: dict[str, dict[str, Bound]] = msgspec.field(default_factory=dict)
+    notes: list[Note] = msgspec.field(default_factory=list)
+    windows: dict[str, ReadWindow] = msgspec.field(default_factory=dict)
     """What incremental sources read, by `<spec>.<source>`."""
-    watched: dict[str, vanished.Watched] = field(default_factory=dict)
+    watched: dict[str, vanished.Watched] = msgspec.field(default_factory=dict)
     """Steps that want to know which of their records the source no longer has."""
 
 
@@ -151,8 +152,7 @@ def _info(step: Step, connection: str, order: Order) -> StepInfo:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
+class _Mapping(msgspec.Struct, frozen=True):
     """What the rows of a step are mapped with."""
 
     spec: Spec

@@ -6,8 +6,8 @@ A unit over the limit is cut; what hosts the records of a later part stands in t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 
+import msgspec
 import orjson
 
 from syncengine.changes import Change, End
@@ -21,13 +21,12 @@ key, which would fetch each of them from another place.
 """
 
 
-@dataclass(slots=True)
-class Part:
+class Part(msgspec.Struct):
     """What one request carries of one or more units."""
 
     unit: int
-    items: list[Change] = field(default_factory=list)
-    companions: list[int] = field(default_factory=list)
+    items: list[Change] = msgspec.field(default_factory=list)
+    companions: list[int] = msgspec.field(default_factory=list)
     """Hosts of the items that are not among them."""
     number: int = 0
     """0 for the first part of a unit, then counting."""

@@ -7,9 +7,10 @@ known is left alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 
+import msgspec
 import orjson
+from msgspec.structs import replace
 
 from syncengine.changes import BadRow, StepInfo
 from syncengine.mapping.model import Recipe
@@ -23,8 +24,7 @@ EXAMPLES = 5
 """Keys that a note names."""
 
 
-@dataclass(slots=True)
-class Watched:
+class Watched(msgspec.Struct):
     """A step whose vanished records matter."""
 
     rule: Vanished
@@ -34,12 +34,11 @@ class Watched:
     """Why nobody can say which records have vanished; empty where all rows are known."""
 
 
-@dataclass(slots=True)
-class Missing:
+class Missing(msgspec.Struct):
     """What the source no longer has, by step: kept with the run, so that the next plan can count."""
 
-    keys: dict[str, list[str]] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
+    keys: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    notes: list[Note] = msgspec.field(default_factory=list)
 
 
 def watched(step: Step) -> Watched | None:

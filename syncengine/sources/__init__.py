@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from syncengine.changes import BadRow, Row
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from syncengine.transport.reader import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True):
     """What was read in a full pass: a content hash and a size."""
 
     sha256: str
@@ -25,8 +25,7 @@ class Digest:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """The part of a table that an incremental source read, in the words of its column."""
 
     table: str
@@ -37,8 +36,7 @@ class Window:
     """Where the next window starts: up to there, all changes were to be seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
+class Remark(msgspec.Struct, frozen=True):
     """Something about what was read that a person should know."""
 
     code: str
@@ -47,8 +45,7 @@ class Remark:
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """What a source needs besides its options."""
 
     base: Path

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from syncengine import sources
 from syncengine.changes import Row
@@ -24,11 +25,10 @@ from syncengine.spec.wording import near
 MAX_SHOWN = 12
 
 
-@dataclass(slots=True)
-class Tree:
+class Tree(msgspec.Struct):
     """The keys that a sample of rows has, all the way down."""
 
-    keys: dict[str, Tree] = field(default_factory=dict)
+    keys: dict[str, Tree] = msgspec.field(default_factory=dict)
     items: Tree | None = None
     scalar: bool = False
 
@@ -53,8 +53,7 @@ class Tree:
             self.scalar = True
 
 
-@dataclass(slots=True)
-class Header:
+class Header(msgspec.Struct):
     """What is known of a source: its name, and a tree of keys (for CSV one level deep)."""
 
     shown: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from syncengine.spec.atoms import NAME, NAME_MUST
 from syncengine.spec.extracts import WHERE

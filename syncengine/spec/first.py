@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from syncengine import sources
 from syncengine.changes import Record, Row
@@ -42,8 +44,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ClassFacts:
+class ClassFacts(msgspec.Struct, frozen=True):
     """What is known of the class: its text columns, and which of them identify a record."""
 
     name: str
@@ -51,20 +52,18 @@ class ClassFacts:
     identified_by: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(slots=True)
-class _Column:
-    values: set[str] = field(default_factory=set)
+class _Column(msgspec.Struct):
+    values: set[str] = msgspec.field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What was seen in the file."""
 
     guess: Guess
     columns: tuple[str, ...]
     complete: tuple[str, ...]
     """Columns in which every row has a value of its own."""
-    without: Mapping[str, int] = field(default_factory=dict)
+    without: Mapping[str, int] = msgspec.field(default_factory=dict)
     """By column: rows that have no value of their own there; rows that cannot be read count everywhere."""
 
 

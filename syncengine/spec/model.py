@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from syncengine import sources
 from syncengine.changes import Kind, Role
@@ -18,8 +19,7 @@ Dialect = Literal["enhanced", "classic"]
 OnError = Literal["continue", "stop"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """A number, or a percentage of the records that we own."""
 
     value: float
@@ -30,12 +30,11 @@ class Limit:
         return f"{self.value:g}%" if self.percent else f"{self.value:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class GuardLimits:
+class GuardLimits(msgspec.Struct, frozen=True):
     """One guard: a limit for all steps, or limits by name of step (or source, for `min_rows`)."""
 
     default: Limit | None = None
-    steps: Mapping[str, Limit] = field(default_factory=dict)
+    steps: Mapping[str, Limit] = msgspec.field(default_factory=dict)
 
     def of(self, name: str) -> Limit | None:
         """The limit of a step."""
@@ -54,8 +53,7 @@ GUARDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Guards:
+class Guards(msgspec.Struct, frozen=True):
     """Limits that a file sets; None where it is silent."""
 
     min_rows: GuardLimits | None = None
@@ -77,8 +75,7 @@ class Guards:
         return Guards(**{name: getattr(self, name) or getattr(weaker, name) for name in GUARDS})
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(msgspec.Struct, frozen=True):
     """What holds for all steps that do not say it themselves."""
 
     if_empty: Literal["omit", "clear", "error", "skip_row"] = "omit"
@@ -89,44 +86,40 @@ class Defaults:
     vanished: Vanished | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """Where an environment's tables go, where that differs from what the project says."""
 
     name: str | None = None
     """A destination of dlt."""
-    options: Mapping[str, SecretSource] = field(default_factory=dict)
+    options: Mapping[str, SecretSource] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(msgspec.Struct, frozen=True):
     """What `syncengine extract` reads, and where it goes."""
 
     destination: str = "duckdb"
     dataset: str = "servicenow"
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Settings of the destination, as dlt names them."""
-    tables: Mapping[str, TableOptions] = field(default_factory=dict)
+    tables: Mapping[str, TableOptions] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """The folder that everything is relative to, and what holds for all specs in it."""
 
     root: Path
     file: Path | None = None
     name: str = ""
     data_source: str | None = None
-    defaults: Defaults = field(default_factory=Defaults)
-    guards: Guards = field(default_factory=Guards)
+    defaults: Defaults = msgspec.field(default_factory=Defaults)
+    guards: Guards = msgspec.field(default_factory=Guards)
     spec_globs: tuple[str, ...] = ("specs/**/*.yaml", "specs/**/*.yml")
     allow_paths: tuple[Path, ...] = ()
-    vars: Mapping[str, str] = field(default_factory=dict)
-    extract: Extract = field(default_factory=Extract)
+    vars: Mapping[str, str] = msgspec.field(default_factory=dict)
+    extract: Extract = msgspec.field(default_factory=Extract)
 
 
-@dataclass(frozen=True, slots=True)
-class BasicAuth:
+class BasicAuth(msgspec.Struct, frozen=True):
     """User and password."""
 
     user: SecretSource
@@ -134,8 +127,7 @@ class BasicAuth:
     kind: Literal["basic"] = "basic"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAuth:
+class TokenAuth(msgspec.Struct, frozen=True):
     """One token in a header."""
 
     token: SecretSource
@@ -143,8 +135,7 @@ class TokenAuth:
     kind: Literal["token"] = "token"
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAuth:
+class ClientAuth(msgspec.Struct, frozen=True):
     """OAuth: client id and secret, with user and password for the password grant."""
 
     client_id: SecretSource
@@ -154,8 +145,7 @@ class ClientAuth:
     kind: Literal["oauth"] = "oauth"
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateAuth:
+class CertificateAuth(msgspec.Struct, frozen=True):
     """A client certificate."""
 
     certificate: Path
@@ -166,8 +156,7 @@ class CertificateAuth:
 Auth = BasicAuth | TokenAuth | ClientAuth | CertificateAuth
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(msgspec.Struct, frozen=True):
     """A system that is written to or read from."""
 
     name: str
@@ -187,23 +176,21 @@ class Connection:
     ca_bundle: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True):
     """Where specs are applied: connections, variables, tighter guards; no mapping."""
 
     name: str
     file: Path | None
     connections: Mapping[str, Connection]
-    vars: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = msgspec.field(default_factory=dict)
     protect_apply_needs_plan: bool = False
-    guards: Guards = field(default_factory=Guards)
+    guards: Guards = msgspec.field(default_factory=Guards)
     state: str | None = None
     show_values: bool = True
-    extract: Destination = field(default_factory=Destination)
+    extract: Destination = msgspec.field(default_factory=Destination)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """A named source of a spec."""
 
     name: str
@@ -233,8 +220,7 @@ class Source:
         return self.rules.bad_rows
 
 
-@dataclass(frozen=True, slots=True)
-class Reclassify:
+class Reclassify(msgspec.Struct, frozen=True):
     """Which changes of class the engine may make."""
 
     upgrade: bool = True
@@ -242,20 +228,18 @@ class Reclassify:
     switch: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Vanished:
+class Vanished(msgspec.Struct, frozen=True):
     """What becomes of records that we sent earlier and that the source no longer has."""
 
     do: Literal["keep", "report", "retire"] = "keep"
-    set: Mapping[str, str] = field(default_factory=dict)
+    set: Mapping[str, str] = msgspec.field(default_factory=dict)
     after: int = 1
     """Runs that a record must be missing."""
     include_filtered: bool = False
     position: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FieldInfo:
+class FieldInfo(msgspec.Struct, frozen=True):
     """A field of a step, for plans and reports."""
 
     name: str
@@ -264,8 +248,7 @@ class FieldInfo:
     compare: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A record that a step's records point to: a relation end, or a field's value."""
 
     role: Role | None
@@ -280,8 +263,7 @@ class Reference:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One kind of record that is made from one source."""
 
     name: str
@@ -294,10 +276,10 @@ class Step:
     feed: str = ""
     classes: tuple[str, ...] = ()
     relation_type: str = ""
-    reclassify: Reclassify = field(default_factory=Reclassify)
+    reclassify: Reclassify = msgspec.field(default_factory=Reclassify)
     touch: bool = False
     on_error: OnError = "continue"
-    vanished: Vanished = field(default_factory=Vanished)
+    vanished: Vanished = msgspec.field(default_factory=Vanished)
     verify: bool = False
     accept_inferred: bool = False
     connection: str | None = None
@@ -306,7 +288,7 @@ class Step:
     """Where the class of its records is said, as if it were a field (which it is: sys_class_name)."""
     references: tuple[Reference, ...] = ()
     key_parts: int = 0
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = msgspec.field(default_factory=dict)
     """What is said of its kind, as JSON has it; goes into the plan."""
     run_after: tuple[str, ...] = ()
     """Full names of steps that it waits for, whatever its fields name."""
@@ -328,8 +310,7 @@ class Step:
         return frozenset(one.name for one in self.fields if one.sensitive)
 
 
-@dataclass(frozen=True, slots=True)
-class TestCase:
+class TestCase(msgspec.Struct, frozen=True):
     """A unit test of a spec: rows given, records expected."""
 
     title: str
@@ -338,13 +319,12 @@ class TestCase:
     expect: Mapping[str, tuple[Mapping[str, object], ...]]
     expect_error: str | None = None
     exactly: bool = False
-    vars: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = msgspec.field(default_factory=dict)
     now: str | None = None
-    find: Mapping[str, tuple[Mapping[str, object], ...]] = field(default_factory=dict)
+    find: Mapping[str, tuple[Mapping[str, object], ...]] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(msgspec.Struct, frozen=True):
     """One spec file, read and checked."""
 
     name: str
@@ -356,9 +336,9 @@ class Spec:
     data_source: str | None
     sources: Mapping[str, Source]
     steps: Mapping[str, Step]
-    guards: Guards = field(default_factory=Guards)
+    guards: Guards = msgspec.field(default_factory=Guards)
     tests: tuple[TestCase, ...] = ()
     description: str = ""
     owner: str = ""
     tags: tuple[str, ...] = ()
-    vars: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = msgspec.field(default_factory=dict)

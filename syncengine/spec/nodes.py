@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import yaml
 
 from syncengine.errors import Position, Problem, SpecError
@@ -29,8 +29,7 @@ _SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\
 Kind = Literal["text", "number", "boolean", "null"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True, eq=False):
     """One word or text; `plain` says that it stood without quotes."""
 
     text: str
@@ -51,16 +50,14 @@ class Scalar:
         return "number" if is_number(self.text) else "text"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ListNode:
+class ListNode(msgspec.Struct, frozen=True, eq=False):
     """A list."""
 
     items: tuple[Node, ...]
     position: Position
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MapNode:
+class MapNode(msgspec.Struct, frozen=True, eq=False):
     """A mapping; keys are text, in the order of the file, without duplicates."""
 
     pairs: tuple[tuple[Scalar, Node], ...]

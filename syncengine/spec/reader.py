@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+import msgspec
 
 from syncengine.changes import Role
 from syncengine.errors import Position, Problem
@@ -15,8 +16,7 @@ from syncengine.spec.nodes import Scalar
 from syncengine.spec.report import Report, Wrong
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnNote:
+class ColumnNote(msgspec.Struct, frozen=True):
     """A column that is read somewhere."""
 
     source: str
@@ -42,8 +42,7 @@ class ColumnNote:
         return f"{self.keys[-1]}: {value}"
 
 
-@dataclass(frozen=True, slots=True)
-class StepNote:
+class StepNote(msgspec.Struct, frozen=True):
     """A reference to a step of this spec or another one."""
 
     spec: str | None
@@ -57,17 +56,16 @@ class StepNote:
     """The step that refers."""
 
 
-@dataclass(slots=True)
 class Reader(Report):
     """Collects problems and notes; knows the step that is being read."""
 
     name: str = ""
     """The spec's name."""
-    maps: dict[str, ValueMap] = field(default_factory=dict)
+    maps: dict[str, ValueMap] = msgspec.field(default_factory=dict)
     sources: tuple[str, ...] = ()
-    columns: list[ColumnNote] = field(default_factory=list)
-    steps: list[StepNote] = field(default_factory=list)
-    vars: list[tuple[str, Position]] = field(default_factory=list)
+    columns: list[ColumnNote] = msgspec.field(default_factory=list)
+    steps: list[StepNote] = msgspec.field(default_factory=list)
+    vars: list[tuple[str, Position]] = msgspec.field(default_factory=list)
     templates: int = 0
     step: str = ""
     source: str = ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+
+import msgspec
 
 from syncengine.errors import Position, Problem
 
@@ -13,13 +14,12 @@ class Wrong(Exception):
     """Reading a value failed; its problem is already reported."""
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """Collects what is wrong, so that reading goes on."""
 
     file: str
-    problems: list[Problem] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    problems: list[Problem] = msgspec.field(default_factory=list)
+    keys: list[str] = msgspec.field(default_factory=list)
     """The keys under which is being read, outermost first."""
 
     @contextmanager

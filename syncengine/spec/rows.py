@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from msgspec import structs
+
 from syncengine.mapping.model import Check, ColumnRule, RowRules
 from syncengine.sources import Options
 from syncengine.sources.file import Options as FileOptions
@@ -303,7 +305,7 @@ def read_source(name: str, node: Node, note: Reader, allowed: tuple[Path, ...]) 
     for column, (rule, may_be_absent) in (fields.get(COLUMNS) or {}).items():
         if may_be_absent:
             optional.add(column)
-        columns.append(replace(rule, column=column))
+        columns.append(structs.replace(rule, column=column))
     _note_columns(fields, note)
     no_value = fields.get(NO_VALUE_KEY)
     rules = RowRules(
@@ -366,7 +368,7 @@ def _checked(
         if form is not None and form != "json" and options.rows:
             said = "rows goes with JSON documents only"
             raise note.stop("bad-source", said, cast(MapNode, node).get("rows").position)  # type: ignore[union-attr]
-        rules = replace(rules, text_only=form in {"csv", "tsv"})
+        rules = structs.replace(rules, text_only=form in {"csv", "tsv"})
     elif isinstance(options, InlineOptions | TableOptions | QueryOptions):
-        rules = replace(rules, text_only=True)
+        rules = structs.replace(rules, text_only=True)
     return Source(name, options, rules, node.position, optional)

@@ -11,8 +11,9 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from syncengine.changes import Change, Outcome, Owned, Parcel, Seen, StepInfo
 from syncengine.errors import Problem, SyncError
@@ -20,8 +21,7 @@ from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Reader, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """A write that the target answered: what became of each operation."""
 
     outcomes: tuple[Outcome, ...]
@@ -33,8 +33,7 @@ class Answered:
     """Operations that were refused because somebody else is writing the same records: they may be sent again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unclear:
+class Unclear(msgspec.Struct, frozen=True):
     """A write whose outcome is not known: it has to be settled by looking."""
 
     why: str
@@ -42,8 +41,7 @@ class Unclear:
     """Time ran out, so the server may still be working on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """A write that the server did not take: surely nothing of it is done."""
 
     problem: Problem
@@ -56,8 +54,7 @@ class Refused:
     """Something in it was refused and took the rest along, and nobody says what: halves may tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """A write that the target took and does in its own time; `token` is what it is asked about by.
 
     It stands in the journal before anybody waits, so that a run that is interrupted goes on with the same work.
@@ -66,15 +63,13 @@ class Started:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """Work that was started is not at its end, and the run is: who resumes it asks again."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True):
     """How to wait for work that was started: by whose clock, who is told, and when to let go."""
 
     clock: Clock
@@ -84,8 +79,7 @@ class Watch:
     """Whether the run is being stopped; then `Running` is the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(msgspec.Struct, frozen=True):
     """How a target is to talk to its connection."""
 
     pin: bool = True

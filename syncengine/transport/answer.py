@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 from syncengine.errors import Problem
 
@@ -46,19 +47,18 @@ class Ending(StrEnum):
     """Done, partly done, not done, or still running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What is asked of a server. The path starts with `/` and holds no query."""
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: object = None
     """`bytes` and open binary files (from their beginning) go as they are, anything else as JSON."""
     kind: Kind = Kind.READ
     expect: Expect = "json"
     content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     deadline: float | None = None
     """Seconds for all of it, instead of the client's."""
     length: int | None = None
@@ -67,8 +67,7 @@ class Request:
     """Tried first on the body of a success; what it cannot read is read as any JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What came of a request; it is always complete enough to say so in a message."""
 
     ending: Ending
@@ -78,7 +77,7 @@ class Answer:
     """The parsed JSON, where there is some."""
     content: bytes = b""
     """The body as it came, decoded from gzip."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Names in lower case."""
     problem: Problem | None = None
     """Says what went wrong; nothing when the ending is DONE."""

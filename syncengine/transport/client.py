@@ -9,11 +9,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+import msgspec
 import orjson
 from requests import Response
 
@@ -33,8 +33,7 @@ _SECRET_PARAMS = frozenset({"x-sn-apikey", "sysparm_apikey", "api_key", "apikey"
 _SERVER_IDS = ("x-transaction-id", "x-request-id", "x-correlation-id")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What one request may take."""
 
     connect: float = 10.0

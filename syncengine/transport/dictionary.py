@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
+
+import msgspec
 
 from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.transport.reader import Reader
@@ -21,8 +22,7 @@ NOT_READABLE = ("→ 400", "→ 403", "→ 404")
 """How an instance answers for a table that is not there or not for this user (400 and 403 observed)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnInfo:
+class ColumnInfo(msgspec.Struct, frozen=True):
     """One column of a table, inherited ones included."""
 
     name: str

@@ -7,9 +7,10 @@ Classes come from the CMDB Meta API; dependency rules from cmdb_metadata_hosting
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
+
+import msgspec
 
 from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.transport.reader import Reader
@@ -27,8 +28,7 @@ COMMON_TYPES = (
 """Relation types that most specs need (product knowledge); shown where one is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One way to recognise a CI of a class."""
 
     table: str
@@ -37,8 +37,7 @@ class Entry:
     """The attributes are those of a lookup item of this table, not of the CI."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassInfo:
+class ClassInfo(msgspec.Struct, frozen=True):
     """A CI class as the instance describes it."""
 
     name: str
@@ -47,7 +46,7 @@ class ClassInfo:
     is_independent: bool | None
     """None: the class has no identification rule, not even an inherited one."""
     entries: tuple[Entry, ...]
-    parts: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, tuple[str, ...]]] = msgspec.field(default_factory=dict)
     """Tables of lookup and related rows: the column that names the CI, and those that tell its rows apart."""
 
 
@@ -57,8 +56,7 @@ def column_fix(info: ClassInfo, name: str) -> str:
     return f'did you mean "{near[0]}"?' if near else f"its columns:  syncengine schema --class {info.name} --fields"
 
 
-@dataclass(frozen=True, slots=True)
-class DependencyRule:
+class DependencyRule(msgspec.Struct, frozen=True):
     """A class that lives in another: `parent type child` with one of the two depending on the other."""
 
     parent: str

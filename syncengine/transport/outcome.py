@@ -11,10 +11,10 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 import orjson
 
 from syncengine.transport.answer import Decode, Ending, Manners, Request
@@ -27,8 +27,7 @@ _TITLE = re.compile(r"<title[^>]*>(.{0,500}?)</title", re.IGNORECASE | re.DOTALL
 _LOGIN = re.compile(r"log[-_ ]?in|sign[-_ ]?in|sso|saml|auth", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """An ending, and what to say about it; texts are not yet masked."""
 
     ending: Ending

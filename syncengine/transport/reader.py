@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import IO, Literal, overload
+
+import msgspec
 
 from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError, SyncError
 from syncengine.transport.answer import Answer, Decode, Ending, Expect, Kind, Request
@@ -124,8 +125,7 @@ class Reader:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """What is known about a write."""
 
     outcome: Ending

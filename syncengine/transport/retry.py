@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from syncengine.transport.answer import Answer, Ending, Kind, Request
 from syncengine.transport.client import Client
@@ -16,8 +17,7 @@ from syncengine.transport.client import Client
 _REFILLED = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long a run keeps trying."""
 
     base: float = 0.5

@@ -11,9 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from syncengine.changes import BadRow, Find, Record
 from syncengine.errors import Place
@@ -96,6 +98,8 @@ def _plain(value: Any) -> Any:
         return {name: _plain(one) for name, one in value.items() if name != "position"}
     if isinstance(value, (list, tuple, frozenset)):
         return [_plain(one) for one in value]
+    if isinstance(value, msgspec.Struct):
+        return _plain(structs.asdict(value))
     if is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value) if one.name != "position"}
     return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from syncengine.errors import Position
 from syncengine.mapping.model import Const, FieldRule, FindIn, Recipe, RecordRef, Shaped
