@@ -22,7 +22,7 @@ MESSAGE_WIDTH = 160
 
 def visible(text: str) -> str:
     """Foreign text on one line, control characters spelled out; a line of output is always one line."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def paint(text: str, color: str) -> str:
