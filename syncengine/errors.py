@@ -73,6 +73,13 @@ def many(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "es" if noun.endswith("ch") else "s")
 
 
+def visible(text: str, keep: str = "") -> str:
+    """Foreign text with what cannot be printed spelled out (`\\n`, `\\x1b`, `\\u202e`): it stays one inert line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 class Position(NamedTuple):
     """A place in a file that a person wrote; line and column count from 1."""
 

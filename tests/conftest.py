@@ -9,6 +9,7 @@ import pytest
 
 from syncengine.sandbox.process import Running, attach
 from tests.bench import Bench
+from tests.inside import Inside
 
 CATALOGUE = Path(__file__).parent / "faults.txt"
 _covered: set[str] = set()
@@ -74,3 +75,9 @@ def bench(_sandbox: Running, tmp_path: Path) -> Iterator[Bench]:
     yield made
     _sandbox.clear_faults()
     made.close()
+
+
+@pytest.fixture
+def inside(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """A project whose commands run in this process, against the shared sandbox."""
+    return Inside(bench, tmp_path / "inside", monkeypatch, capsys)

@@ -12,17 +12,12 @@ from pathlib import Path
 
 import click
 
-from syncengine.errors import Exit, Problem, SyncError
+from syncengine.errors import Exit, Problem, SyncError, visible
 
 MOST = 50
 WIDTH = 80
 FOUND_WIDTH = 71
 MESSAGE_WIDTH = 160
-
-
-def visible(text: str) -> str:
-    """Foreign text on one line, control characters spelled out; a line of output is always one line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def paint(text: str, color: str) -> str:

@@ -14,9 +14,8 @@ from pathlib import Path
 import click
 
 from syncengine.cli import connect, places
-from syncengine.cli.complaints import visible
 from syncengine.doctor import Finding, Visit, examine, fourme, worst_of
-from syncengine.errors import Exit, SpecError, many
+from syncengine.errors import Exit, SpecError, many, visible
 from syncengine.spec import Checked, check_specs
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.transport.client import Client

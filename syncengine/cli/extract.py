@@ -13,10 +13,10 @@ import click
 import orjson
 
 from syncengine.cli import connect, places
-from syncengine.cli.complaints import complain, visible
+from syncengine.cli.complaints import complain
 from syncengine.cli.progress import progress
 from syncengine.credentials import Plain, resolve
-from syncengine.errors import LockedError, Problem, SpecError
+from syncengine.errors import LockedError, Problem, SpecError, visible
 from syncengine.files import private_directory
 from syncengine.planning.connections import chosen_connection
 from syncengine.spec.extracts import OPTION

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from syncengine.cli.complaints import visible
+from syncengine.errors import visible
 from syncengine.spec import Spec, find_project, load_specs
 from syncengine.spec.model import Reference, Step
 

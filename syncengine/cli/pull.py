@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from syncengine.cli import connect, places
-from syncengine.cli.complaints import visible
 from syncengine.cli.progress import progress
-from syncengine.errors import Problem, SpecError
+from syncengine.errors import Problem, SpecError, visible
 from syncengine.files import replacing
 
 if TYPE_CHECKING:

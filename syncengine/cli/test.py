@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from syncengine.cli.complaints import visible
-from syncengine.errors import Problem, SpecError
+from syncengine.errors import Problem, SpecError, visible
 from syncengine.spec import find_project, load_specs
 from syncengine.spec.testing import Result, documents, load_suite, run_tests
 

@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import click
 
-from syncengine.cli.complaints import lines, visible
-from syncengine.errors import NOTHING_SENT, Exit, Place, Position, Problem, SpecError, many
+from syncengine.cli.complaints import lines
+from syncengine.errors import NOTHING_SENT, Exit, Place, Position, Problem, SpecError, many, visible
 from syncengine.spec import Checked, check_specs, find_project
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from syncengine.changes import Change
+from syncengine.errors import visible
 from syncengine.execution.operations import Operations
 from syncengine.files import replacing
 from syncengine.planning.sealing import HIDDEN, shown
@@ -42,6 +43,7 @@ OURS = {
     "several-of-one-name": "delete all but one of them on the record",
     "short-file": "delete the short attachment, and plan anew",
     "file-changed": "plan anew: a plan is for the files that were there when it was made",
+    "bad-path": "make the plan anew, in this project",
     "no-file": "put the file where it was when the plan was made",
     "too-large": "send a smaller one, or have the limit of the instance raised",
     "extension-not-allowed": "have the extension added to glide.attachment.extensions, or attach another form of it",
@@ -130,5 +132,5 @@ def _cells(
 
 
 def _inert(cell: str) -> str:
-    cell = "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in cell)
+    cell = visible(cell, keep="\n\t")
     return f"'{cell}" if cell.lstrip("\"' ").startswith(("=", "+", "-", "@", "\t", "＝")) else cell

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from syncengine.changes import BadRow, Pair, Record
 from syncengine.errors import Problem
@@ -23,8 +24,9 @@ _KEPT = 2000
 class Attached:
     """Turns records that name files into records of files."""
 
-    def __init__(self, step: Step, folder: Path, root: Path) -> None:
+    def __init__(self, step: Step, folder: Path, root: Path, level: Literal["fail", "skip"] = "fail") -> None:
         self._step = step
+        self._level: Literal["fail", "skip"] = level
         self._folder = folder
         self._root = root.resolve()
         self._hashes: dict[Path, tuple[str, int]] = {}
@@ -50,7 +52,7 @@ class Attached:
                 yield from self._one(made, said, file)
         except _WrongFile as wrong:
             problem = Problem(wrong.code, wrong.message, self._step.position, said, wrong.fix)
-            yield BadRow(made.step, made.key, problem, made.place)
+            yield BadRow(made.step, made.key, problem, made.place, self._level)
 
     def _found(self, said: str, *, single: bool) -> list[Path]:
         parts = said.split("/")
@@ -84,13 +86,15 @@ class Attached:
             said,
             "add the file, or say  if_missing: skip",
         )
-        yield BadRow(made.step, made.key, problem, made.place)
+        yield BadRow(made.step, made.key, problem, made.place, self._level)
 
     def _one(self, made: Record, said: str, file: Path) -> Iterator[Record]:
         name = made.values.get("name") or file.name
         if "/" in name or "\\" in name or not name.isprintable() or len(name) > 255:
             raise _WrongFile("bad-name", f"{name[:60]!r} cannot be the name of an attachment", "")
         digest, size = self._hash(file)
+        if not size:
+            raise _WrongFile("empty-file", f"{file.name} is empty", "have it exported again, or take the row out")
         to = next((ref for field, ref in made.refs if field == "to"), None)
         here = hash((to, name))
         if before := self._known.get(here):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -91,7 +92,8 @@ def read_steps(
             files_of = None
             if step.kind == "attach" and is_planned:
                 root = spec.project.root
-                files_of = Attached(step, (root / spec.path).parent, root)
+                level: Literal["fail", "skip"] = "skip" if spec.sources[step.source].bad_rows == "skip" else "fail"
+                files_of = Attached(step, (root / spec.path).parent, root, level)
             bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of, wants)
             files[spec.name, step.source] = (_said(spec, step.source), source.digest())
             opening.note(spec, step.source, source)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.changes import Change, End
-from syncengine.errors import Place, many
+from syncengine.errors import Place, many, visible
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
@@ -42,8 +42,7 @@ WIDTH = 80
 
 def shown(value: str, width: int = VALUE_WIDTH) -> str:
     """A value on one line: control characters spelled out, cut at a width."""
-    value = sealing.shown(value)
-    text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in value)
+    text = visible(sealing.shown(value))
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from syncengine.changes import Change
+from syncengine.errors import visible
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning import sealing
@@ -24,8 +25,7 @@ ORDER = ("reclassify", "retire", "rejected", "unknown", "update", "create", "rel
 
 def code(text: str, width: int = 60) -> str:
     """Foreign text as a code span on one line."""
-    text = sealing.shown(text)
-    text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    text = visible(sealing.shown(text))
     text = text if len(text) <= width else text[: width - 1] + "…"
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)

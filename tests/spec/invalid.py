@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from syncengine.cli.complaints import visible
-from syncengine.errors import Position, Problem, SpecError
+from syncengine.errors import Position, Problem, SpecError, visible
 from syncengine.spec import Project, check_specs
 
 FOLDER = Path(__file__).parent.parent / "cases" / "invalid"

@@ -127,7 +127,10 @@ class AttachTarget(FlatTarget):
     def send(self, parcel: Parcel, writer: Writer) -> Answered | Refused | Unclear:
         """Upload a file, streamed from disk, after it was seen to be the one that was planned."""
         change = parcel.items[0]
-        path = (self.manner.root or Path()) / change.values["file"]
+        root = (self.manner.root or Path()).resolve()
+        path = (root / change.values["file"]).resolve()
+        if not path.is_relative_to(root):  # a plan is only data: it does not choose what of this machine is sent
+            return _rejected(change, "bad-path", f"{change.values['file']} leads out of the project")
         try:
             digest, size = upload.sha256_of(path)
         except OSError as error:
