@@ -70,8 +70,12 @@ class FourmeTarget(FlatTarget):
 
     def alone(self, step: StepInfo) -> str:
         """One job of a type at a time, and as many of an account as the environment lets (`import_jobs`)."""
-        names = sorted(map(type_of, self.steps), key=lambda name: import_types()[name].order)
+        names = sorted(map(type_of, self._imports()), key=lambda name: import_types()[name].order)
         return f"4me import {list(dict.fromkeys(names)).index(type_of(step)) % self.manner.import_jobs}"
+
+    def _imports(self) -> Iterator[StepInfo]:
+        """The steps of the plan that are imports; a plan may have others, too."""
+        return (step for step in self.steps if step.kind in self.kinds)
 
     def prepare(self, steps: Sequence[StepInfo], reader: Reader) -> list[Problem]:
         """Take or update the exports of all types of the plan; read over REST what cannot be exported."""
@@ -79,7 +83,7 @@ class FourmeTarget(FlatTarget):
         for name in sorted({type_of(step) for step in steps}, key=lambda one: import_types()[one].order):
             look = self._look(name, reader)
             if look.over is not None:
-                look.over.read_all_of({step.data_source for step in self.steps if type_of(step) == name})
+                look.over.read_all_of({step.data_source for step in self._imports() if type_of(step) == name})
                 look = self._looks[name] = replace(look, why_not=look.over.why_not)
             if look.why_not:
                 position = next(step.position for step in steps if type_of(step) == name)
