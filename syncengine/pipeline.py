@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
-from syncengine.changes import StepInfo
+from syncengine.changes import BadRow, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
 from syncengine.planning import checks, gather, guards, selection, vanished
@@ -31,9 +31,10 @@ from syncengine.planning.plan import Header, Identity, Manifest, Note, ReadWindo
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.planning.rows import Reading, read_steps
 from syncengine.planning.sealing import check_of, same_key, sealed, sealer
+from syncengine.planning.tracing import Trace, trace
 from syncengine.planning.vanished import Missing
 from syncengine.planning.workspace import Workspace, workspace
-from syncengine.spec.model import Environment, Project, Spec
+from syncengine.spec.model import Environment, Project, Spec, Step
 from syncengine.targets import FlatTarget, Manner, Target, find
 from syncengine.targets.cmdb import CmdbTarget
 from syncengine.transport.clock import Clock
@@ -91,12 +92,32 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
 
     Raises SpecError, SourceError, AuthError, RemoteError; nothing was written to the target then or otherwise.
     """
+    with contextlib.closing(_opening(of)) as opening:
+        return _plan_sources(of, opening, path)
+
+
+def explain(of: Planning, spec: Spec, step: Step, key: str, path: Path) -> tuple[Trace, PlanFile | None]:
+    """Follow one record from its row, and plan it alone; no plan where no row makes it.
+
+    Raises as `make_plan` does; nothing was written to the target.
+    """
+    with contextlib.closing(_opening(of)) as opening:
+        told = trace(spec, step, key, opening, of.environment, of.run_date)
+        is_made = any(not isinstance(one.made, BadRow) for one in told.found)
+        return told, _plan_sources(of, opening, path) if is_made else None
+
+
+def _opening(of: Planning) -> Opening:
+    known = {name: one.identity.kind for name, one in of.connections.items()}
+    systems = {name: System(one.reader, one.identity.url) for name, one in of.connections.items()}
+    tables = source_connections([*of.specs, *of.references], known)
+    return Opening(of.environment, tables, systems, of.cursors)
+
+
+def _plan_sources(of: Planning, opening: Opening, path: Path) -> PlanFile:
     known = {name: one.identity.kind for name, one in of.connections.items()}
     through = connections_of([*of.specs, *of.references], known)
-    tables = source_connections([*of.specs, *of.references], known)
-    systems = {name: System(one.reader, one.identity.url) for name, one in of.connections.items()}
-    opening = Opening(of.environment, tables, systems, of.cursors)
-    with workspace() as ws, contextlib.closing(opening):
+    with workspace() as ws:
         wants = of.selection.wants if of.selection is not None else None
         reading = read_steps(
             of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress, wants

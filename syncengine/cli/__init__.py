@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": "Check specs offline.",
     "test": "Run the tests that specs bring along.",
     "plan": "Ask the target what would change, and write that down.",
+    "explain": "Follow one record from its row to what became of it.",
     "show": "Show a plan or a run.",
     "apply": "Do exactly what a plan says.",
     "sync": "Plan and apply in one go, for cron.",

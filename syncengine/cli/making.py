@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,15 +71,20 @@ class Inputs:
 
 def asked(of: Inputs, permits: int | None, path: Path) -> tuple[PlanFile, list[Problem]]:
     """Open what a plan needs, and make it; returns it with what its guards refuse."""
+    with planning(of, permits, "Planning") as made:
+        plan = make_plan(made, path)
+    return plan, refusals(plan.manifest, _positions(of.specs))
+
+
+@contextlib.contextmanager
+def planning(of: Inputs, permits: int | None, what: str) -> Iterator[Planning]:
+    """The connections that a plan needs, open, with everything else that it is made from."""
     everything = [*of.specs, *of.others]
     seeds = places.seeds(of.project, everything)
     known = connect.services(of.env)
     needed = set(connections_of(everything, known).values()) | set(source_connections(everything, known).values())
-    with (
-        connect.opened(of.project, of.env, seeds, needed, permits=permits) as connections,
-        progress("Planning") as shown,
-    ):
-        planning = Planning(
+    with connect.opened(of.project, of.env, seeds, needed, permits=permits) as connections, progress(what) as shown:
+        yield Planning(
             of.project,
             of.env,
             of.specs,
@@ -94,8 +100,6 @@ def asked(of: Inputs, permits: int | None, path: Path) -> tuple[PlanFile, list[P
             shown.add,
             of.selected,
         )
-        plan = make_plan(planning, path)
-    return plan, refusals(plan.manifest, _positions(of.specs))
 
 
 def mention_open_runs(project: Project) -> None:

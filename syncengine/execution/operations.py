@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import orjson
+
 from syncengine.changes import SENT, SENT_REASONS, Batch, Change, End, Outcome, Parcel
 from syncengine.planning.lines import batch_from_line, change_from_line
 from syncengine.planning.plan_file import PlanFile
@@ -146,6 +148,19 @@ class Operations:
             change = change_from_line(line)
             said = (code or change.code, message or change.message)
             yield change, Outcome(change.op, result, sys_id or change.sys_id, operation, *said, cause)
+
+    def of_record(self, step: int, key: str) -> Iterator[tuple[Change, Outcome | None]]:
+        """What the plan has of one record or of relations at it, with what became of it; None where nothing had to."""
+        cursor = self.db.cursor().execute(
+            "SELECT c.line, o.result, COALESCE(o.sys_id,''), COALESCE(o.operation,''), COALESCE(o.code,''),"
+            " COALESCE(o.message,''), o.cause FROM change c LEFT JOIN outcome o ON o.op=c.op"
+            " WHERE c.step=? AND instr(c.line, ?) ORDER BY c.op",
+            (step, orjson.dumps(key)),
+        )
+        for line, result, *said in cursor:
+            change = change_from_line(line)
+            if key in (change.key, *(end.key for end in (change.parent, change.child) if end is not None)):
+                yield change, Outcome(change.op, result, *said) if result is not None else None
 
     def totals(self) -> Iterator[tuple[int, str, str, int]]:
         """How many operations of each step and action have which result."""

@@ -1,0 +1,117 @@
+"""One record followed from its row: what stands in the file, in the spec, on the target and in the journal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from syncengine.cli import explain
+from syncengine.errors import Exit
+from tests.cli.here import SPEC, Here
+
+FOLLOWED = SPEC.replace(
+    "    fields: {name: name, serial_number: serial, os: os}\n",
+    "    when: {os: {not: none}}\n"
+    "    fields:\n"
+    "      name: name\n"
+    "      serial_number: serial\n"
+    '      os: "{{ os | upper }}"\n'
+    "      comments: {const: by hand, sensitive: SENSITIVE}\n",
+)
+
+
+@pytest.fixture
+def followed(here: Here) -> Here:
+    """A project whose servers have a condition and an expression."""
+    here.spec(FOLLOWED.replace("SENSITIVE", "false"))
+    return here
+
+
+def known(here: Here, *arguments: str) -> dict[str, Any]:
+    done = here.run(explain.command, *arguments, "--env", "dev", "--format", "json")
+    found: dict[str, Any] = orjson.loads(done.output.splitlines()[0])
+    return found
+
+
+def test_a_record_is_followed_from_its_row_to_what_became_of_it(followed: Here) -> None:
+    followed.plan()
+    followed.apply()
+    followed.write("servers", "serial,name,os", "S0,srv0,Debian", "S1,srv1,Alpine")
+    told = followed.run(explain.command, "estate", "servers", "S1", "--env", "dev").output
+    expected = [
+        "Row       specs/servers.csv row 2, line 3",
+        "  os      Alpine",
+        "Mapped    cmdb_ci_linux_server S1",
+        "  os = ALPINE",
+        '      os: "{{ os | upper }}"  (specs/estate.yaml:17:11)',
+        ": update (by the",
+        "  os: DEBIAN → ALPINE",
+        "create: applied (INSERT)",
+    ]
+    at = [told.index(part) for part in expected]
+    assert at == sorted(at), told
+    assert all(len(line) <= 80 for line in told.splitlines())
+    assert followed.bench.rows("cmdb_ci_linux_server", "name=srv1", ("os",))[0]["os"] == "DEBIAN", "nothing was written"
+
+
+def test_what_a_record_needs_and_the_relations_at_it_are_told(followed: Here) -> None:
+    told = known(followed, "specs/estate.yaml", "disks", "S2|sda")
+    assert [(one["action"], one["basis"]) for one in told["operations"]] == [("create", "engine"), ("relate", "engine")]
+    assert [(one["action"], one["key"]) for one in told["along"]] == [("create", "S2")]
+    assert told["made"][0]["relations"][0]["parent"] == "estate.servers S2"
+    uses = known(followed, "estate", "uses", "app1")
+    assert [(one["parent"], one["child"]) for one in uses["made"]] == [("estate.apps app1", "estate.servers S1")]
+
+
+def test_a_row_that_makes_no_record_is_told_with_the_reason(followed: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """Left out by a condition, refused by a rule, or not there at all."""
+    followed.write("servers", "serial,name,os", "S0,srv0,none", f"S1,{'n' * 300},Debian", "S2,srv2,Debian")
+    told = known(followed, "estate", "servers", "S0")
+    assert told["left_out"]["text"] == "{not: none}" or "not: none" in told["left_out"]["text"]
+    assert told["rows"][0]["values"]["os"] == "none"
+    assert (told["made"], told["operations"]) == ([], [])
+    assert followed.run_main("explain", "estate", "servers", "S22", "--env", "dev") == Exit.SPEC
+    said = capsys.readouterr()
+    assert "error[no-such-record]" in said.err
+    assert "keys of this step: S2" in said.err
+    followed.spec(SPEC.replace("os: os}", 'os: "{{ os | int }}"}'))
+    told = known(followed, "estate", "servers", "S2")
+    assert told["made"][0]["bad"]["code"]
+    assert told["made"][0]["rule"]["at"].startswith("specs/estate.yaml:13:")
+
+
+def test_a_refused_record_is_told_with_the_words_of_the_target(followed: Here) -> None:
+    """Two servers that one serial number identifies: alone, each is right; the run refused both."""
+    followed.write("servers", "serial,name,os", "S0,srv0,Debian", "S9,srv0,Debian")
+    followed.write("disks", "serial,device")
+    followed.write("uses", "app,serial")
+    followed.spec(FOLLOWED.replace("SENSITIVE", "false") + "guards: {min_rows: 0}\n")
+    followed.plan()
+    followed.apply()
+    told = known(followed, "estate", "servers", "S9")
+    (run,) = told["runs"]
+    assert run["run"] == followed.newest()
+    (one,) = run["operations"]
+    assert (one["action"], one["result"]) == ("rejected", "rejected")
+    assert one["message"]
+
+
+def test_what_is_sensitive_is_not_told(followed: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the row, any column of which may hold it."""
+    monkeypatch.setenv("SYNCENGINE_PLAN_KEY", "a key of a plan that is long enough")
+    followed.spec(FOLLOWED.replace("by hand", "CANARY-9d1").replace("SENSITIVE", "true"))
+    done = followed.run(explain.command, "estate", "servers", "S1", "--env", "dev", "--format", "json")
+    assert '"value":"***"' in done.output
+    assert '"os":"***"' in done.output
+    assert '"serial":"***"' in done.output
+    values = [field["value"] for field in orjson.loads(done.output)["made"][0]["fields"] if field["name"] == "comments"]
+    assert values == ["***"]
+
+
+def test_names_that_are_nearly_right_are_corrected(followed: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    assert followed.run_main("explain", "estat", "servers", "S1") == Exit.SPEC
+    assert 'did you mean "estate"?' in capsys.readouterr().err
+    assert followed.run_main("explain", "estate", "server", "S1") == Exit.SPEC
+    assert 'did you mean "servers"?' in capsys.readouterr().err
