@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from syncengine.cli import connect, places
 from syncengine.cli.making import Inputs, asked, mention_open_runs, parse_waivers

@@ -13,10 +13,10 @@ import click
 import orjson
 
 from syncengine.cli import connect, places
-from syncengine.cli.complaints import complain, visible
+from syncengine.cli.complaints import complain
 from syncengine.cli.explained import describe, runs_of
 from syncengine.cli.making import Inputs, planning
-from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError
+from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, visible
 from syncengine.pipeline import explain
 from syncengine.planning.selection import Selection, Wanted, whole_steps
 from syncengine.spec import check_specs, load_specs, references

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import msgspec
 
 from syncengine import __version__
 from syncengine.cli import connect, places
@@ -55,8 +55,7 @@ def planned(
     return asked(of, permits, path)
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True):
     """What a plan is made from, before anybody is asked."""
 
     project: Project

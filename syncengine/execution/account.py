@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from syncengine.changes import Change, Outcome
 from syncengine.errors import Problem, StateError
@@ -20,8 +21,7 @@ from syncengine.planning.plan_file import PlanFile, open_plan
 UNDECIDED = "it was sent, and its outcome is not recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """What a run was to do, and what became of it."""
 
     row: RunRow

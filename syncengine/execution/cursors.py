@@ -8,8 +8,8 @@ they are planned again (`retry`, `plan --again`) or a later plan reads from as e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 
 from syncengine.execution.journal import State, damaged, reason
@@ -41,8 +41,7 @@ _left = sa.Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LeftBehind:
+class LeftBehind(msgspec.Struct, frozen=True):
     """Rows of an incremental source that a run did not apply, and that no later window reads."""
 
     source: str

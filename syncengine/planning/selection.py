@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from syncengine.changes import BadRow
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError, many
@@ -27,20 +28,18 @@ MOST_KEYS = 5_000
 """Keys that one which is not there is compared with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What of a step was asked for."""
 
     everything: bool = False
-    keys: Mapping[str, Where | None] = field(default_factory=dict)
+    keys: Mapping[str, Where | None] = {}
     """Keys, with the rows to take where no record has that key any more; of a relation step, keys of either end."""
     pairs: frozenset[Pairing] = frozenset()
     rows: frozenset[Where] = frozenset()
     """Rows that have no key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """A part of a plan, as it was asked for."""
 
     said: tuple[str, ...]

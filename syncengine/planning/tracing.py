@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from syncengine.changes import BadRow, Pair, Record, Row, StepRef
 from syncengine.errors import Position
@@ -21,24 +23,22 @@ MOST_MADE = 20
 MOST_KEYS = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What a row became, with the row."""
 
     row: Row | None
     made: Record | Pair | BadRow
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(msgspec.Struct):
     """What is known of a record before anybody is asked."""
 
     step: Step
     key: str
-    found: list[Found] = field(default_factory=list)
+    found: list[Found] = []
     left_out: Row | None = None
     """The row that would make it, where `when` leaves it out."""
-    near: list[str] = field(default_factory=list)
+    near: list[str] = []
     """Keys that look like it, where no row makes it."""
 
     @property
