@@ -51,7 +51,7 @@ def is_same(column: ImportColumn, sent: str, cell: str, account: str) -> bool:
     if column.kind == "custom_fields":
         return _custom(sent, cell)
     if column.kind == "time_zone":
-        return _zone(sent) == _zone(cell)
+        return _same_zone(sent, cell)
     return canonical(column, sent) == canonical(column, cell)
 
 
@@ -72,8 +72,11 @@ def canonical(column: ImportColumn, text: str) -> str:
             return _minutes(text)
         case "enum" | "currency":
             return text.strip().lower()
-        case "text" | "string" | "special" | "uri":
+        case "text" | "string" | "uri":
             return text.replace("\r\n", "\n").strip()
+        case "special":
+            said = text.replace("\r\n", "\n").strip()
+            return said.upper() if len(said) == 2 else said  # a country
         case _:
             return text.strip()
 
@@ -88,10 +91,12 @@ def _references(text: str, account: str) -> frozenset[str]:
 
 
 def _number(text: str) -> str:
+    said = text.strip()
     try:
-        return str(Decimal(text.strip()).normalize()) if text.strip() else ""
+        exact = f"{Decimal(said):f}"  # `normalize` would round
     except InvalidOperation:
-        return text.strip()
+        return said
+    return (exact.rstrip("0").rstrip(".") if "." in exact else exact) or "0"
 
 
 def _moment(text: str) -> str:
@@ -107,7 +112,7 @@ def _minutes(text: str) -> str:
     hours, colon, minutes = text.strip().partition(":")
     if colon and hours.isdigit() and minutes.isdigit():
         return str(int(hours) * 60 + int(minutes))
-    return hours.lstrip("0") or hours
+    return str(int(hours)) if hours.isdigit() else hours
 
 
 @functools.cache
@@ -117,6 +122,13 @@ def _cities() -> dict[str, str]:
         if "/" in name and not name.startswith(("Etc/", "posix/", "right/", "US/", "SystemV/")):
             found.setdefault(name.rpartition("/")[2].replace("_", " ").lower(), name)
     return found
+
+
+def _same_zone(sent: str, cell: str) -> bool:
+    """Two names of the product are two zones; a name of IANA is whatever the product has of its offset (documented)."""
+    if "/" not in sent and "/" not in cell:
+        return sent.strip().casefold() == cell.strip().casefold()
+    return _zone(sent) == _zone(cell)
 
 
 @functools.lru_cache(512)

@@ -362,19 +362,9 @@ class OverRest:
         return cells
 
     def _cell(self, column: ImportColumn, value: Any) -> str | None:
-        if value is None:
-            return ""
-        if column.kind in ("ref", "refs"):
+        if value is not None and column.kind in ("ref", "refs"):
             return self._named(column, value)
-        if isinstance(value, bool):
-            return "1" if value else "0"
-        if isinstance(value, (str, int)):
-            return str(value)
-        if column.kind == "custom_fields" and isinstance(value, list):
-            return orjson.dumps(value).decode()
-        if isinstance(value, list) and all(isinstance(one, str) for one in value):
-            return "\n".join(value)
-        return None
+        return plain(column, value)
 
     def _named(self, column: ImportColumn, value: Any) -> str | None:
         """A record as an import names it, with the account it lives in where that is another one."""
@@ -452,6 +442,21 @@ class OverRest:
     def _note(self, headers: Mapping[str, str]) -> None:
         left = headers.get("x-ratelimit-remaining", "")
         self._left = int(left) if left.isdigit() else None
+
+
+def plain(column: ImportColumn, value: object) -> str | None:
+    """A field that is no reference, as an import writes it; None for what no import has."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, (str, int)):
+        return str(value)
+    if column.kind == "custom_fields" and isinstance(value, list):
+        return orjson.dumps(value).decode()
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    return None
 
 
 def cost(requests: int, left: int | None) -> str:
