@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import cast
+
+from msgspec.structs import replace
 
 from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, StepInfo
 from syncengine.errors import AuthError, Problem, RemoteError

@@ -7,7 +7,8 @@ told apart by what names them (inferred).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from syncengine.changes import SECOND_PASS, Change, Seen, StepInfo
 from syncengine.spec.import_types import ID, PAIR, SOURCE, SOURCE_ID, ImportType, import_types
@@ -29,8 +30,7 @@ IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """What tells the rows of one owner apart, so that a change can be told from a removal and an addition (inferred)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What is known of the records of a type, or why nothing is."""
 
     records: Records

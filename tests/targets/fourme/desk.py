@@ -6,9 +6,10 @@ import contextlib
 import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from syncengine.changes import Change
 from syncengine.cli import fourme

@@ -19,7 +19,7 @@ from syncengine.sandbox.fourme.types import Column, types
 from syncengine.spec.import_types import ImportColumn, import_types
 from syncengine.spec.import_values import BadValueError, written
 from syncengine.targets.fourme.compare import is_same, shown
-from syncengine.targets.fourme.rest import plain
+from syncengine.targets.fourme.told import plain
 
 FORMS = [
     kinds.Forms(*one)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from syncengine.targets.fourme.rest import OverRest, cost, rest_name
+from syncengine.targets.fourme.rest import OverRest
+from syncengine.targets.fourme.told import rest_name
+from syncengine.transport.collection import cost
 from tests.targets.fourme.desk import Desk, csv_of, lines
 from tests.targets.fourme.test_jobs import told
 
