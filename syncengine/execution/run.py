@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import filelock
 import msgspec
 import orjson
 
@@ -26,7 +26,7 @@ from syncengine.execution.operations import Operations
 from syncengine.execution.rejects import Originals, nothing_known, write_rejects
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.files import private_directory, reach, replacing
-from syncengine.planning.plan_file import PlanFile, open_plan
+from syncengine.planning.plan_file import PlanFile, read_seal, refuse
 from syncengine.planning.sealing import Sealer
 from syncengine.targets import Target
 from syncengine.transport.clock import Clock
@@ -76,28 +76,32 @@ def locked(state: State, plan: PlanFile, run: str) -> Iterator[None]:
     The lock is one of the operating system, so it goes with its process; the file beside it only says who it is.
     """
     place = private_directory(state.directory / "locks")
-    lock = filelock.FileLock(place / f"{lock_name(plan)}.lock", mode=0o600)
     said = place / f"{lock_name(plan)}.json"
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+    with (place / f"{lock_name(plan)}.lock").open("ab") as held:
         try:
-            holder = orjson.loads(said.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            holder = {}
-        who = f"run {holder.get('run', '?')} (process {holder.get('pid', '?')} on {holder.get('host', '?')})"
-        raise LockedError(
-            Problem("locked", f"{who} is writing the same specs to the same target", fix="wait for it to end")
-        ) from None
+            # What `filelock` does here, without the event loop that importing it brings along: 40 ms.
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _locked(said) from None
+        try:
+            with replacing(said, "lock") as stream:
+                stream.write(orjson.dumps({"run": run, "pid": os.getpid(), "host": socket.gethostname()}))
+            reach("lock.taken")
+            yield
+        finally:
+            reach("lock.release")
+            said.unlink(missing_ok=True)
+
+
+def _locked(said: Path) -> LockedError:
     try:
-        with replacing(said, "lock") as stream:
-            stream.write(orjson.dumps({"run": run, "pid": os.getpid(), "host": socket.gethostname()}))
-        reach("lock.taken")
-        yield
-    finally:
-        reach("lock.release")
-        said.unlink(missing_ok=True)
-        lock.release()
+        holder = orjson.loads(said.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        holder = {}
+    who = f"run {holder.get('run', '?')} (process {holder.get('pid', '?')} on {holder.get('host', '?')})"
+    return LockedError(
+        Problem("locked", f"{who} is writing the same specs to the same target", fix="wait for it to end")
+    )
 
 
 def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str) -> PlanFile:
@@ -119,7 +123,9 @@ def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str)
     header = plan.header
     state.begin(RunRow(run, product, plan.seal.file_id, plan.seal.plan_hash, header.environment, specs, started_at))
     reach("run.created")
-    return open_plan(kept)
+    if read_seal(kept) != plan.seal:
+        raise refuse(plan.path, "it was changed while the run began")
+    return replace(plan, path=kept)
 
 
 def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable[[], str]) -> Iterator[Event]:

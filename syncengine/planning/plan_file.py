@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -186,7 +187,12 @@ class _Frame(io.RawIOBase):
 
 
 def _lines(path: Path, size: int) -> Iterator[bytes]:
-    """The uncompressed lines of a frame; one longer than LINE_MAX is refused, so a crafted file cannot fill memory."""
+    """The uncompressed lines of a frame."""
+    return itertools.chain.from_iterable(_blocks(path, size))
+
+
+def _blocks(path: Path, size: int) -> Iterator[list[bytes]]:
+    """The lines some at a time; one longer than LINE_MAX is refused, so a crafted file cannot fill memory."""
     with path.open("rb") as stream:
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
             io.BufferedReader(_Frame(stream, size))
@@ -195,7 +201,8 @@ def _lines(path: Path, size: int) -> Iterator[bytes]:
         while block := reader.read(1 << 20):
             parts = (rest + block).split(b"\n")
             rest = parts.pop()
-            yield from parts
+            if parts:
+                yield parts
             if len(rest) > LINE_MAX:
                 raise refuse(path, "a line is longer than 64 MiB")
         if rest:
@@ -251,10 +258,10 @@ def open_plan(path: Path) -> PlanFile:
     digest = hashlib.sha256()
     first = last = b""
     try:
-        for line in _lines(path, seal.frame):
-            digest.update(line + b"\n")
-            first = first or line
-            last = line
+        for lines in _blocks(path, seal.frame):
+            digest.update(b"\n".join(lines) + b"\n")
+            first = first or lines[0]
+            last = lines[-1]
         if digest.hexdigest() != seal.plan_hash:
             raise refuse(path, "its lines do not have its hash")
         data = orjson.loads(first)
