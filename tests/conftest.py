@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from syncengine.sandbox.process import Running, attach
+from syncengine.cli import fourme
+from syncengine.sandbox.process import Running
 from tests.bench import Bench
 from tests.inside import Inside
+from tests.sandboxed import Shared
+
+# Commands in processes of their own would compile the product anew each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 CATALOGUE = Path(__file__).parent / "faults.txt"
 _covered: set[str] = set()
@@ -61,19 +67,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with attach(tmp_path_factory.mktemp("sandbox"), seeds=[]) as running:
-        yield running
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """The sandbox of all tests that need none of their own."""
+    made = Shared(tmp_path_factory.mktemp("sandbox"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def bench(_sandbox: Running, tmp_path: Path) -> Iterator[Bench]:
+def sandbox(shared: Shared) -> Running:
+    """A sandbox in a process of its own, empty."""
+    return shared.empty()
+
+
+@pytest.fixture
+def unpaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to 4me go out at once: the 19 in two seconds are for who tests them."""
+    monkeypatch.setattr(fourme, "BURST", None)
+
+
+@pytest.fixture
+def bench(sandbox: Running, tmp_path: Path) -> Iterator[Bench]:
     """Plans and applies records against an empty sandbox, without specs."""
-    _sandbox.clear_faults()
-    _sandbox.reset()
-    made = Bench(_sandbox, tmp_path)
+    made = Bench(sandbox, tmp_path)
     yield made
-    _sandbox.clear_faults()
     made.close()
 
 

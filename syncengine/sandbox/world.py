@@ -45,6 +45,8 @@ LISTS = (
 MAPS = ("sys_transform_map", "sys_transform_entry", "sys_transform_script", "sys_rest_insert_multiple",
         "sys_robust_import_set_transformer")  # fmt: skip
 DERIVED_FROM = frozenset((*DICTIONARY, *RULES, *LISTS, *MAPS))
+_STOCK: dict[str, Tables] = {}
+"""The dictionary that ships, by its variant; nobody changes one that was read."""
 
 
 class World:
@@ -59,14 +61,18 @@ class World:
         self._open()
 
     def _open(self) -> None:
-        if self.store.meta("identity") is None:
+        is_new = self.store.meta("identity") is None
+        if is_new:
             with self.store.transaction():
                 self.store.set_meta("identity", uuid4().hex)
                 self._fill()
         self._read_settings()
         self.clock.offset = float(self.store.meta("clock") or "0")
         self.ledger = Ledger(self.store)
-        self.derive()
+        if is_new:
+            self._derive_stock()
+        else:
+            self.derive()
 
     def _read_settings(self) -> None:
         self.settings = Settings(orjson.loads(self.store.meta("settings") or "{}"))
@@ -94,13 +100,25 @@ class World:
             self.derive(dictionary=not self.store.changed.isdisjoint(DICTIONARY))
         self.store.changed.clear()
 
+    def _derive_stock(self) -> None:
+        """Derive from what ships: its dictionary is read once for each variant, for that is most of a reset."""
+        self._choose_variants()
+        variant = str(self.settings["import.run_column"])
+        if variant not in _STOCK:
+            _STOCK[variant] = self._read_dictionary()
+        self.tables = _STOCK[variant]
+        self.derive(dictionary=False)
+
+    def _read_dictionary(self) -> Tables:
+        return Tables(self.store.all("sys_db_object"), self.store.all("sys_dictionary"))
+
     def derive(self, *, dictionary: bool = True) -> None:
         """Read the dictionary, if it changed, and rules, choices and properties from their records."""
         store = self.store
         self._choose_variants()
         self.store.changed.clear()
         if dictionary:
-            self.tables = Tables(store.all("sys_db_object"), store.all("sys_dictionary"))
+            self.tables = self._read_dictionary()
         self.rules = Rulebook(self.tables, {name: list(store.all(name)) for name in RULES}, self._kind)
         self.properties = {r.values.get("name", ""): r.values.get("value", "") for r in store.all("sys_properties")}
         self.choices: dict[tuple[str, str], dict[str, str]] = {}
@@ -258,7 +276,7 @@ class World:
             self._fill()
         self.ledger = Ledger(self.store)
         self.resets += 1
-        self.derive()
+        self._derive_stock()
 
 
 def _with_class(record: Record) -> dict[str, str]:

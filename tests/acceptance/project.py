@@ -1,4 +1,4 @@
-"""A project in a folder of its own, worked on through the command line in processes of their own."""
+"""A project in a folder of its own, worked on through the command line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from syncengine.sandbox.process import Running, attach
+from tests.called import called
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -85,10 +86,14 @@ class Project:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(env or {})}
         return [sys.executable, "-m", "syncengine", *map(str, arguments)], environment
 
-    def run(
+    def run(self, *arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Call a command in this process."""
+        return called(self.folder, *arguments, env=env)
+
+    def process(
         self, *arguments: str | Path, env: dict[str, str] | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command to its end, in a process of its own."""
         call, environment = self.command(*arguments, env=env)
         return subprocess.run(
             call, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False

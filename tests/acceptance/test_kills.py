@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.project import Project, kill_when, written_twice
+from tests.sandboxed import Shared
 
 POINTS = (
     "lock.taken",
@@ -26,8 +27,9 @@ POINTS = (
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(shared: Shared, tmp_path: Path) -> Project:
     made = Project(tmp_path / "project")
+    shared.lend(made.folder)
     made.fill(600)
     return made
 
@@ -57,7 +59,7 @@ SAMPLE = ("run.created", "request.before", "answer.checked", "result.fsync")
 )
 def test_a_process_killed_at_a_crash_point_is_resumed(project: Project, point: str) -> None:
     assert project.run("plan", "-o", "p1").returncode == 0
-    killed = project.run("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:1=kill"})
+    killed = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:1=kill"})
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     rows = project.run("status").stdout
     if point == "end":
@@ -75,7 +77,7 @@ def test_the_whole_sweep_every_time_a_point_is_reached(project: Project, point: 
     assert project.run("plan", "-o", "p1").returncode == 0
     command: list[str] = ["apply", "p1", "--yes"]
     for nth in range(1, 40):
-        done = project.run(*command, env={"CRASH_AT": f"{point}:{nth}={action}"})
+        done = project.process(*command, env={"CRASH_AT": f"{point}:{nth}={action}"})
         if done.returncode == 0:
             break
         command = ["resume"]
@@ -90,7 +92,7 @@ def test_a_disk_that_refuses_a_write_stops_the_run_before_the_next_request(
     project: Project, point: str, fault: str
 ) -> None:
     assert project.run("plan", "-o", "p1").returncode == 0
-    done = project.run("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:2={fault}"})
+    done = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:2={fault}"})
     assert done.returncode == 11, done.stderr
     assert "Traceback" not in done.stderr
     finish(project, applied_before=True)
@@ -110,9 +112,8 @@ def test_a_signal_stops_cleanly_and_resume_goes_on(project: Project, number: int
 
 
 @pytest.mark.covers("PROC-04", "NET-09")
-def test_an_apply_of_nine_thousand_records_killed_in_the_middle(tmp_path: Path) -> None:
+def test_an_apply_of_nine_thousand_records_killed_in_the_middle(project: Project) -> None:
     """No second insert in the ledger, at most one batch per worker sent again, the next plan empty."""
-    project = Project(tmp_path / "project")
     project.fill(4500)
     assert project.run("plan", "-o", "p1").returncode == 0
     with project.sandbox() as sandbox:

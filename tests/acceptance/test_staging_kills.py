@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.project import Project, kill_when
+from tests.sandboxed import Shared
 
 PEOPLE, ASSETS = 6, 230
 """Six single inserts, two import sets, six files."""
@@ -16,9 +17,10 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(shared: Shared, tmp_path: Path) -> Project:
     """The example of people, assets and files, with more rows."""
     made = Project(tmp_path / "project")
+    shared.lend(made.folder)
     made.copy("people-assets")
     header = ["employee", "first", "last", "mail", "site", "team lead", "left"]
     people = ([f"E{n}", f"F{n}", f"L{n}", f"p{n}@x.org", "Paris", "", ""] for n in range(PEOPLE))
@@ -68,7 +70,7 @@ def test_a_process_killed_at_a_crash_point_is_resumed(project: Project, point: s
     """Whether the row, the import set or the file had left, came back, or was written down."""
     with project.sandbox():
         assert project.run("plan", "-o", "p1").returncode == 0
-        killed = project.run("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:{number}=kill"})
+        killed = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:{number}=kill"})
         assert killed.returncode == -9, killed.stderr
         done = project.run("resume")
         assert done.returncode == 0, done.stdout + done.stderr

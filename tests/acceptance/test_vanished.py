@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from syncengine.sandbox.process import Running
 from tests.acceptance.project import Project
+from tests.sandboxed import Shared
 
 SPEC = """\
 syncengine: 1
@@ -59,16 +59,15 @@ THREE = (("S1", "a", "Debian"), ("S2", "b", "Debian"), ("S3", "c", "Debian"))
 
 
 @pytest.fixture
-def estate(tmp_path: Path) -> Iterator[Estate]:
+def estate(shared: Shared, tmp_path: Path) -> Estate:
     """Three servers on the target."""
     project = Project(tmp_path / "project")
-    with project.sandbox() as running:
-        made = Estate(project, running)
-        made.spec(RETIRE + "}")
-        made.servers(*THREE)
-        made.plan()
-        made.apply()
-        yield made
+    made = Estate(project, shared.lend(project.folder))
+    made.spec(RETIRE + "}")
+    made.servers(*THREE)
+    made.plan()
+    made.apply()
+    return made
 
 
 def test_a_record_whose_row_is_gone_is_retired_once(estate: Estate) -> None:

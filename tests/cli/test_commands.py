@@ -10,6 +10,7 @@ import pytest
 
 from syncengine.cli import COMMANDS
 from tests.acceptance.project import Project
+from tests.sandboxed import Shared
 
 ENVIRONMENT = """\
 syncengine: 1
@@ -24,10 +25,17 @@ connections:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def untouched(tmp_path: Path) -> Project:
+    """A project that has called no command yet and has no sandbox."""
     made = Project(tmp_path / "project")
     made.fill(20, apps=3)
     return made
+
+
+@pytest.fixture
+def project(untouched: Project, shared: Shared) -> Project:
+    shared.lend(untouched.folder)
+    return untouched
 
 
 def environment(project: Project, name: str, url: str, more: str = "") -> None:
@@ -46,12 +54,13 @@ def has_five_parts(stderr: str) -> bool:
     )
 
 
-def test_the_main_job_plans_applies_and_has_nothing_left_to_do(project: Project) -> None:
-    assert project.run("plan", "-o", "p1", "--detailed-exitcode").returncode == 2
-    done = project.run("apply", "p1", "--yes")
+def test_the_main_job_plans_applies_and_has_nothing_left_to_do(untouched: Project) -> None:
+    """In processes of their own, with a sandbox that each command starts and ends."""
+    assert untouched.process("plan", "-o", "p1", "--detailed-exitcode").returncode == 2
+    done = untouched.process("apply", "p1", "--yes")
     assert done.returncode == 0
     assert "Applied" in done.stdout
-    again = project.run("plan", "--detailed-exitcode")
+    again = untouched.process("plan", "--detailed-exitcode")
     assert again.returncode == 0
     assert "nothing to do" in again.stdout
 
@@ -75,7 +84,8 @@ def _hash(stdout: str) -> str:
 
 
 @pytest.mark.covers("SPEC-39")
-def test_a_misspelt_column_is_a_spec_error_before_anything_is_contacted(project: Project) -> None:
+def test_a_misspelt_column_is_a_spec_error_before_anything_is_contacted(untouched: Project) -> None:
+    project = untouched
     spec = project.folder / "specs" / "estate.yaml"
     spec.write_text(spec.read_text().replace("os: os", "os: oss"))
     done = project.run("plan")
@@ -290,7 +300,8 @@ def test_a_connection_over_https_with_a_ca_of_its_own(project: Project) -> None:
         process.communicate()
 
 
-def test_help_is_there_for_every_command(project: Project) -> None:
+def test_help_is_there_for_every_command(untouched: Project) -> None:
+    project = untouched
     listing = project.run("--help").stdout
     for name in ("validate", "plan", "show", "apply", "sync", "resume", "status", "sandbox", "schema"):
         assert name in listing
@@ -299,7 +310,8 @@ def test_help_is_there_for_every_command(project: Project) -> None:
         assert "Usage: syncengine" in done.stdout
 
 
-def test_help_fits_a_terminal_and_is_what_a_bare_call_says(project: Project) -> None:
+def test_help_fits_a_terminal_and_is_what_a_bare_call_says(untouched: Project) -> None:
+    project = untouched
     for name in (*COMMANDS, "sandbox serve", "sandbox seed", "sandbox settings", "sandbox faults add"):
         lines = project.run(*name.split(), "--help").stdout.splitlines()
         assert [line for line in lines if len(line) > 80] == [], name
@@ -309,22 +321,21 @@ def test_help_fits_a_terminal_and_is_what_a_bare_call_says(project: Project) -> 
         assert bare.stdout == project.run(*group, "--help").stdout
 
 
-def test_fault_rules_need_a_sandbox_that_runs(project: Project) -> None:
+def test_fault_rules_need_a_sandbox_that_runs(untouched: Project) -> None:
     """They would be gone with the one that a command starts for itself."""
     for words in (["list"], ["add", "do=reset"], ["clear"]):
-        done = project.run("sandbox", "faults", *words)
+        done = untouched.run("sandbox", "faults", *words)
         assert done.returncode == 3
         assert has_five_parts(done.stderr)
         assert "syncengine sandbox serve" in done.stderr
 
 
 def test_the_sandbox_says_what_it_does_not_take(project: Project) -> None:
-    with project.sandbox():
-        rule = project.run("sandbox", "faults", "add", "do=foo")
-        name = project.run("sandbox", "settings", "answer.stile=older")
-        value = project.run("sandbox", "settings", "answer.style=oldest")
-        changed = project.run("sandbox", "settings", "answer.style=older")
-        every = project.run("sandbox", "settings")
+    rule = project.run("sandbox", "faults", "add", "do=foo")
+    name = project.run("sandbox", "settings", "answer.stile=older")
+    value = project.run("sandbox", "settings", "answer.style=oldest")
+    changed = project.run("sandbox", "settings", "answer.style=older")
+    every = project.run("sandbox", "settings")
     for done in (rule, name, value):
         assert done.returncode == 3
         assert has_five_parts(done.stderr)
@@ -376,9 +387,8 @@ def test_a_usage_error_is_a_spec_error_with_the_way_to_help(project: Project) ->
     assert project.run("plam").returncode == 3
 
 
-def test_values_that_a_map_lacks_are_one_problem_with_their_numbers(tmp_path: Path) -> None:
+def test_values_that_a_map_lacks_are_one_problem_with_their_numbers(project: Project) -> None:
     """One message for all rows, at the line of the map; not one a row."""
-    project = Project(tmp_path / "project")
     (project.folder / "specs" / "estate.yaml").write_text(
         "syncengine: 1\ndata_source: ImportSet\nsource: servers.csv\nsteps:\n"
         "  servers: {cmdb: cmdb_ci_server, key: k, fields: {name: k, install_status: {from: s, map: {active: 1}}}}\n"
@@ -411,9 +421,8 @@ def test_an_empty_source_is_not_told_as_a_target_that_is_as_wanted(project: Proj
     assert "as the specs want it" not in done.stdout
 
 
-def test_a_share_of_bad_rows_is_told_as_one_of_rows(tmp_path: Path) -> None:
+def test_a_share_of_bad_rows_is_told_as_one_of_rows(project: Project) -> None:
     """The limit counts rows that were read, not records that are ours."""
-    project = Project(tmp_path / "project")
     (project.folder / "specs" / "estate.yaml").write_text(
         "syncengine: 1\ndata_source: ImportSet\nsource: {file: servers.csv, bad_rows: skip}\n"
         "steps:\n  servers: {cmdb: cmdb_ci_server, key: k, fields: {name: k, ram: {from: r, type: integer}}}\n"

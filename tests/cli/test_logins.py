@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.project import Project
+from tests.sandboxed import Shared
 
 SEED = """\
 users: {robot: {password: robot-password, roles: [itil]}, guest: {password: guest-password, roles: []}}
@@ -25,8 +26,9 @@ SECRETS = {"BASIC": "robot-password", "KEY": "key-of-the-robot", "CLIENT": "clie
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(shared: Shared, tmp_path: Path) -> Project:
     made = Project(tmp_path / "project")
+    shared.lend(made.folder)
     made.fill(5, apps=2)
     (made.folder / "sandbox").mkdir()
     (made.folder / "sandbox" / "seed.yaml").write_text(SEED)

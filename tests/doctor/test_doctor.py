@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client
 from syncengine.transport.servicenow import ServiceNow
 from tests.acceptance.project import Project
+from tests.sandboxed import Shared
 
 ENVIRONMENT = """\
 syncengine: 1
@@ -72,18 +72,14 @@ SEED: dict[str, Any] = {
 
 
 @pytest.fixture
-def sick(_sandbox: Running, tmp_path: Path) -> Iterator[tuple[Running, Project]]:
+def sick(shared: Shared, tmp_path: Path) -> tuple[Running, Project]:
     """A sandbox that lacks what the specs want, and a project whose specs want it."""
-    _sandbox.clear_faults()
-    _sandbox.reset()
-    _sandbox.seed(SEED, force=True)
+    sandbox = shared.on_time()
+    sandbox.seed(SEED, force=True)
     project = Project(tmp_path / "project")
     project.fill(3)
     (project.folder / "specs" / "estate.yaml").write_text(ILL)
-    yield _sandbox, project
-    _sandbox.clear_faults()
-    _sandbox.settings(calls__enhanced_pair=True)
-    _sandbox.reset()
+    return sandbox, project
 
 
 def environment(project: Project, url: str, *, auth: str = BASIC, user: str = "admin", more: str = "") -> None:
@@ -260,8 +256,9 @@ def test_a_clock_that_is_an_hour_off_is_told_with_its_direction(sick: tuple[Runn
     assert has(wrong(list(examine(visit))), "clock", "behind this machine's", "NTP")
 
 
-def test_a_healthy_environment_is_in_order_and_exits_with_zero(tmp_path: Path) -> None:
+def test_a_healthy_environment_is_in_order_and_exits_with_zero(shared: Shared, tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
+    shared.lend(project.folder)
     project.fill(3)
     done = project.run("doctor")
     assert done.returncode == 0, done.stdout
@@ -326,15 +323,15 @@ def test_staging_tables_and_attachments_are_examined_and_no_map_is_not_no_role(s
     assert not has(findings, "staging", "no active transform map")
 
 
-def test_a_login_that_is_not_there_hides_nothing_that_needs_none(tmp_path: Path) -> None:
+def test_a_login_that_is_not_there_hides_nothing_that_needs_none(shared: Shared, tmp_path: Path) -> None:
     """The way to the server is examined without it; what needs it is told as not checked."""
     project = Project(tmp_path / "project")
     project.fill(2)
-    with project.sandbox() as sandbox:
-        folder = project.folder / "environments"
-        folder.mkdir(exist_ok=True)
-        (folder / "local.yaml").write_text(ENVIRONMENT.format(url=sandbox.url, more="settle: 1s", auth=BASIC))
-        done = project.run("doctor", "--env", "local", "--format", "json")
+    sandbox = shared.lend(project.folder)
+    folder = project.folder / "environments"
+    folder.mkdir(exist_ok=True)
+    (folder / "local.yaml").write_text(ENVIRONMENT.format(url=sandbox.url, more="settle: 1s", auth=BASIC))
+    done = project.run("doctor", "--env", "local", "--format", "json")
     assert done.returncode == 3, done.stderr
     findings = json.loads(done.stdout)["findings"]
     of = {(one["check"], one["level"]) for one in findings}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +16,9 @@ from syncengine.spec import Project
 from syncengine.spec.loader import load_environment
 
 
-@pytest.fixture
-def sandbox(_sandbox: Running) -> Iterator[Running]:
-    """Empty, without limits on bursts."""
-    _sandbox.clear_faults()
-    _sandbox.reset()
-    _sandbox.settings(fourme__burst_requests=0)
-    yield _sandbox
-    _sandbox.settings(fourme__burst_requests=20)
+@pytest.fixture(autouse=True)
+def _no_bursts(sandbox: Running) -> None:
+    sandbox.settings(fourme__burst_requests=0)
 
 
 def found(sandbox: Running, **login: str) -> dict[str, Finding]:

@@ -8,12 +8,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from syncengine.sandbox.process import attach
+from tests.called import called
+from tests.sandboxed import Shared
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +58,12 @@ class CommandLine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Ran:
+    def run(self, *arguments: str) -> Ran:
+        """Call it in this process."""
+        done = called(self.folder, *arguments)
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def process(self, *arguments: str, environment: dict[str, str] | None = None) -> Ran:
         """Run it as a user does, in a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "syncengine", *arguments],
@@ -97,8 +106,9 @@ def copied(folder: Path) -> CommandLine:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> CommandLine:
-    """The examples and specs, in a folder of their own."""
+def project(shared: Shared, tmp_path: Path) -> CommandLine:
+    """The examples and specs, in a folder of their own, with an empty sandbox."""
+    shared.lend(tmp_path)
     return copied(tmp_path)
 
 
@@ -106,17 +116,20 @@ def project(tmp_path: Path) -> CommandLine:
 def _applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data centre applied, once for all tests, and its sandbox at rest."""
     made = copied(tmp_path_factory.mktemp("applied"))
-    made.plan("examples/datacentre", "first.plan", 2)
-    made.apply("first.plan")
-    until = time.monotonic() + 30
-    while (made.folder / ".syncengine" / "sandbox" / "run.json").exists():
-        assert time.monotonic() < until, "the sandbox of the last command did not end"
+    place = made.folder / ".syncengine" / "sandbox"
+    with attach(place):
+        made.plan("examples/datacentre", "first.plan", 2)
+        made.apply("first.plan")
+    until = time.monotonic() + 60
+    while (place / "run.json").exists():
+        assert time.monotonic() < until, "the sandbox did not end"
         time.sleep(0.05)
     return made.folder
 
 
 @pytest.fixture
-def applied(_applied: Path, tmp_path: Path) -> CommandLine:
-    """The data centre, planned and applied once, in a folder of its own."""
+def applied(_applied: Path, tmp_path: Path) -> Iterator[CommandLine]:
+    """The data centre, planned and applied once, in a folder of its own, with a sandbox of its own."""
     shutil.copytree(_applied, tmp_path, dirs_exist_ok=True)
-    return CommandLine(tmp_path)
+    with attach(tmp_path / ".syncengine" / "sandbox"):
+        yield CommandLine(tmp_path)

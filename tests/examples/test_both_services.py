@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 from tests.examples.conftest import ROOT, CommandLine
+from tests.sandboxed import Shared
 
 
-def test_one_plan_and_one_report_for_two_services(tmp_path: Path) -> None:
+def test_one_plan_and_one_report_for_two_services(shared: Shared, tmp_path: Path) -> None:
     """The night of both halves; afterwards there is nothing to do in either."""
     shutil.copytree(ROOT / "examples" / "night-4me", tmp_path, dirs_exist_ok=True)
     for name in ("apps.csv", "databases.csv", "datacentre.yaml"):
@@ -16,6 +17,7 @@ def test_one_plan_and_one_report_for_two_services(tmp_path: Path) -> None:
     seed = (ROOT / "examples" / "night" / "sandbox" / "seed.yaml").read_text()
     with (tmp_path / "sandbox" / "seed.yaml").open("a") as stream:
         stream.write("\n" + seed)
+    shared.lend(tmp_path, has_bursts=True)
     night = CommandLine(tmp_path)
     first = night.plan(".", "first.plan", 2)
     assert {line["kind"] for line in first.lines} >= {"cmdb", "4me", "relation"}

@@ -13,6 +13,7 @@ import pytest
 from syncengine.changes import BadRow, Pair, Record, StepRef
 from syncengine.spec import find_project, load_environment, load_specs, mapper, open_source
 from tests.examples.conftest import ROOT, CommandLine
+from tests.sandboxed import Shared
 
 BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -61,7 +62,7 @@ def _key(end: object) -> str:
 
 
 @pytest.mark.parametrize("title", RECIPES)
-def test_a_recipe_does_what_the_page_says(title: str, tmp_path: Path) -> None:
+def test_a_recipe_does_what_the_page_says(title: str, shared: Shared, tmp_path: Path) -> None:
     """What is sent, planned or tested is what stands there."""
     answers = _written(tmp_path, RECIPES[title])
     if "sends" in answers:
@@ -73,6 +74,7 @@ def test_a_recipe_does_what_the_page_says(title: str, tmp_path: Path) -> None:
         ]
         assert shown == expected
         assert len(sent) == len(expected)
+    shared.lend(tmp_path)
     project = CommandLine(tmp_path)
     if "sh" in answers:
         project.run("plan").ends(10)

@@ -10,14 +10,16 @@ import pytest
 
 from tests.examples import shown
 from tests.examples.conftest import ROOT, CommandLine
+from tests.sandboxed import Shared
 
 
 @pytest.mark.parametrize(("page", "run"), [("docs/tutorial.md", shown.tutorial), ("README.md", shown.readme)])
 def test_the_answers_in_a_page_are_those_of_the_commands(
-    page: str, run: Callable[[CommandLine], shown.Answers], tmp_path: Path
+    page: str, run: Callable[[CommandLine], shown.Answers], shared: Shared, tmp_path: Path
 ) -> None:
     """Files and commands are the page's, and so is every answer; refresh with python -m tests.examples.shown."""
     written = shown.blocks(page)
+    shared.lend(tmp_path)
 
     for number, answer in run(CommandLine(tmp_path)).items():
         assert shown.plain(answer) == shown.plain(written[number])

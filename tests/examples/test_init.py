@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples.conftest import CommandLine
+from tests.sandboxed import Shared
 
 FILES = {
     "Mon export.csv": "Hôte;Numéro de série;État\r\nSRV-1;S1;actif\r\nSRV-2;S2;actif\r\n".encode("cp1252"),
@@ -19,19 +20,20 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_unknown_file_is_planned_and_applied_at_once(tmp_path: Path, name: str) -> None:
+def test_an_unknown_file_is_planned_and_applied_at_once(shared: Shared, tmp_path: Path, name: str) -> None:
     """init → validate → plan → apply → plan, with the commands that init itself names; no row is rejected."""
     (tmp_path / name).write_bytes(FILES[name])
     said = CommandLine(tmp_path).run("init", "my project", "--from", name, "--data-source", "DC Inventory").ends(0).out
     assert "cd 'my project'" in said
     project = CommandLine(tmp_path / "my project")
+    shared.lend(project.folder)
     for line in ("syncengine validate", "syncengine plan -o first.plan", "syncengine apply first.plan --yes"):
         assert line in said
         project.run(*line.split()[1:]).ends(0)
     assert project.plan("specs", "second.plan", 0).total("unchanged") == 2
 
 
-def test_a_file_of_the_project_stays_where_it_is(tmp_path: Path) -> None:
+def test_a_file_of_the_project_stays_where_it_is(shared: Shared, tmp_path: Path) -> None:
     """The spec points to it; the key is a column in which every row has a value of its own."""
     (tmp_path / "data").mkdir()
     rows = "".join(f"srv-{number},S{number}\n" for number in range(20))
@@ -39,6 +41,7 @@ def test_a_file_of_the_project_stays_where_it_is(tmp_path: Path) -> None:
     project = CommandLine(tmp_path)
     said = project.run("init", "--from", "data/all [1].csv").ends(0).out
     assert "copied" not in said
+    shared.lend(tmp_path)
     project.run("validate").ends(0)
     assert "max_bad_rows" not in (tmp_path / "specs" / "all_1.yaml").read_text(), "every name is one of its own"
     assert project.plan("specs", "first.plan", 2).total("create") == 21
@@ -55,22 +58,24 @@ def test_a_class_without_a_rule_is_named_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_rows_without_a_key_do_not_stop_the_first_plan(tmp_path: Path) -> None:
+def test_rows_without_a_key_do_not_stop_the_first_plan(shared: Shared, tmp_path: Path) -> None:
     """They are skipped, as many as there are now; one more of them stops the next plan."""
     rows = "name;typ\nsrv-1;a\n;b\n;a\nsrv-4;a\n"
     (tmp_path / "export.csv").write_text(rows)
     project = CommandLine(tmp_path)
     project.run("init", "--from", "export.csv").ends(0)
+    shared.lend(tmp_path)
     assert project.plan("specs", "first.plan", 2).total("create") == 2
     (tmp_path / "export.csv").write_text(rows + ";a\n")
     assert "3 bad rows; the limit is 2" in project.run("plan").ends(10).err
 
 
-def test_the_workflow_that_init_writes_is_green(tmp_path: Path) -> None:
+def test_the_workflow_that_init_writes_is_green(shared: Shared, tmp_path: Path) -> None:
     """What it runs besides the installation ends with 0; no package index is named."""
     (tmp_path / "a.csv").write_text("name,serial\nsrv-1,S1\n")
     project = CommandLine(tmp_path)
     project.run("init", "--from", "a.csv").ends(0)
+    shared.lend(tmp_path)
     lines = (tmp_path / ".github" / "workflows" / "specs.yaml").read_text().splitlines()
     runs = [line.partition("run: ")[2] for line in lines if "run: " in line]
     assert runs[0].startswith('pip install "git+https://')

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from tests.examples.conftest import CommandLine, copied
+from tests.examples.conftest import CommandLine
 
 FOLDER = "examples/people-assets"
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> CommandLine:
-    """The examples, in a folder of their own."""
-    return copied(tmp_path)
 
 
 def test_people_assets_and_files_are_planned_applied_and_then_as_wanted(project: CommandLine) -> None:

@@ -6,13 +6,8 @@ import json
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from tests.examples.conftest import ROOT, CommandLine
+from tests.examples.conftest import CommandLine
 
 SPECS = "examples/datacentre"
 SERVERS = f"{SPECS}/data/servers.csv"
@@ -36,41 +31,16 @@ def lines_of(project: CommandLine, file: str) -> list[str]:
     return [json.dumps({**json.loads(first), "made_at": ""}), *rest]
 
 
-@contextmanager
-def serving(project: CommandLine, fault: str) -> Iterator[None]:
-    """The project's sandbox, with a fault rule, until the block ends."""
-    command = [sys.executable, "-m", "syncengine", "sandbox", "serve", "--fault", fault]
-    until = time.monotonic() + 30
-    while True:  # the sandbox of the last command may take a moment to end
-        process = subprocess.Popen(
-            command, cwd=project.folder, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        with process.stdout, process.stderr:
-            if process.stdout.readline():
-                try:
-                    yield
-                finally:
-                    process.terminate()
-                    process.wait(30)
-                return
-            said = process.stderr.read().decode()
-            process.wait(30)
-        assert "sandbox-runs" in said, said
-        assert time.monotonic() < until, said
-        time.sleep(0.2)
-
-
 def test_the_same_input_gives_the_same_plan(applied: CommandLine) -> None:
     """Another hash seed, 1 and 8 requests at a time, answers late and out of order, a runner that remembers nothing."""
     applied.edit(SERVERS, more_memory)
-    with serving(applied, "api=ire_query, rate=0.5, seed=7, do=delay(0.0..0.2)"):
-        for name, permits, number in (("one", "1", "1"), ("two", "8", "2")):
-            command = ("plan", SPECS, "-o", f"{name}.plan", "--permits", permits)
-            applied.run(*command, environment={"PYTHONHASHSEED": number}).ends(0)
-        met = applied.run("sandbox", "faults", "list").ends(0).out
-        assert re.search(r"\(met [1-9][0-9]* of", met), met
+    applied.run("sandbox", "faults", "add", "api=ire_query, rate=0.5, seed=7, do=delay(0.0..0.2)").ends(0)
+    for name, permits, number in (("one", "1", "1"), ("two", "8", "2")):
+        command = ("plan", SPECS, "-o", f"{name}.plan", "--permits", permits)
+        applied.process(*command, environment={"PYTHONHASHSEED": number}).ends(0)
+    met = applied.run("sandbox", "faults", "list").ends(0).out
+    assert re.search(r"\(met [1-9][0-9]* of", met), met
+    applied.run("sandbox", "faults", "clear").ends(0)
     for path in (applied.folder / ".syncengine").iterdir():
         if path.name != "sandbox":
             shutil.rmtree(path) if path.is_dir() else path.unlink()

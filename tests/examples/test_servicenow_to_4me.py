@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from syncengine.sandbox.process import attach
 from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client
 from syncengine.transport.reader import Writer
 from syncengine.transport.servicenow import ServiceNow
 from tests.examples.conftest import ROOT, CommandLine
+from tests.sandboxed import Shared
 
 SECOND = "f1000000000000000000000000000002"
 
@@ -31,18 +31,19 @@ def test_the_example_is_right(here: CommandLine) -> None:
     assert " 0 failed." in here.run("test").ends(0).out
 
 
-def test_the_second_run_reads_only_what_changed(here: CommandLine) -> None:
+@pytest.mark.usefixtures("unpaced")
+def test_the_second_run_reads_only_what_changed(here: CommandLine, shared: Shared) -> None:
     """One incident changes: one is read, one request is updated, and it still finds its person."""
-    with attach(here.folder / ".syncengine" / "sandbox", seeds=[here.folder / "sandbox" / "seed.yaml"]) as running:
-        assert "5 to create" in here.run("plan", "-o", "p1").ends(0).out
-        here.apply("p1")
-        running.advance(3600)
-        client = Client(running.url, BasicAuth(running.user, lambda: running.password), ServiceNow())
-        Writer(client).send(f"/api/now/table/incident/{SECOND}", body={"state": "2"}, method="PATCH")
-        client.close()
-        told = here.run("plan", "-o", "p2").ends(0).out
-        assert "Status: assigned → in_progress" in told
-        here.apply("p2")
-        third = here.run("plan").ends(0).out
-        assert re.search(r"requests +1 ", third), third
-        assert "nothing to do" in third
+    running = shared.lend(here.folder)
+    assert "5 to create" in here.run("plan", "-o", "p1").ends(0).out
+    here.apply("p1")
+    running.advance(3600)
+    client = Client(running.url, BasicAuth(running.user, lambda: running.password), ServiceNow())
+    Writer(client).send(f"/api/now/table/incident/{SECOND}", body={"state": "2"}, method="PATCH")
+    client.close()
+    told = here.run("plan", "-o", "p2").ends(0).out
+    assert "Status: assigned → in_progress" in told
+    here.apply("p2")
+    third = here.run("plan").ends(0).out
+    assert re.search(r"requests +1 ", third), third
+    assert "nothing to do" in third

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from syncengine.errors import Exit
-from tests.examples.conftest import CommandLine, Operations, copied
+from tests.examples.conftest import CommandLine, Operations
+from tests.sandboxed import Shared
 
 
 def whole(project: CommandLine, name: str, ends: Exit = Exit.OK) -> Operations:
@@ -20,12 +21,6 @@ def whole(project: CommandLine, name: str, ends: Exit = Exit.OK) -> Operations:
     second = project.plan(folder, "second.plan", 0)
     assert {line["action"] for line in second.lines} <= {"rejected", "touch"}
     return first
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> CommandLine:
-    """The examples, in a folder of their own."""
-    return copied(tmp_path)
 
 
 def test_servers_and_applications_of_an_inventory(project: CommandLine) -> None:
@@ -92,6 +87,7 @@ def test_users_go_through_a_staging_table(project: CommandLine) -> None:
     assert {line["basis"] for line in plan.of("create")} == {"predicted"}
 
 
+@pytest.mark.usefixtures("unpaced")
 def test_the_4me_half_of_a_night_is_planned_applied_and_then_as_wanted(project: CommandLine) -> None:
     """People name their managers in a second pass; the relation goes by the pairs of both servers."""
     inner = CommandLine(project.folder / "examples" / "night-4me")
@@ -101,10 +97,11 @@ def test_the_4me_half_of_a_night_is_planned_applied_and_then_as_wanted(project: 
     assert inner.plan(".", "second.plan", 0).total("unchanged") == 12
 
 
-def test_the_schema_of_a_class_is_the_instances_own(tmp_path: Path) -> None:
+def test_the_schema_of_a_class_is_the_instances_own(shared: Shared, tmp_path: Path) -> None:
     """With --env the columns come from there, those that only this instance has included."""
     (tmp_path / "sandbox").mkdir()
     (tmp_path / "sandbox" / "seed.yaml").write_text("columns: {cmdb_ci_server: {u_team: string}}\n")
+    shared.lend(tmp_path)
     project = CommandLine(tmp_path)
     asked = project.run("schema", "--class", "cmdb_ci_server", "--env", "sandbox").ends(0).out
     assert '"u_team"' in asked

@@ -13,7 +13,7 @@ import requests
 from syncengine.sandbox import seeds
 from syncengine.sandbox.accounts import Accounts
 from syncengine.sandbox.engine.calls import identify_reconcile
-from syncengine.sandbox.process import Running, attach
+from syncengine.sandbox.process import Running
 from syncengine.sandbox.world import World
 
 OPTIONS = "partial_payloads:false,partial_commits:true,deduplicate_payloads:false"
@@ -61,13 +61,6 @@ def engine() -> Iterator[Engine]:
     world.store.close()
 
 
-@pytest.fixture(scope="session")
-def one_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server process for all tests of the run."""
-    with attach(tmp_path_factory.mktemp("sandbox")) as running:
-        yield running
-
-
 class Http:
     """A client that knows nothing of ours: requests, and the answers as they come."""
 
@@ -102,17 +95,11 @@ class Http:
 
 
 @pytest.fixture
-def http(one_sandbox: Running) -> Iterator[Http]:
+def http(sandbox: Running) -> Iterator[Http]:
     """A client of an empty sandbox."""
-    one_sandbox.clear_faults()
-    one_sandbox.reset()
-    client = Http(one_sandbox)
+    client = Http(sandbox)
     yield client
     client.session.close()
-    one_sandbox.clear_faults()
-    changed = {n: s["default"] for n, s in one_sandbox.settings().items() if s["value"] != s["default"]}
-    if changed:
-        one_sandbox.control("POST", "settings", changed)
 
 
 def server(name: str, **values: str) -> dict[str, Any]:

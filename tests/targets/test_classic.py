@@ -17,7 +17,7 @@ from syncengine.errors import Exit
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import Connected
 from syncengine.planning.plan_file import PlanFile
-from syncengine.sandbox.process import Running, attach
+from syncengine.sandbox.process import Running
 from tests.acceptance.project import Project
 from tests.bench import Bench, actions, app, disk, of_action, serial, server, uses
 
@@ -36,23 +36,17 @@ class ClassicBench(Bench):
 
 
 @pytest.fixture(params=["named", "unnamed", "older"])
-def classic(request: pytest.FixtureRequest, _sandbox: Running, tmp_path: Path) -> Iterator[ClassicBench]:
+def classic(request: pytest.FixtureRequest, sandbox: Running, tmp_path: Path) -> Iterator[ClassicBench]:
     """A bench on an instance that names what was bad, on one that does not, and on one with older answers."""
-    _sandbox.clear_faults()
-    _sandbox.reset()
-    _sandbox.settings(
+    sandbox.settings(
         calls__enhanced_pair=False,
         answer__plain_names=request.param != "unnamed",
         answer__style="older" if request.param == "older" else "newer",
         answer__collateral_errors=request.param != "older",
     )
-    made = ClassicBench(_sandbox, tmp_path)
+    made = ClassicBench(sandbox, tmp_path)
     yield made
     made.close()
-    _sandbox.clear_faults()
-    _sandbox.settings(
-        calls__enhanced_pair=True, answer__plain_names=True, answer__style="newer", answer__collateral_errors=True
-    )
 
 
 def nameless(number: int) -> Record:
@@ -261,22 +255,21 @@ def test_both_dialects_do_the_same_with_any_estate(classic: ClassicBench, seed: 
     assert found[0] == found[1]
 
 
-def test_an_environment_says_the_dialect_and_the_command_line_obeys(tmp_path: Path) -> None:
+def test_an_environment_says_the_dialect_and_the_command_line_obeys(sandbox: Running, tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.fill(30)
     project.write("disks", ["serial", "device"], [*((f"S{n}", "sda") for n in range(30)), ("S7", "sdb")])
     (project.folder / "environments").mkdir()
-    with attach(tmp_path / "box", seeds=[]) as box:
-        box.settings(calls__enhanced_pair=False)
-        for name, more in (("new", ""), ("old", "dialect: classic")):
-            said = "{user: admin, password: {env: TEST_PASSWORD}}"
-            (project.folder / "environments" / f"{name}.yaml").write_text(
-                f"syncengine: 1\nkind: environment\nconnections:\n  servicenow:\n    kind: servicenow\n"
-                f"    url: {box.url}\n    settle: 1s\n    auth: {said}\n    {more}\n"
-            )
-        env = {"TEST_PASSWORD": box.password}
-        assert project.run("plan", "--env", "new", env=env).returncode == Exit.REMOTE
-        assert project.run("sync", "--env", "old", "--yes", env=env).returncode == Exit.OK
-        again = project.run("plan", "--env", "old", "--detailed-exitcode", env=env)
-        assert (again.returncode, "nothing to do" in again.stdout) == (Exit.OK, True)
-        assert box.counts()["insert"]["cmdb_ci_disk"] == 31
+    sandbox.settings(calls__enhanced_pair=False)
+    for name, more in (("new", ""), ("old", "dialect: classic")):
+        said = "{user: admin, password: {env: TEST_PASSWORD}}"
+        (project.folder / "environments" / f"{name}.yaml").write_text(
+            f"syncengine: 1\nkind: environment\nconnections:\n  servicenow:\n    kind: servicenow\n"
+            f"    url: {sandbox.url}\n    settle: 1s\n    auth: {said}\n    {more}\n"
+        )
+    env = {"TEST_PASSWORD": sandbox.password}
+    assert project.run("plan", "--env", "new", env=env).returncode == Exit.REMOTE
+    assert project.run("sync", "--env", "old", "--yes", env=env).returncode == Exit.OK
+    again = project.run("plan", "--env", "old", "--detailed-exitcode", env=env)
+    assert (again.returncode, "nothing to do" in again.stdout) == (Exit.OK, True)
+    assert sandbox.counts()["insert"]["cmdb_ci_disk"] == 31

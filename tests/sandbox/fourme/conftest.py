@@ -86,18 +86,12 @@ def written(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 @pytest.fixture
-def me(one_sandbox: Running) -> Iterator[Client]:
+def me(sandbox: Running) -> Iterator[Client]:
     """A client of an empty sandbox that counts no bursts."""
-    one_sandbox.clear_faults()
-    one_sandbox.reset()
-    one_sandbox.settings(fourme__burst_requests=0)
-    client = Client(one_sandbox)
+    sandbox.settings(fourme__burst_requests=0)
+    client = Client(sandbox)
     yield client
     client.session.close()
-    one_sandbox.clear_faults()
-    changed = {n: s["default"] for n, s in one_sandbox.settings().items() if s["value"] != s["default"]}
-    if changed:
-        one_sandbox.control("POST", "settings", changed)
 
 
 Seed = Callable[..., None]
