@@ -10,18 +10,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+import sqlalchemy as sa
 
-from syncengine.execution.journal import State
+from syncengine.execution.journal import State, damaged, reason
 from syncengine.planning.plan import Header, ReadWindow
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS cursor(
-  environment TEXT NOT NULL, source TEXT NOT NULL, url TEXT NOT NULL, "table" TEXT NOT NULL, by TEXT NOT NULL,
-  start TEXT NOT NULL, "end" TEXT NOT NULL, spec TEXT NOT NULL, PRIMARY KEY(environment, source));
-CREATE TABLE IF NOT EXISTS left_behind(
-  environment TEXT NOT NULL, source TEXT NOT NULL, run TEXT NOT NULL, start TEXT NOT NULL, rows INTEGER NOT NULL,
-  PRIMARY KEY(environment, source, run));
-"""
+_tables = sa.MetaData()
+_cursor = sa.Table(
+    "cursor",
+    _tables,
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("table", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("start", sa.Text, nullable=False),
+    sa.Column("end", sa.Text, nullable=False),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.PrimaryKeyConstraint("environment", "source"),
+)
+_left = sa.Table(
+    "left_behind",
+    _tables,
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("start", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("environment", "source", "run"),
+)
 
 
 class LeftBehind(msgspec.Struct, frozen=True):
@@ -34,18 +51,24 @@ class LeftBehind(msgspec.Struct, frozen=True):
 
 def read(state: State, environment: str) -> dict[str, ReadWindow]:
     """The last window of each source that was applied to an environment, by `<spec>.<source>`."""
-    wanted = 'SELECT source, url, "table", by, start, "end", spec FROM cursor WHERE environment=?'
-    with state.reading() as db:
-        db.executescript(SCHEMA)
-        return {source: ReadWindow(*window) for source, *window in db.execute(wanted, (environment,))}
+    try:
+        _tables.create_all(state.engine)
+        with state.engine.connect() as connection:
+            rows = connection.execute(_cursor.select().where(_cursor.c.environment == environment))
+            return {row.source: ReadWindow(row.url, row.table, row.by, row.start, row.end, row.spec) for row in rows}
+    except sa.exc.DatabaseError as error:
+        raise damaged(state.path, reason(error)) from error
 
 
 def left_behind(state: State, environment: str) -> list[LeftBehind]:
     """What runs of an environment left behind and nobody has planned again, oldest run first."""
-    wanted = "SELECT source, run, rows FROM left_behind WHERE environment=? ORDER BY run, source"
-    with state.reading() as db:
-        db.executescript(SCHEMA)
-        return [LeftBehind(*row) for row in db.execute(wanted, (environment,))]
+    try:
+        _tables.create_all(state.engine)
+        with state.engine.connect() as connection:
+            found = _left.select().where(_left.c.environment == environment).order_by(_left.c.run, _left.c.source)
+            return [LeftBehind(row.source, row.run, row.rows) for row in connection.execute(found)]
+    except sa.exc.DatabaseError as error:
+        raise damaged(state.path, reason(error)) from error
 
 
 def move(state: State, run: str, header: Header, left: Mapping[str, int]) -> None:
@@ -58,21 +81,29 @@ def move(state: State, run: str, header: Header, left: Mapping[str, int]) -> Non
     if not windows:
         return
     known = read(state, environment)
-    with state.writing() as db:
-        if header.again:
-            db.execute("DELETE FROM left_behind WHERE environment=? AND run=?", (environment, header.again))
-        for source, window in windows.items():
-            of_source = (environment, source)
-            if not header.selection:
-                db.execute(
-                    "DELETE FROM left_behind WHERE environment=? AND source=? AND start>=?", (*of_source, window.start)
+    try:
+        with state.engine.begin() as connection:
+            if header.again:
+                connection.execute(
+                    _left.delete().where((_left.c.environment == environment) & (_left.c.run == header.again))
                 )
-                before = known.get(source)
-                same = before is not None and (before.url, before.spec) == (window.url, window.spec)
-                if before is None or not same or before.end <= window.end:
-                    row = (*of_source, window.url, window.table, window.by, window.start, window.end, window.spec)
-                    db.execute("INSERT OR REPLACE INTO cursor VALUES(?,?,?,?,?,?,?,?)", row)
-            rows = left.get(source.rpartition(".")[0], 0)
-            db.execute("DELETE FROM left_behind WHERE environment=? AND source=? AND run=?", (*of_source, run))
-            if rows and (header.again or not header.selection):
-                db.execute("INSERT INTO left_behind VALUES(?,?,?,?,?)", (*of_source, run, window.start, rows))
+            for source, window in windows.items():
+                where = (_cursor.c.environment == environment) & (_cursor.c.source == source)
+                of_source = (_left.c.environment == environment) & (_left.c.source == source)
+                if not header.selection:
+                    connection.execute(_left.delete().where(of_source & (_left.c.start >= window.start)))
+                    before = known.get(source)
+                    same = before is not None and (before.url, before.spec) == (window.url, window.spec)
+                    if before is None or not same or before.end <= window.end:
+                        connection.execute(_cursor.delete().where(where))
+                        values = {
+                            name: getattr(window, name) for name in ("url", "table", "by", "start", "end", "spec")
+                        }
+                        connection.execute(_cursor.insert().values(environment=environment, source=source, **values))
+                rows = left.get(source.rpartition(".")[0], 0)
+                connection.execute(_left.delete().where(of_source & (_left.c.run == run)))
+                if rows and (header.again or not header.selection):
+                    row = {"environment": environment, "source": source, "run": run}
+                    connection.execute(_left.insert().values(**row, start=window.start, rows=rows))
+    except (sa.exc.DatabaseError, OSError) as error:
+        raise damaged(state.path, f"it cannot be written ({reason(error)})") from error

@@ -10,9 +10,7 @@ torn, changed, missing or foreign entry is seen before anything is sent. One dur
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 import orjson
+import sqlalchemy as sa
 import zstandard
 
 from syncengine.changes import Outcome
@@ -30,18 +29,45 @@ from syncengine.files import private_directory, reach
 FORMAT = 1
 KindOfEntry = Literal["intent", "started", "result"]
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS run(
-  id TEXT PRIMARY KEY, format INTEGER NOT NULL, product TEXT NOT NULL, file_id TEXT NOT NULL, plan_hash TEXT NOT NULL,
-  environment TEXT NOT NULL, specs TEXT NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, exit INTEGER, summary TEXT,
-  entries INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS entry(
-  run TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, batch INTEGER NOT NULL, body BLOB NOT NULL,
-  seal BLOB NOT NULL, PRIMARY KEY(run, seq));
-CREATE TABLE IF NOT EXISTS missing(
-  environment TEXT NOT NULL, step TEXT NOT NULL, key TEXT NOT NULL, runs INTEGER NOT NULL,
-  PRIMARY KEY(environment, step, key));
-"""
+tables = sa.MetaData()
+runs = sa.Table(
+    "run",
+    tables,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("format", sa.Integer, nullable=False),
+    sa.Column("product", sa.Text, nullable=False),
+    sa.Column("file_id", sa.Text, nullable=False),
+    sa.Column("plan_hash", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("specs", sa.Text, nullable=False),
+    sa.Column("started_at", sa.Text, nullable=False),
+    sa.Column("ended_at", sa.Text),
+    sa.Column("exit", sa.Integer),
+    sa.Column("summary", sa.Text),
+    sa.Column("entries", sa.Integer, nullable=False, server_default="0"),
+)
+entries = sa.Table(
+    "entry",
+    tables,
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("seal", sa.LargeBinary, nullable=False),
+    sa.PrimaryKeyConstraint("run", "seq"),
+)
+
+
+missing = sa.Table(
+    "missing",
+    tables,
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("runs", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("environment", "step", "key"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +91,15 @@ class State:
 
     def __init__(self, directory: Path) -> None:
         self.directory = private_directory(directory)
-        self.path = directory / "state.db"
+        path = directory / "state.db"
         try:
-            self.path.touch(mode=0o600, exist_ok=True)
-            self._db = self.connect()
-            self._db.executescript(SCHEMA)
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise damaged(self.path, f"it cannot be opened ({reason(error)})") from error
-
-    def connect(self) -> sqlite3.Connection:
-        """A new connection, on which a transaction that was committed is on disk."""
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """The database, to read from; raises StateError where the state is damaged."""
-        try:
-            yield self._db
-        except (sqlite3.DatabaseError, orjson.JSONDecodeError) as error:
-            raise damaged(self.path, reason(error)) from error
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is on disk when the block ends, or nothing of it; raises StateError."""
-        try:
-            with transaction(self._db):
-                yield self._db
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
+            path.touch(mode=0o600, exist_ok=True)
+            self.engine = sa.create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
+            sa.event.listen(self.engine, "connect", _durable)
+            tables.create_all(self.engine)
+        except (OSError, sa.exc.DatabaseError) as error:
+            raise damaged(path, f"it cannot be opened ({reason(error)})") from error
+        self.path = path
 
     def run_directory(self, run: str) -> Path:
         """Where a run keeps its plan, its rejects and its report."""
@@ -103,69 +107,97 @@ class State:
 
     def begin(self, row: RunRow) -> None:
         """Record a new run, durably."""
-        with self.writing() as db:
-            db.execute(
-                "INSERT INTO run(id,format,product,file_id,plan_hash,environment,specs,started_at)"
-                " VALUES(?,?,?,?,?,?,?,?)",
-                (row.id, FORMAT, row.product, row.file_id, row.plan_hash, row.environment, row.specs, row.started_at),
-            )
+        values = {
+            "id": row.id,
+            "format": FORMAT,
+            "product": row.product,
+            "file_id": row.file_id,
+            "plan_hash": row.plan_hash,
+            "environment": row.environment,
+            "specs": row.specs,
+            "started_at": row.started_at,
+        }
+        self._write(runs.insert().values(**values))
 
     def end(self, run: str, ended_at: str, exit_class: int, summary: dict[str, Any]) -> None:
         """Record how a run ended."""
         said = orjson.dumps(summary).decode()
-        with self.writing() as db:
-            db.execute("UPDATE run SET ended_at=?, exit=?, summary=? WHERE id=?", (ended_at, exit_class, said, run))
+        update = runs.update().where(runs.c.id == run)
+        self._write(update.values(ended_at=ended_at, exit=exit_class, summary=said))
+
+    def _write(self, statement: sa.Insert | sa.Update) -> None:
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(statement)
+        except (sa.exc.DatabaseError, OSError) as error:
+            raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def runs(self) -> list[RunRow]:
         """All runs, newest first: in the order in which they were begun, whatever the clock said."""
-        wanted = "id, product, file_id, plan_hash, environment, specs, started_at, ended_at, exit, summary"
-        with self.reading() as db:
-            rows = db.execute(f"SELECT {wanted} FROM run ORDER BY rowid DESC")
-            return [RunRow(*(*row[:-1], orjson.loads(row[-1]) if row[-1] else None)) for row in rows]
+        try:
+            with self.engine.connect() as connection:
+                rows = connection.execute(runs.select().order_by(sa.literal_column("rowid").desc()))
+                return [
+                    RunRow(
+                        row.id,
+                        row.product,
+                        row.file_id,
+                        row.plan_hash,
+                        row.environment,
+                        row.specs,
+                        row.started_at,
+                        row.ended_at,
+                        row.exit,
+                        orjson.loads(row.summary) if row.summary else None,
+                    )
+                    for row in rows
+                ]
+        except (sa.exc.DatabaseError, orjson.JSONDecodeError) as error:
+            raise damaged(self.path, reason(error)) from error
 
     def missing(self, environment: str) -> dict[str, dict[str, int]]:
         """In how many runs each key of a step was missing in its source, up to the last run."""
         found: dict[str, dict[str, int]] = {}
-        with self.reading() as db:
-            for step, key, runs in db.execute(
-                "SELECT step, key, runs FROM missing WHERE environment=?", (environment,)
-            ):
-                found.setdefault(step, {})[key] = runs
+        try:
+            with self.engine.connect() as connection:
+                for row in connection.execute(missing.select().where(missing.c.environment == environment)):
+                    found.setdefault(row.step, {})[row.key] = row.runs
+        except sa.exc.DatabaseError as error:
+            raise damaged(self.path, reason(error)) from error
         return found
 
     def count_missing(self, environment: str, steps: Mapping[str, Sequence[str]]) -> None:
         """Count one more run in which keys were missing; a key that is there again starts anew."""
-        if not steps:
-            return
         known = self.missing(environment)
-        with self.writing() as db:
-            for step, keys in steps.items():
-                before = known.get(step, {})
-                db.execute("DELETE FROM missing WHERE environment=? AND step=?", (environment, step))
-                rows = [(environment, step, key, before.get(key, 0) + 1) for key in keys]
-                db.executemany("INSERT INTO missing VALUES(?,?,?,?)", rows)
+        try:
+            with self.engine.begin() as connection:
+                for step, keys in steps.items():
+                    of_step = (missing.c.environment == environment) & (missing.c.step == step)
+                    connection.execute(missing.delete().where(of_step))
+                    before = known.get(step, {})
+                    rows = [
+                        {"environment": environment, "step": step, "key": key, "runs": before.get(key, 0) + 1}
+                        for key in keys
+                    ]
+                    if rows:
+                        connection.execute(missing.insert(), rows)
+        except (sa.exc.DatabaseError, OSError) as error:
+            raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def close(self) -> None:
         """Let go of the database."""
-        self._db.close()
+        self.engine.dispose()
 
 
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that is written in the block, or nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def _durable(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line."""
-    return str(error).splitlines()[0][:120]
+    return str(getattr(error, "orig", None) or error).splitlines()[0][:120]
 
 
 def damaged(path: Path, why: str) -> StateError:
@@ -200,8 +232,8 @@ class Journal:
         self._seq = 0
         self._seal = hashlib.blake2b(run.encode(), digest_size=16).digest()
         try:
-            self._connection = state.connect()
-        except sqlite3.DatabaseError as error:
+            self._connection = state.engine.connect()
+        except sa.exc.DatabaseError as error:
             raise damaged(state.path, reason(error)) from error
 
     def read(self) -> dict[int, Written]:
@@ -223,21 +255,22 @@ class Journal:
         return known
 
     def _checked(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        query = "SELECT seq, kind, batch, body, seal FROM entry WHERE run=? ORDER BY seq"
+        columns = (entries.c.seq, entries.c.kind, entries.c.batch, entries.c.body, entries.c.seal)
+        query = sa.select(*columns).where(entries.c.run == self.run).order_by(entries.c.seq)
         unpack = zstandard.ZstdDecompressor()
         try:
-            for seq, kind, batch, packed, seal in self._connection.execute(query, (self.run,)):
+            for seq, kind, batch, packed, seal in self._connection.execute(query):
                 if seq != self._seq + 1 or seal != self._sealed(seq, kind, batch, packed):
                     raise damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")
                 self._seq, self._seal = seq, seal
                 yield kind, batch, orjson.loads(unpack.decompress(packed))
-            row = self._connection.execute("SELECT entries FROM run WHERE id=?", (self.run,)).fetchone()
-            counted = row[0] if row else 0
+            counted = self._connection.execute(sa.select(runs.c.entries).where(runs.c.id == self.run)).scalar() or 0
             if counted != self._seq:
                 raise damaged(
                     self.state.path, f"journal of run {self.run} damaged: {counted} records, {self._seq} found"
                 )
-        except (sqlite3.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
+            self._connection.rollback()
+        except (sa.exc.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
             raise damaged(self.state.path, f"journal of run {self.run}: {reason(error)}") from error
 
     def _sealed(self, seq: int, kind: str, batch: int, packed: bytes) -> bytes:
@@ -265,13 +298,13 @@ class Journal:
         with self._lock:
             seq = self._seq + 1
             seal = self._sealed(seq, kind, batch, packed)
+            values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
             try:
                 reach(f"{kind}.write")
-                with transaction(self._connection):
-                    row = (self.run, seq, kind, batch, packed, seal)
-                    self._connection.execute("INSERT INTO entry VALUES(?,?,?,?,?,?)", row)
-                    self._connection.execute("UPDATE run SET entries=? WHERE id=?", (seq, self.run))
-            except (sqlite3.DatabaseError, OSError) as error:
+                self._connection.execute(entries.insert().values(**values))
+                self._connection.execute(runs.update().where(runs.c.id == self.run).values(entries=seq))
+                self._connection.commit()
+            except (sa.exc.DatabaseError, OSError) as error:
                 raise damaged(self.state.path, f"it cannot be written ({reason(error)})") from error
             self._seq, self._seal = seq, seal
 

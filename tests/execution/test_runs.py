@@ -175,8 +175,8 @@ def test_a_refused_login_stops_the_run_and_resume_finishes_it(bench: Bench) -> N
 
 def damage(bench: Bench, statement: str) -> None:
     """Change the journal behind its back."""
-    with bench.state.writing() as db:
-        assert db.execute(statement).rowcount
+    with bench.state.engine.begin() as connection:
+        assert connection.exec_driver_sql(statement).rowcount
 
 
 @pytest.mark.covers("PROC-21")
