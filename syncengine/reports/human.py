@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from syncengine.changes import Change, End
+from syncengine.changes import SECOND_PASS, Change, End
 from syncengine.errors import Place, many, visible
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
@@ -184,6 +184,8 @@ def _unknown(change: Change, *, show: bool) -> Iterator[str]:
 
 def _updated(change: Change, *, show: bool) -> Iterator[str]:
     """What would change in a record."""
+    if change.reason == SECOND_PASS and not change.before:
+        yield from _created(change, show=show)
     for name, before in change.before.items():
         end = change.refs.get(name)
         after = end.key or end.sys_id if end is not None else change.names.get(name) or change.values.get(name, "")

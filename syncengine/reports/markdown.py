@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from syncengine.changes import Change
+from syncengine.changes import SECOND_PASS, Change
 from syncengine.errors import visible
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
@@ -118,12 +118,14 @@ def _operation(change: Change, plan: PlanFile) -> str:
             for name, before in change.before.items()
         )
         what += f": {fields}"
-    elif change.action == "create" and values:
+    elif values and (change.action == "create" or (change.action == "update" and change.reason == SECOND_PASS)):
         shown = (
             f"{code(name)} = {code(value, 40)}" if plan.header.show_values else code(name)
             for name, value in values.items()
         )
         what += f": {', '.join(shown)}"
+    if change.action == "update" and change.basis == "compared" and change.reason not in ("", SECOND_PASS):
+        what += f"; {code(change.reason, 120)}"
     if change.action == "unknown" and not change.code:
         what += f": {code(change.reason, 120)}"
     if change.code:

@@ -113,8 +113,8 @@ class Manners(Protocol):
         """Whether these words say that the request took longer than the service allows; less has to be asked."""
         ...
 
-    def refusal(self, status: int, path: str) -> str:
-        """A better sentence for a refused request to this path, or empty."""
+    def refusal(self, status: int, path: str) -> tuple[str, str]:
+        """A better sentence for a refused request to this path, and a better advice; either may be empty."""
         ...
 
     def page_advice(self, title: str) -> tuple[str, bool]:

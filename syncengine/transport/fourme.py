@@ -70,15 +70,18 @@ class Fourme:
         del words
         return False
 
-    def refusal(self, status: int, path: str) -> str:
+    def refusal(self, status: int, path: str) -> tuple[str, str]:
         """Names the account and the role that an import or an export needs (documented)."""
         if status == 403 and path.startswith((IMPORT, EXPORT)):
-            return f"the API user needs the role Account Administrator in the account {self._account}"
+            said = f"the API user needs the role Account Administrator in the account {self._account}"
+            return said, "check the account of the connection, and give the person behind the token that role there"
         if status == 403:
-            return f"this user may not read {path} of the account {self._account}"
+            said = f"this user may not read {path} of the account {self._account}"
+            return said, "check the account of the connection, and what the person behind the token may see there"
         if status == 401:
-            return f"the token is refused for the account {self._account}"
-        return ""
+            said = f"the token is refused for the account {self._account}"
+            return said, "make a token in My Profile of the API user, or check client_id and client_secret"
+        return "", ""
 
     def page_advice(self, title: str) -> tuple[str, bool]:
         """What to do about a web page in place of data."""

@@ -162,7 +162,8 @@ def of_answer(request: Request, raw: Raw, manners: Manners) -> Verdict:
     is_well_formed = error is not None or (isinstance(data, dict) and "result" in data)
     words = _join(error.message, error.detail) if error else _shown_body(raw)
     code, message, fix = _refusal(status)
-    message = manners.refusal(status, request.path) or message
+    better, advice = manners.refusal(status, request.path)
+    message, fix = better or message, advice or fix
     if status == 429 or (status == 503 and "retry-after" in raw.headers and is_well_formed):
         return Verdict(Ending.THROTTLED, code, message, words, fix, data=data)
     if status in _REFUSALS and is_well_formed:

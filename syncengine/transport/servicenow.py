@@ -57,14 +57,14 @@ class ServiceNow:
         """The quota of one transaction ran out: as an error, beside a result, or behind a list that was cut off."""
         return "maximum execution time" in words or "ransaction cancelled" in words
 
-    def refusal(self, status: int, path: str) -> str:
+    def refusal(self, status: int, path: str) -> tuple[str, str]:
         """Names the table that is meant."""
         table = path.removeprefix("/api/now/table/").partition("/")[0] if path.startswith("/api/now/table/") else ""
         if table and status == 404 and path.count("/") == 4:
-            return f"table {table} does not exist or is not visible to this user"
+            return f"table {table} does not exist or is not visible to this user", ""
         if table and status == 403:
-            return f"this user may not do this with table {table}"
-        return ""
+            return f"this user may not do this with table {table}", ""
+        return "", ""
 
     def page_advice(self, title: str) -> tuple[str, bool]:
         """What to do about a web page in place of data."""

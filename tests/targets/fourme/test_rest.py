@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncengine.reports import find
 from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.told import rest_name
 from syncengine.transport.collection import cost
@@ -99,6 +100,9 @@ def test_a_column_that_rest_does_not_give_is_unknown_in_words(desk: Desk) -> Non
     (same,), (renamed,) = lines(plan, "unknown"), lines(plan, "update")
     assert same.reason == "REST does not give Job Title"
     assert (renamed.before, renamed.reason) == ({"Name": "Person 2"}, "REST does not give Job Title")
+    for form in ("human", "markdown"):
+        told_of = " ".join(" ".join(find(form).of_plan(plan, details=50)).split())
+        assert told_of.count("REST does not give Job Title") == 2
     desk.sandbox.clear_faults()
     assert told(desk.apply(plan)) == {"applied": 2}
 
