@@ -11,6 +11,7 @@ import errno
 import os
 import secrets
 import signal
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ _reached: Counter[str] = Counter()
 
 
 def arm(spec: str) -> None:
-    """Arm a crash point: `name[:n]=kill|term|int|raise|enospc|eio`, n being the n-th time it is reached."""
+    """Arm a crash point: `name[:n]=kill|term|int|raise|memory|enospc|eio`, n being the n-th time it is reached."""
     name, _, action = spec.partition("=")
     name, _, nth = name.partition(":")
     _armed[name] = (int(nth or 1), action or "kill")
@@ -42,17 +43,51 @@ def reach(name: str) -> None:
         os.kill(os.getpid(), {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}[action])
     elif action in ("enospc", "eio"):
         raise OSError(getattr(errno, action.upper()), os.strerror(getattr(errno, action.upper())))
+    elif action == "memory":
+        raise MemoryError
     else:
         raise RuntimeError(f"crash point {name}")
 
 
 def private_directory(path: Path) -> Path:
-    """Make a directory that only its owner can read; existing ones are left as they are."""
+    """Make a directory that only its owner can read, and its parents; existing ones are left as they are.
+
+    Raises StateError where that is refused, or where a link or somebody else's directory stands in its place: what is
+    written there would be written elsewhere, or be read by others.
+    """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [one for one in (path, *path.parents) if not one.exists() and not one.is_symlink()]
+        for one in reversed(missing):
+            one.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(one.parent)
+        found = path.lstat()
     except OSError as error:
         raise _refused(path, error) from error
+    if stat.S_ISLNK(found.st_mode):
+        raise _foreign(path, "is a link")
+    if not stat.S_ISDIR(found.st_mode):
+        raise _refused(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if os.geteuid() and found.st_uid not in (os.geteuid(), 0):  # root reads what it is given, as in a container
+        raise _foreign(path, "belongs to another user")
     return path
+
+
+def refuse_links(directory: Path) -> None:
+    """Raise StateError where something in a directory of ours is a link: writing to it would write elsewhere."""
+    try:
+        with os.scandir(directory) as entries:
+            planted = next((entry.path for entry in entries if entry.is_symlink()), None)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _refused(directory, error) from error
+    if planted is not None:
+        raise _foreign(Path(planted), "is a link")
+
+
+def _foreign(path: Path, what: str) -> StateError:
+    fix = "look at what it is and where it leads, then remove it"
+    return StateError(Problem("not-ours", f"{path} {what}; nothing is written through it", str(path), fix=fix))
 
 
 def _refused(path: Path, error: OSError) -> StateError:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +26,19 @@ connections:
     settle: {settle}
     auth: {{user: {user}, password: {{env: INSIDE_PASSWORD}}}}
 """
+
+
+ESTATE = """\
+syncengine: 1
+data_source: ImportSet
+source: servers.csv
+steps:
+  servers:
+    cmdb: cmdb_ci_linux_server
+    key: serial
+    fields: {name: name, serial_number: serial, os: os}
+"""
+ROOT = Path(__file__).parents[1]
 
 
 class Said(NamedTuple):
@@ -72,6 +88,35 @@ class Inside:
         said = self._capsys.readouterr()
         assert "Traceback" not in said.out + said.err
         return Said(code, said.out, said.err)
+
+    def estate(self, servers: int, *, os_name: str = "Debian", first: int = 0) -> None:
+        """One step: so many servers."""
+        numbers = range(first, first + servers)
+        self.write("specs/servers.csv", "serial,name,os\n" + "".join(f"S{n},srv{n},{os_name}\n" for n in numbers))
+        self.write("specs/estate.yaml", ESTATE)
+
+    def start(
+        self, *arguments: str | Path, env: Mapping[str, str | None] | None = None, more: Sequence[str] = (), **how: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command in a process of its own; `env` None takes a variable away."""
+        said = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(env or {})}
+        call = [sys.executable, *more, "-m", "syncengine", *map(str, arguments)]
+        how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
+        environment = {name: value for name, value in said.items() if value is not None}
+        return subprocess.Popen(call, cwd=self.folder, env=environment, text=True, **how)
+
+    def process(self, *arguments: str | Path, timeout: float = 60, **how: Any) -> Said:
+        """Run a command in a process of its own."""
+        started = self.start(*arguments, **how)
+        out, err = started.communicate(timeout=timeout)
+        assert "Traceback" not in (out or "") + (err or "")
+        return Said(started.returncode, out or "", err or "")
+
+    def settled(self, servers: int) -> None:
+        """What was planned is on the target, once; nothing is left to do."""
+        assert self.bench.inserts().get("cmdb_ci_linux_server") == servers
+        said = self.plan("--detailed-exitcode")
+        assert said.code == 0, said.out
 
     def plan(self, *more: str) -> Said:
         """Make the plan `p`."""

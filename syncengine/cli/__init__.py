@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from syncengine import __version__
-from syncengine.cli.complaints import complain, crashed
+from syncengine.cli.complaints import complain, crashed, give_up_output, of_the_machine
 from syncengine.errors import NOTHING_SENT, Exit, Problem, SpecError, SyncError
 
 COMMANDS = {
@@ -91,6 +93,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit class."""
     os.umask(0o077)
+    _open_streams()
     # Rows, records and operations hold no circles: looking for some after every 700 of them costs a fifth of a run.
     gc.set_threshold(50_000, 20, 50)
     if crash_at := os.environ.get("CRASH_AT"):
@@ -98,6 +101,20 @@ def main(arguments: list[str] | None = None) -> None:
 
         files.arm(crash_at)
     sys.exit(run(arguments))
+
+
+def _open_streams() -> None:
+    """No file of ours may get the number of a stream that was closed (`>&-`), and no text may be unprintable."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  # for as long as the process lives
+    sys.stderr = sys.stderr or sys.stdout
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() not in ("utf-8", "utf8"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -126,7 +143,11 @@ def run(arguments: list[str] | None = None) -> int:
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); what was done is done.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         return int(Exit.OK)
     except Exception as error:  # noqa: BLE001  # the last line of defence: a report instead of a traceback
-        return crashed(error)
+        refused = of_the_machine(error, next(iter(sys.argv[1:] if arguments is None else arguments), ""))
+        if refused is None:
+            return crashed(error)
+        complain(refused)
+        return int(refused.exit)

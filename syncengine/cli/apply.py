@@ -11,7 +11,7 @@ import click
 
 from syncengine import __version__
 from syncengine.cli import connect, places
-from syncengine.cli.complaints import complain
+from syncengine.cli.complaints import complain, say
 from syncengine.cli.inputs import CHANGED, check_inputs, originals_of
 from syncengine.cli.making import parse_waivers
 from syncengine.cli.progress import follow, progress
@@ -167,7 +167,7 @@ def applied(
 def told(summary: Summary, form: str) -> int:
     """Report a run on stdout, and what is left to do on stderr; returns the exit class."""
     for line in find(form).of_run(summary):
-        click.echo(line)
+        say(line)
     error = complaint(summary)
     if error is not None:
         complain(error)

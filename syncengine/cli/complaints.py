@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import secrets
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from syncengine.errors import Exit, Problem, SyncError, visible
+from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, StateError, SyncError, visible
 
 MOST = 50
 WIDTH = 80
@@ -61,10 +63,53 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print during work that must not end because nobody reads any more, or because a disk of logs is full."""
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        give_up_output()
+
+
+def give_up_output() -> None:
+    """Let what is printed from now on go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+WRITE = ("apply", "sync", "resume", "retry", "extract")
+"""Commands after which something may have changed somewhere."""
+_REFUSED = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+
+
+def of_the_machine(error: BaseException, command: str) -> StateError | None:
+    """What memory, disk or limits of this machine refused; None where the fault is our own."""
+    found = str(error)
+    if isinstance(error, MemoryError):
+        said, fix = "the memory of this process is used up", "give it more memory, or cut the source into parts"
+    elif isinstance(error, OSError) and error.errno in _REFUSED:
+        said, fix = f"this machine refuses: {error.strerror}", "free space or raise the limit, then run it again"
+    elif type(error).__module__ == "sqlite3" and ("disk" in found or "unable to open" in found):
+        said, fix = f"this machine refuses: {found}", "free space where temporary files are (TMPDIR), then run it again"
+    else:
+        return None
+    place = str(getattr(error, "filename", None) or "syncengine")
+    effect = "What was sent is in the journal: syncengine status" if command in WRITE else NOTHING_WRITTEN
+    return StateError(Problem("machine", said, place, fix=fix), effect=effect)
+
+
 def complain(error: SyncError) -> None:
     """Say on stderr what is wrong."""
     for line in lines(error.problems, error.effect):
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def crashed(error: BaseException) -> int:

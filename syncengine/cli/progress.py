@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from syncengine.cli.complaints import say
 from syncengine.cli.places import is_terminal
 from syncengine.execution.events import BatchSettled, Event, RunFinished, RunStarted, Settling, Waiting
 
@@ -67,7 +66,7 @@ class Progress:
             bar.update(bar.task_ids[0], completed=most, total=self.total, said=self._said_done())
         elif now - self._said >= EVERY:
             self._said = now
-            click.echo(f"{self.what}: {self._said_done()} ({now - self._started:.0f} s)", err=True)
+            say(f"{self.what}: {self._said_done()} ({now - self._started:.0f} s)", err=True)
 
     def tell(self, said: str) -> None:
         """Show how far something is that the target does in its own time."""
@@ -128,7 +127,7 @@ class Waits:
                 return
             self._until = now + max(seconds, EVERY)
         said = answer.problem.message if answer.problem else "the server asks to wait"
-        click.echo(f"{said}; waiting {seconds:.0f} s", err=True)
+        say(f"{said}; waiting {seconds:.0f} s", err=True)
 
 
 def follow(events: Iterator[Event], made: Progress) -> RunFinished:
@@ -145,9 +144,7 @@ def follow(events: Iterator[Event], made: Progress) -> RunFinished:
                 made.add("rejected", event.rejected)
         elif isinstance(event, Settling):
             made.end()
-            click.echo(
-                f"batch {event.batch}: {event.why}; looking at the target for up to {event.seconds:.0f} s", err=True
-            )
+            say(f"batch {event.batch}: {event.why}; looking at the target for up to {event.seconds:.0f} s", err=True)
         elif isinstance(event, Waiting):
             made.tell(event.said)
         else:

@@ -24,7 +24,7 @@ import zstandard
 
 from syncengine.changes import Outcome
 from syncengine.errors import Problem, StateError
-from syncengine.files import private_directory, reach
+from syncengine.files import private_directory, reach, refuse_links
 
 FORMAT = 1
 KindOfEntry = Literal["intent", "started", "result"]
@@ -33,7 +33,8 @@ tables = sa.MetaData()
 runs = sa.Table(
     "run",
     tables,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("format", sa.Integer, nullable=False),
     sa.Column("product", sa.Text, nullable=False),
     sa.Column("file_id", sa.Text, nullable=False),
@@ -91,6 +92,7 @@ class State:
 
     def __init__(self, directory: Path) -> None:
         self.directory = private_directory(directory)
+        refuse_links(directory)
         path = directory / "state.db"
         try:
             path.touch(mode=0o600, exist_ok=True)
@@ -100,6 +102,16 @@ class State:
         except (OSError, sa.exc.DatabaseError) as error:
             raise damaged(path, f"it cannot be opened ({reason(error)})") from error
         self.path = path
+        self._file = path.stat().st_ino
+
+    def check_there(self) -> None:
+        """Raise StateError when the file was deleted or replaced: SQLite writes on into one that nobody will find."""
+        try:
+            is_there = self.path.stat().st_ino == self._file
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise damaged(self.path, "it was deleted or replaced while it was in use")
 
     def run_directory(self, run: str) -> Path:
         """Where a run keeps its plan, its rejects and its report."""
@@ -136,7 +148,7 @@ class State:
         """All runs, newest first: in the order in which they were begun, whatever the clock said."""
         try:
             with self.engine.connect() as connection:
-                rows = connection.execute(runs.select().order_by(sa.literal_column("rowid").desc()))
+                rows = connection.execute(runs.select().order_by(runs.c.number.desc()))
                 return [
                     RunRow(
                         row.id,
@@ -241,6 +253,7 @@ class Journal:
 
         Raises StateError at the first entry that is not as it was written; nothing may be sent then.
         """
+        self._check_format()
         known: dict[int, Written] = {}
         for kind, batch, body in self._checked():
             of = known.setdefault(batch, Written())
@@ -253,6 +266,18 @@ class Journal:
                 outcomes = of.outcomes = of.outcomes or {}
                 outcomes.update((outcome.op, outcome) for outcome in msgspec.convert(body["outcomes"], list[Outcome]))
         return known
+
+    def _check_format(self) -> None:
+        said_by = sa.select(runs.c.format, runs.c.product).where(runs.c.id == self.run)
+        try:
+            row = self._connection.execute(said_by).first()
+            self._connection.rollback()
+        except sa.exc.DatabaseError as error:
+            raise damaged(self.state.path, reason(error)) from error
+        if row is not None and row.format > FORMAT:
+            said = f"the journal of run {self.run} was written by syncengine {row.product}, in a newer format"
+            fix = f"resume it with syncengine {row.product} or newer"
+            raise StateError(Problem("newer-journal", said, str(self.state.path), fix=fix))
 
     def _checked(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
         columns = (entries.c.seq, entries.c.kind, entries.c.batch, entries.c.body, entries.c.seal)
@@ -299,6 +324,7 @@ class Journal:
             seq = self._seq + 1
             seal = self._sealed(seq, kind, batch, packed)
             values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
+            self.state.check_there()
             try:
                 reach(f"{kind}.write")
                 self._connection.execute(entries.insert().values(**values))

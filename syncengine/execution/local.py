@@ -5,6 +5,8 @@ Batches that touch the same CI are never in flight together. Every outcome is in
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
 from collections import Counter
@@ -46,26 +48,49 @@ class Stop:
             self.exit, self.problem = exit_class, problem
 
 
-class Interrupted:
-    """SIGINT and SIGTERM as a reason to stop cleanly; the second one ends at once, journal and all."""
+GRACE = 30.0
+"""Seconds that requests in flight are waited for after the first signal."""
+LAST_WORDS = """\
+error[stopped]: the run was stopped at once
+  at run {0}
+  fix: syncengine resume {0}
+  effect: What was being sent is in the journal, without its outcome; continue with: syncengine resume {0}
+"""
 
-    def __init__(self) -> None:
+
+class Interrupted:
+    """SIGINT, SIGTERM and SIGHUP as a reason to stop cleanly; the second one ends at once, journal and all.
+
+    So does the end of the grace time. What the process was told to ignore (`nohup`, a background job) stays ignored.
+    """
+
+    def __init__(self, run: str = "") -> None:
         self.exit: Exit | None = None
+        self._run = run
         self._before: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Interrupted:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._catch)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._catch)
         return self
 
     def _catch(self, number: int, _frame: object) -> None:
         if self.exit is not None:
+            with contextlib.suppress(OSError):
+                os.write(2, LAST_WORDS.format(self._run).encode())
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.exit = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+        self._timer = threading.Timer(GRACE, os.kill, (os.getpid(), number))
+        self._timer.daemon = True
+        self._timer.start()
 
     def __exit__(self, *_exception: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

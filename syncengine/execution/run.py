@@ -16,7 +16,7 @@ import filelock
 import msgspec
 import orjson
 
-from syncengine.errors import Exit, LockedError, Problem, StaleError, worst
+from syncengine.errors import Exit, LockedError, Problem, StaleError, StateError, worst
 from syncengine.execution import cursors
 from syncengine.execution.batch import BatchRunner
 from syncengine.execution.events import Event, RunFinished, RunStarted, Settling, Waiting
@@ -34,6 +34,7 @@ from syncengine.transport.reader import Writer
 
 OPEN = "open"
 """A file beside the plan of a run that is not at its end: seen without opening the state, which takes time."""
+REBUILD = "syncengine report"
 OVER = (Exit.OK, Exit.PARTIAL, Exit.STALE)
 """Ends of a run after which `resume` has nothing left to do."""
 
@@ -133,7 +134,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
     started = doing.clock.now()
     try:
         known = journal.read()
-        with tempfile.TemporaryDirectory(prefix="syncengine-") as place, Interrupted() as interrupted:
+        with tempfile.TemporaryDirectory(prefix="syncengine-") as place, Interrupted(run) as interrupted:
             operations = Operations(plan, Path(place) / "run.db", doing.sealer)
             settled = _restore(operations, known)
             yield RunStarted(run, operations.count_sent(), settled)
@@ -163,8 +164,12 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             summary.retries = sum({id(lane.writer): lane.writer.retries for lane in doing.lanes}.values())
             summary.seconds = round(doing.clock.now() - started, 2)
             rejects = state.run_directory(run) / "rejects.csv"
-            if write_rejects(operations, rejects, doing.originals):
-                summary.rejects = str(rejects)
+            try:
+                if write_rejects(operations, rejects, doing.originals):
+                    summary.rejects = str(rejects)
+            except StateError as error:  # what was done is done, and in the journal; only its file is missing
+                lost = replace(error.problems[0], code="no-rejects-file", fix=f"free space, then: {REBUILD} {run}")
+                summary.problem = summary.problem or lost
             operations.close()
         if summary.exit in (Exit.OK, Exit.PARTIAL):
             state.count_missing(plan.header.environment, plan.manifest.missing)
