@@ -5,12 +5,12 @@ An end that did not exist at plan time gets its id here, from the outcome of the
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
 
+from syncengine import spill
 from syncengine.changes import SENT, SENT_REASONS, Batch, Change, End, Outcome, Parcel
 from syncengine.planning.lines import batch_from_line, change_from_line
 from syncengine.planning.plan_file import PlanFile
@@ -18,6 +18,16 @@ from syncengine.planning.sealing import Sealer, opened
 
 _MARKS = 400
 _WITHOUT_OUTCOME = "CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent' END"
+
+
+SCHEMA = """
+CREATE TABLE change(
+  op INTEGER PRIMARY KEY, step INTEGER, action TEXT, sent INTEGER, sys_id TEXT, class TEXT, line BLOB);
+CREATE TABLE batch(number INTEGER PRIMARY KEY, wave INTEGER, line BLOB);
+CREATE TABLE outcome(
+  op INTEGER PRIMARY KEY, result TEXT, sys_id TEXT, operation TEXT, code TEXT, message TEXT, cause INTEGER,
+  masked INTEGER, class TEXT);
+"""
 
 
 class Operations:
@@ -30,18 +40,7 @@ class Operations:
         """Operations whose write did something else than planned."""
         self.doubled: list[int] = []
         """Operations that something on the way delivered twice."""
-        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.db.execute("PRAGMA journal_mode=OFF")
-        self.db.execute("PRAGMA synchronous=OFF")
-        self.db.execute("PRAGMA cache_size=-16000")
-        self.db.executescript(
-            "CREATE TABLE change(op INTEGER PRIMARY KEY, step INTEGER, action TEXT, sent INTEGER, sys_id TEXT,"
-            " class TEXT, line BLOB);"
-            "CREATE TABLE batch(number INTEGER PRIMARY KEY, wave INTEGER, line BLOB);"
-            "CREATE TABLE outcome(op INTEGER PRIMARY KEY, result TEXT, sys_id TEXT, operation TEXT, code TEXT,"
-            " message TEXT, cause INTEGER, masked INTEGER, class TEXT);"
-            "BEGIN"
-        )
+        self.db = spill.opened(path, SCHEMA)
         self._load()
 
     def _load(self) -> None:
@@ -59,8 +58,8 @@ class Operations:
         self._flush(changes, batches)
 
     def _flush(self, changes: list[tuple[object, ...]], batches: list[tuple[object, ...]]) -> None:
-        self.db.executemany("INSERT INTO change VALUES(?,?,?,?,?,?,?)", changes)
-        self.db.executemany("INSERT INTO batch VALUES(?,?,?)", batches)
+        spill.insert(self.db, "INSERT INTO change", changes)
+        spill.insert(self.db, "INSERT INTO batch", batches)
         changes.clear()
         batches.clear()
 
@@ -99,23 +98,16 @@ class Operations:
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Keep what became of operations; the first word stands."""
-        self.db.executemany(
-            "INSERT OR IGNORE INTO outcome VALUES(?,?,?,?,?,?,?,?,?)",
-            [
-                (
-                    one.op,
-                    one.result,
-                    one.sys_id,
-                    one.operation,
-                    one.code,
-                    one.message,
-                    one.cause,
-                    len(one.masked),
-                    one.table,
-                )
-                for one in outcomes
-            ],
-        )
+        plain: list[tuple[object, ...]] = []
+        others: list[tuple[object, ...]] = []
+        for one in outcomes:
+            if one.code or one.message or one.cause is not None or one.masked or one.table:
+                more = (one.code, one.message, one.cause, len(one.masked), one.table)
+                others.append((one.op, one.result, one.sys_id, one.operation, *more))
+            else:
+                plain.append((one.op, one.result, one.sys_id, one.operation))
+        spill.insert(self.db, "INSERT OR IGNORE INTO outcome(op,result,sys_id,operation)", plain)
+        spill.insert(self.db, "INSERT OR IGNORE INTO outcome", others)
 
     def settled(self, ops: Sequence[int]) -> set[int]:
         """Those of the operations that have an outcome."""
@@ -200,6 +192,8 @@ class Operations:
         items = {op: changes[op] for op in batch.items if op in changes and op not in done}
         blocked: dict[int, Outcome] = {}
         for op, change in list(items.items()):
+            if change.host is None and not change.refs and not change.follows:
+                continue  # most: they need nobody
             cause = self._blocked_by(change, items)
             if cause is None:
                 change.refs = {name: self._resolved(end) for name, end in change.refs.items()}

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from syncengine import spill
 from syncengine.changes import SECOND_PASS, Change, End, Parcel, Seen, StepInfo
 from syncengine.planning.checks import Identities, note_identities
 from syncengine.planning.units import CIS, Part, fill, pack, parts
@@ -73,7 +74,7 @@ class Asking:
             store(self.ws, seen)
             new = {answer.op for answer in seen if answer.action == "create"}
             rows = [row for change in parcel.items if change.op in new for row in self.identities.of(change)]
-            self.ws.db.executemany("INSERT INTO identity VALUES(?,?,?)", rows)
+            spill.insert(self.ws.db, "INSERT INTO identity", rows)
             self.progress(len(parcel.items))
         self._implied_updates(wave)
 
@@ -309,8 +310,9 @@ def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameter
 
 def store(ws: Workspace, seen: Iterable[Seen]) -> None:
     """Keep what was said; of a companion that is asked again, the first answer stays."""
-    ws.db.executemany(
-        "INSERT OR IGNORE INTO answer(op,action,basis,sys_id,class,reason,code,message,body) VALUES(?,?,?,?,?,?,?,?,?)",
+    spill.insert(
+        ws.db,
+        "INSERT OR IGNORE INTO answer(op,action,basis,sys_id,class,reason,code,message,body)",
         [
             (
                 answer.op,

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from syncengine import spill
 from syncengine.changes import Change, Part, Seen, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.planning.plan import Note
@@ -131,9 +132,8 @@ def _twice(ws: Workspace, which: str, wanted: str, several: str) -> list[tuple[A
 
 def note_identities(ws: Workspace, step: int, seen: Iterable[Seen]) -> None:
     """Keep what new records of a step will be found by, as their target sees it."""
-    ws.db.executemany(
-        "INSERT INTO identity VALUES(?,?,?)",
-        [(-1 - step, hash(one.identity), one.op) for one in seen if one.identity],
+    spill.insert(
+        ws.db, "INSERT INTO identity", [(-1 - step, hash(one.identity), one.op) for one in seen if one.identity]
     )
 
 

@@ -8,7 +8,6 @@ record holds stands in a table of its own: questions about records then read a t
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from syncengine import spill
 from syncengine.changes import BadRow, Find, Link, Pair, Part, Record, StepInfo, StepRef
 from syncengine.errors import Place
 
@@ -54,13 +54,7 @@ class Workspace:
     """The spilled state of one plan; steps, files and positions are interned as small numbers."""
 
     def __init__(self, path: Path) -> None:
-        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.db.execute("PRAGMA journal_mode=OFF")
-        self.db.execute("PRAGMA synchronous=OFF")
-        self.db.execute("PRAGMA cache_size=-16000")
-        self.db.execute("PRAGMA temp_store=FILE")
-        self.db.executescript(SCHEMA)
-        self.db.execute("BEGIN")
+        self.db = spill.opened(path, SCHEMA)
         self.steps: dict[str, int] = {}
         self.step_names: list[str] = []
         self.texts: list[str] = []
@@ -134,17 +128,16 @@ class Workspace:
                 problem = made.problem
                 said = f"{problem.message}: {problem.found}" if problem.found else problem.message
                 bad.append((op, step, made.key, problem.code, said, file, place.row, place.line, problem.fix))
-        self.db.executemany(
-            "INSERT INTO record(op,step,key,class,file,row,line,origin,unit,main) VALUES(?,?,?,?,?,?,?,?,?,?)", records
-        )
-        self.db.executemany("INSERT INTO content VALUES(?,?)", contents)
-        self.db.executemany(
+        spill.insert(self.db, "INSERT INTO record(op,step,key,class,file,row,line,origin,unit,main)", records)
+        spill.insert(self.db, "INSERT INTO content", contents)
+        spill.insert(
+            self.db,
             "INSERT INTO link(op,step,record,type,spec,file,row,line,origin,"
-            "p_step,p_key,p_find,p_miss,c_step,c_key,c_find,c_miss) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "p_step,p_key,p_find,p_miss,c_step,c_key,c_find,c_miss)",
             links,
         )
-        self.db.executemany("INSERT INTO bad VALUES(?,?,?,?,?,?,?,?,?)", bad)
-        self.db.executemany("INSERT INTO need(op,field,step,key,find,take,miss) VALUES(?,?,?,?,?,?,?)", needs)
+        spill.insert(self.db, "INSERT INTO bad", bad)
+        spill.insert(self.db, "INSERT INTO need(op,field,step,key,find,take,miss)", needs)
 
     def _body(self, op: int, step: int, made: Record, needs: list[tuple[Any, ...]]) -> bytes:
         refs = [
