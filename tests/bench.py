@@ -12,7 +12,8 @@ from syncengine.changes import Change, Link, Outcome, Pair, Part, Record, StepIn
 from syncengine.errors import Place
 from syncengine.execution.events import RunFinished
 from syncengine.execution.journal import Journal, State
-from syncengine.execution.run import begin, locked
+from syncengine.execution.locks import locked
+from syncengine.execution.run import begin
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import Connected, Planning, apply_plan, plan_records
 from syncengine.planning.guards import Bound

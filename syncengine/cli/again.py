@@ -11,9 +11,8 @@ from msgspec.structs import replace
 from syncengine.cli import connect, places
 from syncengine.cli.making import Inputs, asked, mention_open_runs, parse_waivers
 from syncengine.errors import Problem, SpecError, many
-from syncengine.execution.account import Account, account_of
+from syncengine.execution.account import OVER, Account, account_of
 from syncengine.execution.journal import RunRow, State
-from syncengine.execution.run import OVER
 from syncengine.planning.plan import ReadWindow
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.selection import Pairing, Selection, Wanted, Where, whole_steps

@@ -26,7 +26,8 @@ from syncengine.errors import (
     UnsafeError,
 )
 from syncengine.execution.journal import State
-from syncengine.execution.run import begin, locked
+from syncengine.execution.locks import locked
+from syncengine.execution.run import begin
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import apply_plan, check_key
 from syncengine.planning.guards import refusals

@@ -37,6 +37,14 @@ format_option = click.option(
     show_default=True,
     help="How it is told on stdout.",
 )
+report_format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["human", "json", "markdown", "html", "github", "junit"]),
+    default="human",
+    show_default=True,
+    help="How it is told on stdout; html is one page, github are annotations.",
+)
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 
 

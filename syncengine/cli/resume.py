@@ -12,7 +12,7 @@ from syncengine.cli.apply import told
 from syncengine.cli.inputs import originals_of
 from syncengine.cli.progress import follow, progress
 from syncengine.cli.show import run_named
-from syncengine.execution.run import locked
+from syncengine.execution.locks import locked
 from syncengine.pipeline import apply_plan
 from syncengine.planning.plan_file import open_plan
 from syncengine.planning.sealing import KEY_NAME

@@ -9,8 +9,8 @@ import click
 from syncengine.cli import connect, places
 from syncengine.cli.places import DETAILS
 from syncengine.errors import Problem, SpecError
+from syncengine.execution.account import OVER
 from syncengine.execution.journal import RunRow, State
-from syncengine.execution.run import OVER
 from syncengine.planning.plan_file import open_plan
 from syncengine.reports import ALL, find
 from syncengine.spec.model import Project
@@ -19,7 +19,7 @@ from syncengine.spec.model import Project
 @click.command(name="show")
 @click.argument("what", metavar="PLAN|RUN")
 @click.option("--all", "everything", is_flag=True, help="Write out every operation, not a few of each kind.")
-@places.format_option
+@places.report_format_option
 def command(what: str, everything: bool, form: str) -> int:
     """Show a plan file, or the plan of a run.
 

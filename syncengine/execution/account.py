@@ -13,11 +13,14 @@ from pathlib import Path
 import msgspec
 
 from syncengine.changes import Change, Outcome
-from syncengine.errors import Problem, StateError
+from syncengine.errors import Exit, Problem, StateError
 from syncengine.execution.journal import Journal, RunRow, State
 from syncengine.execution.operations import Operations
+from syncengine.execution.summary import StepSummary, Summary
 from syncengine.planning.plan_file import PlanFile, open_plan
 
+OVER = (Exit.OK, Exit.PARTIAL, Exit.STALE)
+"""Ends of a run after which `resume` has nothing left to do."""
 UNDECIDED = "it was sent, and its outcome is not recorded"
 
 
@@ -35,9 +38,46 @@ class Account(msgspec.Struct, frozen=True):
         for change, result, code, message in self.operations.unapplied():
             yield change, result, code or change.code, message or change.message
 
+    @property
+    def next_step(self) -> str:
+        """The command that does what is left; empty where nothing is."""
+        if self.row.exit not in OVER:
+            return f"syncengine resume {self.row.id}"
+        return "" if self.row.exit == Exit.OK else f"syncengine retry {self.row.id} --yes"
+
+    @property
+    def ending(self) -> str:
+        """How the run ended, in one word."""
+        return "open" if self.row.exit is None else "done" if not self.row.exit else Exit(self.row.exit).name.lower()
+
     def wanted(self) -> Iterator[tuple[Change, Outcome]]:
         """All that was to be done or was refused in the plan, in source order, with what became of it."""
         yield from self.operations.wanted()
+
+    @property
+    def summary(self) -> Summary:
+        """The run counted: what the journal says of operations, and what the run said of itself when it ended."""
+        made = counted(self.row.id, self.plan, self.operations)
+        said = self.row.summary or {}
+        made.requests, made.retries = said.get("requests", 0), said.get("retries", 0)
+        made.seconds, made.notes = said.get("seconds", 0.0), said.get("notes", {})
+        made.rejects = said.get("rejects", "")
+        if (problem := said.get("problem")) is not None:
+            made.problem = Problem(**problem)
+        if said:
+            made.stopped = Exit(said["stopped"])
+        return made
+
+
+def counted(run: str, plan: PlanFile, operations: Operations) -> Summary:
+    """The operations of a run, counted by step, result and action."""
+    summary = Summary(run, plan.seal.plan_hash, plan.header.environment, again=plan.header.again)
+    for step, action, result, number in operations.totals():
+        of = summary.steps.setdefault(plan.header.steps[step].name, StepSummary())
+        of.add("applied" if result == "unchanged" else result, action, number)
+    summary.unchanged = operations.count("unchanged")
+    summary.touched = operations.count("touched")
+    return summary
 
 
 @contextlib.contextmanager

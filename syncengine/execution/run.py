@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import filelock
 import msgspec
-import orjson
 
-from syncengine.errors import Exit, LockedError, Problem, StaleError, StateError, worst
+from syncengine.errors import Exit, Problem, StaleError, StateError, worst
 from syncengine.execution import cursors
+from syncengine.execution.account import OVER, counted
 from syncengine.execution.batch import BatchRunner
 from syncengine.execution.events import Event, RunFinished, RunStarted, Settling, Waiting
 from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
 from syncengine.execution.rejects import Originals, nothing_known, write_rejects
-from syncengine.execution.summary import RESULTS, StepSummary, Summary
-from syncengine.files import private_directory, reach, replacing
+from syncengine.execution.summary import RESULTS, Summary
+from syncengine.files import reach, replacing
 from syncengine.planning.plan_file import PlanFile, read_seal, refuse
 from syncengine.planning.sealing import Sealer
 from syncengine.targets import Target
@@ -35,8 +30,6 @@ from syncengine.transport.reader import Writer
 OPEN = "open"
 """A file beside the plan of a run that is not at its end: seen without opening the state, which takes time."""
 REBUILD = "syncengine report"
-OVER = (Exit.OK, Exit.PARTIAL, Exit.STALE)
-"""Ends of a run after which `resume` has nothing left to do."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -61,44 +54,6 @@ class Doing(msgspec.Struct, frozen=True):
     """Opens the sensitive values of the plan."""
     originals: Originals = nothing_known
     """Rows of the sources, for the file of rows that were not applied."""
-
-
-def lock_name(plan: PlanFile) -> str:
-    """One run per set of specs and target: what they have in common is the name of the lock."""
-    specs = sorted(one.name for one in plan.header.inputs if one.kind == "spec")
-    targets = sorted((one.kind, one.url) for one in plan.header.connections.values())
-    return hashlib.blake2b(orjson.dumps([specs, targets]), digest_size=12).hexdigest()
-
-
-@contextlib.contextmanager
-def locked(state: State, plan: PlanFile, run: str) -> Iterator[None]:
-    """Hold the lock of a plan's specs and target; raises LockedError, saying who holds it.
-
-    The lock is one of the operating system, so it goes with its process; the file beside it only says who it is.
-    """
-    place = private_directory(state.directory / "locks")
-    lock = filelock.FileLock(place / f"{lock_name(plan)}.lock", mode=0o600)
-    said = place / f"{lock_name(plan)}.json"
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        try:
-            holder = orjson.loads(said.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            holder = {}
-        who = f"run {holder.get('run', '?')} (process {holder.get('pid', '?')} on {holder.get('host', '?')})"
-        raise LockedError(
-            Problem("locked", f"{who} is writing the same specs to the same target", fix="wait for it to end")
-        ) from None
-    try:
-        with replacing(said, "lock") as stream:
-            stream.write(orjson.dumps({"run": run, "pid": os.getpid(), "host": socket.gethostname()}))
-        reach("lock.taken")
-        yield
-    finally:
-        reach("lock.release")
-        said.unlink(missing_ok=True)
-        lock.release()
 
 
 def begin(state: State, plan: PlanFile, run: str, started_at: str, product: str) -> PlanFile:
@@ -197,12 +152,7 @@ def _restore(operations: Operations, known: dict[int, Written]) -> int:
 
 
 def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunner) -> Summary:
-    summary = Summary(run, plan.seal.plan_hash, plan.header.environment, again=plan.header.again)
-    for step, action, result, number in operations.totals():
-        of = summary.steps.setdefault(plan.header.steps[step].name, StepSummary())
-        of.add("applied" if result == "unchanged" else result, action, number)
-    summary.unchanged = operations.count("unchanged")
-    summary.touched = operations.count("touched")
+    summary = counted(run, plan, operations)
     summary.requests = local.requests
     summary.notes = dict(sorted(local.notes.items()))
     if operations.masked():

@@ -7,6 +7,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+from syncengine.execution.account import Account
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
 
@@ -22,7 +23,11 @@ class Report(ABC):
 
     @abstractmethod
     def of_run(self, summary: Summary) -> Iterator[str]:
-        """What became of a run."""
+        """What became of a run, in numbers."""
+
+    @abstractmethod
+    def of_account(self, account: Account, *, details: int) -> Iterator[str]:
+        """What a run did, operation by operation; at most `details` of each step and result are written out."""
 
 
 def kinds() -> list[str]:

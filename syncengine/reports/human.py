@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.changes import SECOND_PASS, Change, End
 from syncengine.errors import Place, many, visible
+from syncengine.execution.account import Account
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
@@ -139,6 +140,61 @@ class HumanReport(Report):
             yield f"{many(summary.unchanged, 'record')} stayed, since the target has them as wanted."
         if summary.touched:
             yield f"{many(summary.touched, 'record')} only went along, as ends of relations or hosts."
+
+    def of_account(self, account: Account, *, details: int) -> Iterator[str]:
+        """Whose run it was and how it ended, the numbers, then what was not applied, with why and what to do."""
+        row, plan, summary = account.row, account.plan, account.summary
+        yield f"Run         {row.id}: {account.ending}"
+        where = ", ".join(one.url for one in plan.header.connections.values())
+        yield from wrapped("Environment ", f"{row.environment} ({where})")
+        yield from wrapped("Plan        ", f"{row.plan_hash[:16]}  {row.specs}")
+        if summary.again:
+            yield f"Again       what run {summary.again} did not apply"
+        ended = f", ended {row.ended_at}" if row.ended_at else ""
+        asked = f"; {many(summary.requests, 'request')}, {summary.retries:,} repeated" if row.summary else ""
+        yield from wrapped("Began       ", f"{row.started_at}{ended}{asked}")
+        yield ""
+        yield from self.of_run(summary)
+        yield from self._not_applied(account, details)
+        if summary.problem is not None:
+            yield ""
+            yield from wrapped("Stopped     ", visible(summary.problem.message))
+        if account.next_step:
+            yield ""
+            yield f"Next        {account.next_step}"
+
+    def _not_applied(self, account: Account, details: int) -> Iterator[str]:
+        steps = account.plan.header.steps
+        written: Counter[tuple[int, str]] = Counter()
+        hidden: Counter[tuple[int, str]] = Counter()
+        step = -1
+        for change, result, code, message in account.left():
+            group = (change.step, result)
+            written[group] += 1
+            if written[group] > details:
+                hidden[group] += 1
+                continue
+            if change.step != step:
+                step = change.step
+                yield ""
+                yield f"Not applied of {steps[step].name}"
+            yield from _left(change, result, code, message)
+        for (number, result), count in sorted(hidden.items()):
+            yield f"  ! … {count:,} more {result.replace('_', ' ')} in {steps[number].name} (--all shows them)"
+
+
+def _left(change: Change, result: str, code: str, message: str) -> Iterator[str]:
+    """An operation that was not applied."""
+    at = f"  ({_at(change.place)})" if change.place and change.place.row else ""
+    if change.kind == "relation":
+        what = f"{_named(change.parent)} {change.type.partition('::')[0]} {_named(change.child)}"
+    else:
+        what = " ".join(one for one in (change.class_name, shown(change.key)) if one) or "no record"
+    yield f"  ! {what}{at}: {result.replace('_', ' ')}"
+    if code or message:
+        yield from wrapped("      ", f"{code}: {shown(message, 400)}")
+    if help_ := change.fix or advice(code):
+        yield from wrapped("      fix: ", shown(help_, 400))
 
 
 def _operation(change: Change, *, show: bool) -> Iterator[str]:

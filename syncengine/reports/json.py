@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from syncengine.execution.account import Account
+from syncengine.execution.rejects import advice
 from syncengine.execution.summary import Summary
 from syncengine.planning.lines import change_to_json
 from syncengine.planning.plan_file import PlanFile
@@ -51,10 +53,36 @@ class JsonReport(Report):
             }
         )
 
+    def of_account(self, account: Account, *, details: int) -> Iterator[str]:
+        """The run, every operation that was wanted with what became of it, and what is left to do."""
+        del details
+        row, steps = account.row, account.plan.header.steps
+        yield _line(
+            {
+                **self._run(account.summary),
+                "exit": row.exit,
+                "ending": account.ending,
+                "specs": row.specs,
+                "product": row.product,
+                "started_at": row.started_at,
+                "ended_at": row.ended_at,
+                "next": account.next_step,
+            }
+        )
+        for change, outcome in account.wanted():
+            line = change_to_json(change)
+            line["step"] = steps[change.step].name
+            said = {"result": outcome.result, "sys_id": outcome.sys_id, "operation": outcome.operation}
+            why = {"code": outcome.code, "message": outcome.message, "fix": change.fix or advice(outcome.code)}
+            yield _line({"kind": "outcome", "planned": line, **said, **why})
+
     def of_run(self, summary: Summary) -> Iterator[str]:
         """One object."""
+        yield _line(self._run(summary))
+
+    def _run(self, summary: Summary) -> dict[str, Any]:
         plain = asdict(summary)
         plain["exit"], plain["stopped"] = int(summary.exit), int(summary.stopped)
         if summary.problem is not None:
             plain["problem"]["place"] = str(summary.problem.place)
-        yield _line({"kind": "run", "version": VERSION, **plain})
+        return {"kind": "run", "version": VERSION, **plain}

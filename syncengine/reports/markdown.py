@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from syncengine.changes import SECOND_PASS, Change
 from syncengine.errors import visible
+from syncengine.execution.account import Account
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning import sealing
@@ -100,15 +101,56 @@ class MarkdownReport(Report):
         for name, step in summary.steps.items():
             yield f"| {code(name)} | " + " | ".join(f"{step.total(result):,}" for result in RESULTS) + " |"
 
+    def of_account(self, account: Account, *, details: int) -> Iterator[str]:
+        """The table, how the run ended, and what was not applied, as much as fits."""
+        yield from self.of_run(account.summary)
+        yield ""
+        yield f"Ended: {account.ending}" + (f"; next: {code(account.next_step, 80)}" if account.next_step else "")
+        kept: dict[str, list[str]] = {}
+        total: dict[str, int] = {}
+        for change, result, why, message in account.left():
+            total[result] = total.get(result, 0) + 1
+            listed = kept.setdefault(result, [])
+            if len(listed) < details:
+                listed.append(_left(change, account.plan, why, message))
+        room = ROOM
+        for result, listed in kept.items():
+            yield ""
+            yield "<details open>"
+            yield f"<summary>{result.replace('_', ' ')}: {total[result]:,}</summary>"
+            yield ""
+            written = 0
+            for line in listed:
+                if len(line) + 1 > room:
+                    break
+                room -= len(line) + 1
+                written += 1
+                yield line
+            if written < total[result]:
+                yield f"- … and {total[result] - written:,} more: {code('syncengine report --all ' + account.row.id)}"
+            yield ""
+            yield "</details>"
 
-def _operation(change: Change, plan: PlanFile) -> str:
-    step = "" if change.kind == "end" else plan.header.steps[change.step].name
+
+def _left(change: Change, plan: PlanFile, why: str, message: str) -> str:
+    """An operation that was not applied."""
+    what = f"- {_named(change)}: {code(why)} {code(message, 120)}"
+    if help_ := change.fix or advice(why):
+        what += f"; {code(help_, 120)}"
+    return f"{what} — {code(plan.header.steps[change.step].name)}"
+
+
+def _named(change: Change) -> str:
     if change.kind == "relation" and change.parent and change.child:
         what = f"{code(change.parent.key)} {code(change.type)} {code(change.child.key)}"
     else:
         what = " ".join(code(one) for one in (change.class_name, change.key) if one) or "no record"
-    if change.place is not None and change.place.row:
-        what += f" ({code(str(change.place), 80)})"
+    return what + (f" ({code(str(change.place), 80)})" if change.place is not None and change.place.row else "")
+
+
+def _operation(change: Change, plan: PlanFile) -> str:
+    step = "" if change.kind == "end" else plan.header.steps[change.step].name
+    what = _named(change)
     values = {**change.values, **change.names, **{name: end.key or end.sys_id for name, end in change.refs.items()}}
     if change.before:
         fields = "; ".join(

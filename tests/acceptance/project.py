@@ -126,7 +126,7 @@ class Project:
 
     def newest_run(self) -> dict[str, Any]:
         """The newest run, as `status` tells it."""
-        found: dict[str, Any] = orjson.loads(self.run("status", "-n", "1", "--format", "json").stdout)
+        found: dict[str, Any] = orjson.loads(self.run("status", "-n", "1", "--format", "json").stdout.splitlines()[0])
         return found
 
 

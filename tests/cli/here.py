@@ -92,7 +92,7 @@ class Here:
         return self.run(apply.command, "p", "--yes")
 
     def newest(self) -> str:
-        said = orjson.loads(self.run(status.command, "-n", "1", "--format", "json").output)
+        said = orjson.loads(self.run(status.command, "-n", "1", "--format", "json").output.splitlines()[0])
         return str(said["run"])
 
     def operations(self, *more: str) -> set[tuple[str, str]]:

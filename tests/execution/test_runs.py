@@ -10,7 +10,7 @@ import pytest
 from syncengine.changes import Pair, Record
 from syncengine.errors import Exit, LockedError, StaleError, StateError
 from syncengine.execution.journal import Journal
-from syncengine.execution.run import locked
+from syncengine.execution.locks import locked
 from syncengine.execution.summary import Summary
 from tests.bench import Bench, actions, app, disk, of_action, server, uses
 

@@ -15,7 +15,8 @@ from syncengine.changes import Change
 from syncengine.cli import fourme
 from syncengine.execution.events import Event, RunFinished
 from syncengine.execution.journal import Journal, State
-from syncengine.execution.run import begin, locked
+from syncengine.execution.locks import locked
+from syncengine.execution.run import begin
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import Connected, Planning, apply_plan, make_plan
 from syncengine.planning.plan_file import PlanFile, open_plan

@@ -1,0 +1,158 @@
+"""What a project tells of its runs: report, status, and the locks that a person lets go of."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+import pytest
+
+from syncengine.cli import report, retry, status, unlock
+from syncengine.errors import Exit
+from syncengine.execution.locks import lock_name
+from syncengine.planning.plan_file import open_plan
+from tests.cli.here import Here
+
+HOLD = """\
+import sys, filelock
+lock = filelock.FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def refused(here: Here) -> str:
+    """A run that leaves S3 and S9 behind, with what lives in S3; returns it."""
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
+    here.plan()
+    assert here.apply().return_value == Exit.PARTIAL
+    return here.newest()
+
+
+def test_a_report_tells_how_a_run_ended_and_every_row_that_was_not_applied(here: Here) -> None:
+    run = refused(here)
+    told = here.run(report.command).output
+    assert told.startswith(f"Run         {run}: partial")
+    for said in ("Not applied of estate.servers", "S9  (servers.csv row 5, line 6): rejected", "fix: "):
+        assert said in told
+    assert told.endswith(f"Next        syncengine retry {run} --yes\n")
+    assert not [line for line in told.splitlines() if len(line) > 80 and " " in line.strip()]
+    said, *outcomes = map(orjson.loads, here.run(report.command, run, "--format", "json").output.splitlines())
+    assert (said["ending"], said["exit"], said["next"]) == ("partial", 7, f"syncengine retry {run} --yes")
+    results = [one["result"] for one in outcomes]
+    assert (results.count("applied"), results.count("rejected")) == (13, 4)
+    assert all(one["sys_id"] and one["operation"] for one in outcomes if one["result"] == "applied")
+    assert all(one["message"] for one in outcomes if one["result"] == "rejected")
+    told = here.run(report.command, run, "--format", "markdown").output
+    assert "<summary>rejected: 4</summary>" in told
+
+
+def test_a_report_of_an_open_run_tells_what_the_journal_has(here: Here) -> None:
+    """Nothing of it was sent: the door was closed."""
+    here.plan()
+    here.bench.sandbox.faults("api=ire, do=unauthorized")
+    assert here.run_main("apply", "p", "--yes") == Exit.AUTH
+    here.bench.sandbox.clear_faults()
+    run = here.newest()
+    told = here.run(report.command).output
+    assert f"Run         {run}: auth" in told
+    assert f"Next        syncengine resume {run}" in told
+    told = here.run(status.command).output
+    assert told.startswith(f"Open\n  {run}  dev  auth: 16 not sent: syncengine resume {run}\n")
+
+
+def test_status_names_what_wants_something_done_and_forgets_it_when_it_is_done(here: Here) -> None:
+    assert here.run(status.command).output == "No runs yet.\n"
+    run = refused(here)
+    told = here.run(status.command).output
+    assert f"Rows not applied\n  {run}  partial: 4 rejected: syncengine retry {run} --yes\n" in told
+    assert "Newest run of each environment and specs\n  dev  partial: 4 rejected" in told
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)))
+    assert here.run(retry.command, "--yes").return_value == Exit.OK
+    told = here.run(status.command).output
+    assert "Rows not applied" not in told
+    assert "Open" not in told
+    assert len(here.run(status.command, "-n", "1", "--format", "json").output.splitlines()) == 1
+
+
+def test_reports_of_runs_that_are_not_there_are_refused(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    assert here.run_main("report") == Exit.SPEC
+    assert "this project has no run yet" in capsys.readouterr().err
+    run = refused(here)
+    for command in ("report", "unlock"):
+        assert here.run_main(command, "20200101-000000-0000") == Exit.SPEC
+        assert f"fix: the newest: {run}" in capsys.readouterr().err
+    (here.folder / ".syncengine" / "runs" / run / "plan").unlink()
+    assert here.run_main("report") == Exit.STATE
+    assert "error[run-without-plan]" in capsys.readouterr().err
+
+
+@contextmanager
+def held(here: Here, run: str, *, host: str, pid: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The lock of a run, held by a process of its own that says it is somebody."""
+    place = here.folder / ".syncengine"
+    name = lock_name(open_plan(place / "runs" / run / "plan"))
+    (place / "locks").mkdir(exist_ok=True)
+    path = place / "locks" / f"{name}.lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        path.with_suffix(".json").write_bytes(orjson.dumps({"run": run, "pid": pid or holder.pid, "host": host}))
+        yield holder
+        holder.kill()
+
+
+def lasting(here: Here) -> str:
+    """A run that is over, with a plan after it; returns the run."""
+    here.plan()
+    here.apply()
+    run = here.newest()
+    here.write("apps", "app", "app0", "app1", "app2")
+    here.plan()
+    return run
+
+
+@pytest.mark.covers("PROC-17")
+def test_a_lock_of_a_live_process_is_never_let_go(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    run = lasting(here)
+    with held(here, run, host=socket.gethostname()) as holder:
+        assert here.run_main("unlock", run, "--yes") == Exit.LOCKED
+        assert f"process {holder.pid} on {socket.gethostname()}) is alive" in capsys.readouterr().err
+        assert f"held by run {run} (process {holder.pid}" in here.run(status.command).output
+    assert "left it, and nobody holds it" in here.run(status.command).output
+    done = here.run(unlock.command, run)
+    assert (done.return_value, done.output) == (Exit.OK, f"Nobody holds the lock of run {run}.\n")
+
+
+@pytest.mark.covers("PROC-17")
+@pytest.mark.parametrize("who", [("another-host", None), (socket.gethostname(), 4_000_000)])
+def test_a_lock_whose_holder_cannot_be_seen_is_let_go_when_a_person_says_so(
+    here: Here, capsys: pytest.CaptureFixture[str], who: tuple[str, int | None]
+) -> None:
+    """On another machine, or in another container of this one: the number says nothing there."""
+    run = lasting(here)
+    with held(here, run, host=who[0], pid=who[1]):
+        assert here.run_main("apply", "p", "--yes") == Exit.LOCKED
+        assert f"if you know that it is gone:\n       syncengine unlock {run}" in capsys.readouterr().err
+        assert here.run_main("unlock", run) == Exit.SPEC
+        assert "add --yes" in capsys.readouterr().err
+        assert here.run(unlock.command, run, "--yes").return_value == Exit.OK
+        assert here.apply().return_value == Exit.OK
+
+
+@pytest.mark.covers("PROC-17")
+def test_a_lock_is_let_go_by_the_name_of_the_run_that_holds_it(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    first = lasting(here)
+    here.apply()
+    second = here.newest()
+    with held(here, second, host="another-host", pid=os.getpid()):
+        assert here.run_main("unlock", first, "--yes") == Exit.LOCKED
+        assert f"syncengine unlock {second}" in capsys.readouterr().err
