@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from syncengine.cli import again, places
+from syncengine.cli import places
 from syncengine.cli.making import planned
 from syncengine.cli.places import DETAILS
 from syncengine.errors import NOTHING_WRITTEN, Exit, UnsafeError
@@ -72,6 +72,8 @@ def command(
     not asked for.
     """
     if run is not None:
+        from syncengine.cli import again  # only this needs the journal: 130 ms
+
         given = ctx.get_parameter_source("env_name") is ParameterSource.COMMANDLINE
         again.refuse_with(paths=bool(paths), select=bool(texts), limit=limit is not None, full=full)
     with tempfile.TemporaryDirectory(prefix="syncengine-") as place:

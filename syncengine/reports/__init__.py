@@ -6,10 +6,15 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from syncengine.execution.account import Account
+from syncengine.errors import many
 from syncengine.execution.summary import Summary
+from syncengine.planning.plan import GuardResult
 from syncengine.planning.plan_file import PlanFile
+
+if TYPE_CHECKING:
+    from syncengine.execution.account import Account
 
 ALL = 1_000_000_000
 
@@ -43,3 +48,35 @@ def find(kind: str) -> Report:
         if isinstance(value, type) and issubclass(value, Report) and value is not Report:
             return value()
     raise LookupError(kind)
+
+
+def guard_sentence(guard: GuardResult) -> str:
+    """A guard that was broken or waived."""
+    said = "waived" if guard.state == "waived" else "REFUSED"
+    return f"{said}: {guard.step} {guard.guard} {guard.count:,}, the limit is {guard.limit}"
+
+
+def plan_sentence(plan: PlanFile) -> str:
+    """A plan in short."""
+    manifest = plan.manifest
+    actions = ("create", "update", "reclassify", "retire", "relate", "attach", "unknown")
+    wanted = [f"{manifest.total(action):,} to {action}" for action in actions if manifest.total(action)]
+    adopted = sum(counts.adopted for counts in manifest.counts.values())
+    if adopted:
+        wanted.append(f"{adopted:,} to adopt")
+    rejected = manifest.total("rejected")
+    nothing = (
+        "nothing to do" if rejected or manifest.is_refused else "nothing to do; the target is as the specs want it"
+    )
+    text = "Plan: " + (", ".join(wanted) if wanted else nothing)
+    if rejected:
+        text += f". {many(rejected, 'operation')} rejected, which will not be sent"
+    if manifest.is_refused:
+        text += ". A guard refuses it, so nothing of it will be sent"
+    return text + "."
+
+
+def run_sentence(summary: Summary) -> str:
+    """A run in short."""
+    done = f"{summary.total('applied'):,} of {many(summary.operations, 'operation')}"
+    return f"Applied {done} to {summary.environment} in {summary.seconds:.1f} s."

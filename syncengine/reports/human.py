@@ -5,16 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from syncengine.changes import SECOND_PASS, Change, End
 from syncengine.errors import Place, many, visible
-from syncengine.execution.account import Account
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
-from syncengine.planning.plan import GuardResult
 from syncengine.planning.plan_file import PlanFile
-from syncengine.reports import Report
+from syncengine.reports import Report, guard_sentence, plan_sentence, run_sentence
+
+if TYPE_CHECKING:
+    from syncengine.execution.account import Account
 
 GLYPHS = {
     "create": "+",
@@ -116,9 +118,9 @@ class HumanReport(Report):
             if note.fix:
                 yield from wrapped("    fix: ", note.fix)
         for guard in manifest.guards:
-            yield from wrapped("  ", _guard(guard))
+            yield from wrapped("  ", guard_sentence(guard))
         yield ""
-        yield _sentence(plan)
+        yield plan_sentence(plan)
 
     def of_run(self, summary: Summary) -> Iterator[str]:
         """What became of every operation, by step; then the sentence that says it in short."""
@@ -134,8 +136,7 @@ class HumanReport(Report):
             yield from wrapped("  note: ", f"{NOTES.get(note, note)} ({number:,})")
         if summary.steps:
             yield ""
-        done = f"{summary.total('applied'):,} of {many(summary.operations, 'operation')}"
-        yield f"Applied {done} to {summary.environment} in {summary.seconds:.1f} s."
+        yield run_sentence(summary)
         if summary.unchanged:
             yield f"{many(summary.unchanged, 'record')} stayed, since the target has them as wanted."
         if summary.touched:
@@ -318,27 +319,3 @@ def _bases(plan: PlanFile) -> Iterator[str]:
     ]
     if said:
         yield from textwrap.wrap("how we know: " + "; ".join(said), 78, initial_indent="  ", subsequent_indent="    ")
-
-
-def _guard(guard: GuardResult) -> str:
-    said = "waived" if guard.state == "waived" else "REFUSED"
-    return f"{said}: {guard.step} {guard.guard} {guard.count:,}, the limit is {guard.limit}"
-
-
-def _sentence(plan: PlanFile) -> str:
-    manifest = plan.manifest
-    actions = ("create", "update", "reclassify", "retire", "relate", "attach", "unknown")
-    wanted = [f"{manifest.total(action):,} to {action}" for action in actions if manifest.total(action)]
-    adopted = sum(counts.adopted for counts in manifest.counts.values())
-    if adopted:
-        wanted.append(f"{adopted:,} to adopt")
-    rejected = manifest.total("rejected")
-    nothing = (
-        "nothing to do" if rejected or manifest.is_refused else "nothing to do; the target is as the specs want it"
-    )
-    text = "Plan: " + (", ".join(wanted) if wanted else nothing)
-    if rejected:
-        text += f". {many(rejected, 'operation')} rejected, which will not be sent"
-    if manifest.is_refused:
-        text += ". A guard refuses it, so nothing of it will be sent"
-    return text + "."

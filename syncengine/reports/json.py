@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from syncengine.execution.account import Account
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import Summary
 from syncengine.planning.lines import change_to_json
 from syncengine.planning.plan_file import PlanFile
 from syncengine.reports import Report
+
+if TYPE_CHECKING:
+    from syncengine.execution.account import Account
 
 VERSION = 1
 

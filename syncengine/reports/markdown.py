@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from syncengine.changes import SECOND_PASS, Change
 from syncengine.errors import visible
-from syncengine.execution.account import Account
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning import sealing
 from syncengine.planning.plan_file import PlanFile
 from syncengine.reports import Report
+
+if TYPE_CHECKING:
+    from syncengine.execution.account import Account
 
 COMMENT = 65_535
 ROOM = 60_000

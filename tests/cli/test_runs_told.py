@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from xml.etree import ElementTree
 
 import orjson
 import pytest
 
-from syncengine.cli import report, retry, status, unlock
+from syncengine.cli import report, retry, show, status, unlock
 from syncengine.errors import Exit
 from syncengine.execution.locks import lock_name
 from syncengine.planning.plan_file import open_plan
@@ -51,6 +52,14 @@ def test_a_report_tells_how_a_run_ended_and_every_row_that_was_not_applied(here:
     assert all(one["message"] for one in outcomes if one["result"] == "rejected")
     told = here.run(report.command, run, "--format", "markdown").output
     assert "<summary>rejected: 4</summary>" in told
+    told = here.run(report.command, run, "--format", "html").output
+    assert "4 operations not applied" in told
+    assert told.index("Rejected") < told.index("Applied: Create")
+    told = here.run(report.command, run, "--format", "github").output
+    assert "::error file=specs/servers.csv,line=6,title=" in told
+    suite = ElementTree.fromstring(here.run(report.command, run, "--format", "junit").output)
+    assert suite.findall("testcase[@name='applied']/system-out")[0].text == "3 applied, 2 rejected"
+    assert here.run(show.command, run, "--format", "junit").output.startswith("<?xml")
 
 
 def test_a_report_of_an_open_run_tells_what_the_journal_has(here: Here) -> None:
