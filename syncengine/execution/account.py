@@ -16,6 +16,7 @@ from syncengine.changes import Change, Outcome
 from syncengine.errors import Exit, Problem, StateError
 from syncengine.execution.journal import Journal, RunRow, State
 from syncengine.execution.operations import Operations
+from syncengine.execution.rejects import REJECTS
 from syncengine.execution.summary import StepSummary, Summary
 from syncengine.planning.plan_file import PlanFile, open_plan
 
@@ -37,6 +38,12 @@ class Account(msgspec.Struct, frozen=True):
         """What was wanted and is not on the target: operation, result, code and message, in source order."""
         for change, result, code, message in self.operations.unapplied():
             yield change, result, code or change.code, message or change.message
+
+    @property
+    def rejects(self) -> Path | None:
+        """The file with the rows that were not applied, where it is there."""
+        path = self.plan.path.parent / REJECTS
+        return path if path.is_file() else None
 
     @property
     def next_step(self) -> str:

@@ -17,6 +17,8 @@ from syncengine.files import replacing
 from syncengine.planning.sealing import HIDDEN, shown
 from syncengine.transport.identification import ADVICE
 
+REJECTS = "rejects.csv"
+"""The file beside the plan of a run."""
 COLUMNS = ("result", "step", "action", "key", "code", "message", "advice", "file", "row", "line", "spec")
 NOT_APPLIED = ("rejected", "stale", "not_sent", "unknown")
 MOST_FIELDS = 60

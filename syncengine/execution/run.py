@@ -18,7 +18,7 @@ from syncengine.execution.events import Event, RunFinished, RunStarted, Settling
 from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
-from syncengine.execution.rejects import Originals, nothing_known, write_rejects
+from syncengine.execution.rejects import REJECTS, Originals, nothing_known, write_rejects
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.files import reach, replacing
 from syncengine.planning.plan_file import PlanFile, read_seal, refuse
@@ -118,7 +118,7 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             summary = _summary(run, plan, operations, local)
             summary.retries = sum({id(lane.writer): lane.writer.retries for lane in doing.lanes}.values())
             summary.seconds = round(doing.clock.now() - started, 2)
-            rejects = state.run_directory(run) / "rejects.csv"
+            rejects = state.run_directory(run) / REJECTS
             try:
                 if write_rejects(operations, rejects, doing.originals):
                     summary.rejects = str(rejects)

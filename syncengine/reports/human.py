@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -160,8 +161,13 @@ class HumanReport(Report):
         if summary.problem is not None:
             yield ""
             yield from wrapped("Stopped     ", visible(summary.problem.message))
-        if account.next_step:
+        rejects = account.rejects
+        if rejects is not None:
             yield ""
+            yield f"Rows        {os.path.relpath(rejects)}"
+        if account.next_step:
+            if rejects is None:
+                yield ""
             yield f"Next        {account.next_step}"
 
     def _not_applied(self, account: Account, details: int) -> Iterator[str]:

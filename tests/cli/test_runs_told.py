@@ -62,6 +62,18 @@ def test_a_report_tells_how_a_run_ended_and_every_row_that_was_not_applied(here:
     assert here.run(show.command, run, "--format", "junit").output.startswith("<?xml")
 
 
+def test_a_report_writes_the_rows_that_were_not_applied_where_their_file_is_missing(here: Here) -> None:
+    """The disk may have refused it when the run ended; the journal has all of it."""
+    run = refused(here)
+    path = here.folder / ".syncengine" / "runs" / run / "rejects.csv"
+    before = path.read_bytes()
+    path.unlink()
+    told = here.run(report.command).output
+    assert f"Rows        .syncengine/runs/{run}/rejects.csv" in told
+    assert path.read_bytes() == before
+    assert b"S9,srv3,Debian" in before
+
+
 def test_a_report_of_an_open_run_tells_what_the_journal_has(here: Here) -> None:
     """Nothing of it was sent: the door was closed."""
     here.plan()

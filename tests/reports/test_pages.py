@@ -92,9 +92,8 @@ def test_a_page_of_a_large_plan_is_folded_and_cut_unless_all_of_it_is_wanted(tmp
 
 
 def test_a_page_keeps_values_out_where_the_environment_says_so(tmp_path: Path) -> None:
-    update = Change(
-        1, "cmdb", 0, "update", "engine", key="K", values={"name": "DATACANARY"}, before={"name": "DATACANARY"}
-    )
+    values = {"name": "DATACANARY"}
+    update = Change(1, "cmdb", 0, "update", "engine", key="K", values=values, before=values)
     made = page(tmp_path / "p", [update], show_values=False)
     assert "<td>name</td>" in made
     assert "DATACANARY" not in made
@@ -126,7 +125,7 @@ def test_a_test_report_can_be_read_whatever_the_data_says(tmp_path: Path, key: s
     suite = ElementTree.fromstring("\n".join(lines))
     cases = suite.findall("testcase")
     assert (suite.get("tests"), suite.get("failures")) == (str(len(cases)), "1")
-    assert [case.get("name") for case in cases][0] == "planned"
+    assert cases[0].get("name") == "planned"
     assert len(cases) == 2
 
 
