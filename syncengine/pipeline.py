@@ -99,12 +99,20 @@ def make_plan(of: Planning, path: Path) -> PlanFile:
 def explain(of: Planning, spec: Spec, step: Step, key: str, path: Path) -> tuple[Trace, PlanFile | None]:
     """Follow one record from its row, and plan it alone; no plan where no row makes it.
 
+    Of a step whose records have no key, the key is the number of the row.
+
     Raises as `make_plan` does; nothing was written to the target.
     """
     with contextlib.closing(_opening(of)) as opening:
         told = trace(spec, step, key, opening, of.environment, of.run_date)
-        is_made = any(not isinstance(one.made, BadRow) for one in told.found)
-        return told, _plan_sources(of, opening, path) if is_made else None
+        made = [one.made for one in told.found if not isinstance(one.made, BadRow)]
+        if not made:
+            return told, None
+        rows = frozenset((one.place.file, one.place.row) for one in made)
+        wanted = selection.Wanted(rows=rows) if told.is_keyless else selection.Wanted(keys={key: None})
+        whole = selection.whole_steps([step])
+        part = selection.Selection((f"{step.full_name}={key}",), {step.full_name: wanted}, whole=whole)
+        return told, _plan_sources(replace(of, selection=part), opening, path)
 
 
 def _opening(of: Planning) -> Opening:

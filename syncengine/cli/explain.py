@@ -18,7 +18,6 @@ from syncengine.cli.explained import describe, runs_of
 from syncengine.cli.making import Inputs, planning
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, visible
 from syncengine.pipeline import explain
-from syncengine.planning.selection import Selection, Wanted, whole_steps
 from syncengine.spec import check_specs, load_specs, references
 from syncengine.spec.model import Project, Spec, Step
 
@@ -47,7 +46,8 @@ def command(
     """Follow one record: its row, what the spec makes of it, what the target says, what became of it.
 
     SPEC is the name or the file of a spec, STEP one of its steps, KEY what names the record in the source (parts
-    joined with |); of a relation step, the key of either end. The target is asked, and nothing is written.
+    joined with |); of a relation step, the key of either end; of a step without keys, the number of the row. The
+    target is asked, and nothing is written.
 
     \b
     syncengine explain estate servers CZ1234AB --env dev
@@ -57,13 +57,12 @@ def command(
     spec = _spec(project, spec_name)
     step = _step(spec, step_name)
     env = connect.environment(project, env_name, env_file)
-    said = f"{step.full_name}={key}"
-    selected = Selection((said,), {step.full_name: Wanted(keys={key: None})}, whole=whole_steps([step]))
-    inputs = Inputs(project, env, [spec], references(project, [spec], [project.root / spec.path]), {}, {}, {}, selected)
+    others = references(project, [spec], [project.root / spec.path])
+    inputs = Inputs(project, env, [spec], others, {}, {}, {}, None)
     with tempfile.TemporaryDirectory(prefix="syncengine-") as place, planning(inputs, permits, "Following") as of:
         told, plan = explain(of, spec, step, key, Path(place) / "plan")
         known = describe(project, env, told, plan)
-    known["runs"] = runs_of(project, env, step, key)
+    known["runs"] = runs_of(project, env, told)
     if form == "json":
         click.echo(orjson.dumps(known).decode())
     else:
@@ -71,7 +70,9 @@ def command(
             click.echo(line)
     if told.found or told.left_out is not None:
         return int(Exit.OK)
-    near = f"keys of this step: {', '.join(told.near)}" if told.near else "the step makes no record at all"
+    what = "rows of this step, whose records have no key" if told.is_keyless else "keys of this step"
+    near = f"{what}: {', '.join(told.near)}" if told.near else "the step makes no record at all"
+    said = f"{step.full_name}={key}"
     complain(
         SpecError(
             Problem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from syncengine.changes import BadRow, Change, End, Find, Outcome, Pair, Part, Record, Row, StepRef
@@ -35,7 +35,7 @@ def describe(project: Project, env: Environment, told: Trace, plan: PlanFile | N
             if row not in rows:
                 rows.append(row)
         made.append(_made(project, one.made, told.rules, hidden, env))
-    operations = [] if plan is None else _operations(plan, step, told.key, env)
+    operations = [] if plan is None else _operations(plan, told, env)
     when = step.recipe.when
     return {
         "version": 1,
@@ -158,16 +158,21 @@ def _part_of_line(text: str) -> str:
     return text
 
 
-def _operations(plan: PlanFile, step: Step, key: str, env: Environment) -> list[dict[str, Any]]:
+def _operations(plan: PlanFile, told: Trace, env: Environment) -> list[dict[str, Any]]:
     """What the plan has for it, and what it takes along."""
     found = []
     steps = plan.header.steps
     for change in plan.changes():
         name = "" if change.kind == "end" else steps[change.step].name
-        ends = [end.key for end in (change.parent, change.child) if end is not None]
-        own = name == step.full_name and key in (change.key, *ends)
+        own = name == told.step.full_name and _is(change, told)
         found.append({"own": own, **_operation(change, name, env)})
     return found
+
+
+def _is(change: Change, told: Trace) -> bool:
+    if told.is_keyless:
+        return change.place is not None and str(change.place.row) == told.key
+    return told.key in (change.key, *(end.key for end in (change.parent, change.child) if end is not None))
 
 
 def _operation(change: Change, step: str, env: Environment) -> dict[str, Any]:
@@ -194,7 +199,7 @@ def _end(end: End) -> str:
     return end.key or end.sys_id
 
 
-def runs_of(project: Project, env: Environment, step: Step, key: str) -> list[dict[str, Any]]:
+def runs_of(project: Project, env: Environment, told: Trace) -> list[dict[str, Any]]:
     """What the last runs of the environment made of it, newest first."""
     place = connect.state_directory(project)
     if not (place / "state.db").is_file():
@@ -207,25 +212,25 @@ def runs_of(project: Project, env: Environment, step: Step, key: str) -> list[di
             if len(found) == RUNS or not (state.directory / "runs" / row.id / "plan").is_file():
                 break
             with account_of(state, row) as account:
-                numbers = [n for n, one in enumerate(account.plan.header.steps) if one.name == step.full_name]
-                told = list(_told(account.operations.of_record(numbers[0], key)) if numbers else ())
-            if told:
-                found.append({"run": row.id, "started_at": row.started_at, "operations": told})
+                numbers = [n for n, one in enumerate(account.plan.header.steps) if one.name == told.step.full_name]
+                has = account.operations.of_step(numbers[0], "" if told.is_keyless else told.key) if numbers else ()
+                mine = [_became(change, outcome) for change, outcome in has if _is(change, told)]
+            if mine:
+                found.append({"run": row.id, "started_at": row.started_at, "operations": mine})
     finally:
         state.close()
     return found
 
 
-def _told(of: Iterator[tuple[Change, Outcome | None]]) -> Iterator[dict[str, Any]]:
-    for change, outcome in of:
-        said = {"action": change.action, "result": "", "operation": "", "code": change.code, "message": change.message}
-        if change.kind == "relation" and change.parent is not None and change.child is not None:
-            said |= {"relation": f"{_end(change.parent)} {change.type.partition('::')[0]} {_end(change.child)}"}
-        if outcome is not None:
-            code, message = outcome.code or change.code, outcome.message or change.message
-            said |= {"result": outcome.result, "operation": outcome.operation, "code": code, "message": message}
-        elif change.action == "rejected":
-            said["result"] = "rejected"
-        elif change.is_sent:
-            said["result"] = "not_sent"
-        yield {**said, "fields": list(change.before)}
+def _became(change: Change, outcome: Outcome | None) -> dict[str, Any]:
+    said = {"action": change.action, "result": "", "operation": "", "code": change.code, "message": change.message}
+    if change.kind == "relation" and change.parent is not None and change.child is not None:
+        said |= {"relation": f"{_end(change.parent)} {change.type.partition('::')[0]} {_end(change.child)}"}
+    if outcome is not None:
+        code, message = outcome.code or change.code, outcome.message or change.message
+        said |= {"result": outcome.result, "operation": outcome.operation, "code": code, "message": message}
+    elif change.action == "rejected":
+        said["result"] = "rejected"
+    elif change.is_sent:
+        said["result"] = "not_sent"
+    return {**said, "fields": list(change.before)}

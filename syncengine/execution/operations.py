@@ -141,18 +141,17 @@ class Operations:
             said = (code or change.code, message or change.message)
             yield change, Outcome(change.op, result, sys_id or change.sys_id, operation, *said, cause)
 
-    def of_record(self, step: int, key: str) -> Iterator[tuple[Change, Outcome | None]]:
-        """What the plan has of one record or of relations at it, with what became of it; None where nothing had to."""
+    def of_step(self, step: int, word: str) -> Iterator[tuple[Change, Outcome | None]]:
+        """What the plan has of a step and names this word, with what became of it; None where nothing had to."""
         cursor = self.db.cursor().execute(
             "SELECT c.line, o.result, COALESCE(o.sys_id,''), COALESCE(o.operation,''), COALESCE(o.code,''),"
             " COALESCE(o.message,''), o.cause FROM change c LEFT JOIN outcome o ON o.op=c.op"
-            " WHERE c.step=? AND instr(c.line, ?) ORDER BY c.op",
-            (step, orjson.dumps(key)),
+            " WHERE c.step=? AND (?='' OR instr(c.line, ?)) ORDER BY c.op",
+            (step, word, orjson.dumps(word)),
         )
         for line, result, *said in cursor:
             change = change_from_line(line)
-            if key in (change.key, *(end.key for end in (change.parent, change.child) if end is not None)):
-                yield change, Outcome(change.op, result, *said) if result is not None else None
+            yield change, Outcome(change.op, result, *said) if result is not None else None
 
     def totals(self) -> Iterator[tuple[int, str, str, int]]:
         """How many operations of each step and action have which result."""

@@ -245,6 +245,9 @@ def _choose_row(ws: Workspace, number: int, row: Where) -> bool:
 def _no_row(ws: Workspace, name: str, key: str, of: Selection) -> Problem:
     number = ws.steps[name]
     known = [str(one) for (one,) in ws.rows(f"SELECT key FROM record WHERE step=? LIMIT {MOST_KEYS}", (number,))]
+    if known and not any(known):
+        fix = f"its records have no key: --select {name}, or --limit N"
+        return Problem("no-such-record", f"the records of {name} cannot be selected by a key", name, key, fix)
     near = difflib.get_close_matches(key, known, 3) or known[:3]
     fix = f"keys of this step: {', '.join(near)}" if near else "look at the source; `when` may leave the row out"
     place = next((f"--select {text}" for text in of.said if text.endswith(f"={key}")), name)

@@ -42,6 +42,11 @@ class Trace(msgspec.Struct):
     """Keys that look like it, where no row makes it."""
 
     @property
+    def is_keyless(self) -> bool:
+        """Whether records of this step have no key, so that they are named by the number of their row."""
+        return not self.step.recipe.key and self.step.kind != "relation"
+
+    @property
     def rules(self) -> dict[str, Position]:
         """Where the spec says each field, the class among them."""
         return {one.name: one.position for one in (*self.step.class_said, *self.step.fields)}
@@ -55,31 +60,31 @@ def trace(spec: Spec, step: Step, key: str, opening: Opening, environment: Envir
 
     told = Trace(step, key)
     known: list[str] = []
-    for one in _followed(made_by(step), opening.whole(spec, step.source).rows(), key):
-        if _is(one.made, key):
+    for one in _followed(made_by(step), opening.whole(spec, step.source).rows(), told):
+        if _is(one.made, told):
             told.found.append(one)
             if isinstance(one.made, Record) or len(told.found) == MOST_MADE:
                 break
         elif isinstance(one.made, Record) and len(known) < MOST_KEYS:
-            known.append(one.made.key)
+            known.append(str(one.made.place.row) if told.is_keyless else one.made.key)
     if told.found:
         return told
     if step.recipe.when is not None and step.kind != "relation":
         bare = replace(step, recipe=keys_only(step.recipe))
-        rows = _followed(made_by(bare), opening.whole(spec, step.source).rows(), key)
-        told.left_out = next((one.row for one in rows if _is(one.made, key)), None)
+        rows = _followed(made_by(bare), opening.whole(spec, step.source).rows(), told)
+        told.left_out = next((one.row for one in rows if _is(one.made, told)), None)
     told.near = difflib.get_close_matches(key, known, 3) or known[:3]
     return told
 
 
-def _is(made: Record | Pair | BadRow, key: str) -> bool:
+def _is(made: Record | Pair | BadRow, told: Trace) -> bool:
     if isinstance(made, Pair):
-        return key in [end.key for end in (made.parent, made.child) if isinstance(end, StepRef)]
-    return made.key == key
+        return told.key in [end.key for end in (made.parent, made.child) if isinstance(end, StepRef)]
+    return (str(made.place.row) if told.is_keyless else made.key) == told.key
 
 
-def _followed(by: Mapper, rows: Iterable[Row | BadRow], key: str) -> Iterator[Found]:
-    """What a mapper makes, what has the key with its row: a mapper reads ahead by one batch, not more."""
+def _followed(by: Mapper, rows: Iterable[Row | BadRow], told: Trace) -> Iterator[Found]:
+    """What a mapper makes, what is asked for with its row: a mapper reads ahead by one batch, not more."""
     ahead: deque[Row] = deque(maxlen=2 * BATCH)
 
     def noted() -> Iterator[Row | BadRow]:
@@ -89,5 +94,5 @@ def _followed(by: Mapper, rows: Iterable[Row | BadRow], key: str) -> Iterator[Fo
             yield row
 
     for made in by.records(noted()):
-        row = next((row for row in ahead if row.place == made.place), None) if _is(made, key) else None
+        row = next((row for row in ahead if row.place == made.place), None) if _is(made, told) else None
         yield Found(row, made)

@@ -92,6 +92,25 @@ def test_a_part_moves_no_guard_in_percent_and_retires_nothing(here: Here) -> Non
     assert "retire" not in told
 
 
+def test_the_end_of_a_relation_may_name_records_itself(here: Here) -> None:
+    """The servers of another spec name their support group's computer; neither is written, and nothing is refused."""
+    (here.folder / "specs" / "base.yaml").write_text(
+        "syncengine: 1\ndata_source: T\nsource: {inline: [{n: h1, s: H1, g: c1}]}\nsteps:\n"
+        "  sites: {cmdb: cmdb_ci_service, key: g, fields: {name: g}}\n"
+        "  hosts:\n    cmdb: cmdb_ci_linux_server\n    key: s\n"
+        "    fields: {name: n, serial_number: s, asset_tag: s, managed_by_group: {step: sites, key: g}}\n"
+    )
+    here.spec(
+        "syncengine: 1\ndata_source: T\nsource: {inline: [{app: a1, s: H1}]}\nsteps:\n"
+        "  apps:\n    cmdb: cmdb_ci_business_app\n    key: app\n    fields: {name: app}\n"
+        '    relations: [{type: "Depends on::Used by", child: {spec: base, step: hosts, key: s}}]\n'
+    )
+    here.plan("specs/base.yaml")
+    assert here.apply().return_value == Exit.OK
+    assert "1 to create, 1 to relate." in here.plan("specs/estate.yaml")
+    assert here.operations("--select", "estate") == {("apps", "a1"), ("apps", "a1→H1")}
+
+
 def test_rows_that_replace_each_other_are_planned_all_or_none(tmp_path: Path) -> None:
     """The phone numbers of a person are one group in 4me: to send one of them is to remove the others."""
     shutil.copytree(ROOT / "examples" / "service-desk-4me", tmp_path / "desk")

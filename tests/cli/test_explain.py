@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 
 from syncengine.cli import explain
 from syncengine.errors import Exit
+from tests.acceptance.project import ROOT
 from tests.cli.here import SPEC, Here
 
 FOLLOWED = SPEC.replace(
@@ -115,3 +117,20 @@ def test_names_that_are_nearly_right_are_corrected(followed: Here, capsys: pytes
     assert 'did you mean "estate"?' in capsys.readouterr().err
     assert followed.run_main("explain", "estate", "server", "S1") == Exit.SPEC
     assert 'did you mean "servers"?' in capsys.readouterr().err
+
+
+def test_a_record_without_a_key_is_named_by_its_row(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows for a staging table need none."""
+    (here.folder / "specs" / "estate.yaml").unlink()
+    for name in ("users.yaml", "users.csv"):
+        shutil.copy(ROOT / "examples" / "users-staging" / name, here.folder / "specs" / name)
+    here.plan()
+    assert here.apply().return_value == Exit.OK
+    told = known(here, "users", "users", "2")
+    assert {field["name"]: field["value"] for field in told["made"][0]["fields"]}["user_id"] == "irene.vine"
+    assert [(one["action"], one["basis"]) for one in told["operations"]] == [("unchanged", "predicted")]
+    assert [one["result"] for one in told["runs"][0]["operations"]] == ["applied"]
+    assert here.run_main("explain", "users", "users", "irene.vine", "--env", "dev") == Exit.SPEC
+    assert "rows of this step, whose records have no key: 1, 2" in capsys.readouterr().err
+    assert here.run_main("plan", "--select", "users.users=irene.vine", "--env", "dev") == Exit.SPEC
+    assert "cannot be selected by a key" in capsys.readouterr().err
