@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
-from dotenv import dotenv_values
 
 from syncengine.errors import Position, Problem, SpecError
 
@@ -110,6 +109,8 @@ def _of_environment(source: FromEnv, root: Path, environ: Mapping[str, str]) -> 
     if value is None:
         file = root / ".env"
         if file.is_file():
+            from dotenv import dotenv_values  # only where there is one
+
             value = dotenv_values(file, interpolate=False, encoding="utf-8").get(source.name)
     if value is None:
         said = f"The environment variable {source.name} is not set"

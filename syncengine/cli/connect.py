@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from syncengine.cli import fourme
 from syncengine.cli.logins import certificate, login
 from syncengine.cli.progress import Waits
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError
@@ -111,6 +110,8 @@ def _sandboxed(
     stack: contextlib.ExitStack,
 ) -> Connected:
     if service == "4me":
+        from syncengine.cli import fourme  # only accounts of 4me pay for it
+
         return fourme.sandboxed(state_directory(project), running, permits, clock, stack)
     client = _to_sandbox(running, permits, clock)
     stack.callback(client.close)
@@ -142,6 +143,8 @@ def anonymous(project: Project, env: Environment) -> Callable[[], Client]:
 @contextlib.contextmanager
 def accounts(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterator[list[tuple[Client, str, str]]]:
     """A client of each 4me account of an environment, with its name and where the connection stands."""
+    from syncengine.cli import fourme  # as above
+
     with contextlib.ExitStack() as stack:
         if not env.connections:
             running = stack.enter_context(_sandbox(project, seeds))
@@ -212,6 +215,8 @@ def _open(
 ) -> Connected:
     many = permits or connection.permits
     if connection.kind == "4me":
+        from syncengine.cli import fourme  # as above
+
         return fourme.opened(project, state_directory(project), connection, many, clock, stack)
     client = _client(project, connection, many, clock)
     stack.callback(client.close)

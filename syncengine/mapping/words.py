@@ -7,9 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
-
-import regex
+from typing import TYPE_CHECKING, Any
 
 from syncengine.mapping.operators import (
     MAX_TEXT,
@@ -27,6 +25,9 @@ from syncengine.mapping.operators import (
     number,
     text,
 )
+
+if TYPE_CHECKING:
+    import regex
 
 
 def _t(value: Any) -> str:
@@ -181,6 +182,8 @@ def _short_host(value: Any) -> str:
 
 def pattern(source: Any) -> regex.Pattern[str]:
     """A compiled pattern of a spec, or a fault."""
+    import regex  # only specs with patterns pay for it
+
     try:
         return regex.compile(_t(source))
     except (regex.error, RecursionError, OverflowError) as error:

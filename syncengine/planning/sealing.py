@@ -10,9 +10,6 @@ import base64
 import hashlib
 from collections.abc import Iterable
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
-
 from syncengine.changes import Change, StepInfo
 from syncengine.errors import Problem, SpecError, StaleError
 
@@ -26,6 +23,8 @@ class Sealer:
     """Seals and opens values with one key; the same key makes the same plan."""
 
     def __init__(self, key: str) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # few plans hold anything sensitive
+
         self._cipher = AESSIV(hashlib.sha512(b"syncengine plan\0" + key.encode()).digest())
 
     def seal(self, value: str, *scope: str) -> str:
@@ -35,6 +34,8 @@ class Sealer:
 
     def open(self, value: str, *scope: str) -> str:
         """The value; raises StaleError when the key is another one or the value stood elsewhere."""
+        from cryptography.exceptions import InvalidTag  # as above
+
         try:
             sealed = base64.b64decode(value.removeprefix(PREFIX))
             return self._cipher.decrypt(sealed, [part.encode() for part in scope]).decode()
