@@ -280,10 +280,12 @@ def take_along(ws: Workspace, reading: Reading) -> list[Note]:
         ws.db.executemany("INSERT INTO temp.along VALUES(?)", [(op,) for op, _, _ in taken])
         for _, step, main in taken:
             ws.skipped[step] -= main is None
-    ws.db.execute(
+    identifying = ws.db.execute(
         f"UPDATE link SET origin={PLANNED} WHERE op IN (SELECT l.op FROM link l JOIN record r ON r.op={dependent}"
-        f" WHERE l.in_unit>0 AND l.origin={REFERENCE} AND r.origin={PLANNED})"
-    )
+        f" WHERE l.in_unit>0 AND l.origin={REFERENCE} AND r.origin={PLANNED}) RETURNING step, record"
+    ).fetchall()
+    for step, record in identifying:
+        ws.skipped[step] -= record is None
     number = int(ws.one("SELECT COUNT(*) FROM temp.along a JOIN record r ON r.op=a.op WHERE r.main IS NULL"))
     ws.db.execute("DROP TABLE temp.along")
     for name in list(reading.planned):

@@ -161,6 +161,18 @@ def test_a_row_without_a_key_and_one_whose_key_was_corrected_are_found_by_their_
     assert {key for step, key in found if step == "servers"} == {"S0", "S1", "S8"}
 
 
+def test_a_row_that_is_gone_is_told_and_the_others_come_again(here: Here) -> None:
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
+    here.plan()
+    assert here.apply().return_value == Exit.PARTIAL
+    run = here.newest()
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)))
+    told = here.run(plan.command, "--again", run).output
+    assert "warning[row-gone]" in told
+    assert "estate.servers=S9" in told
+    assert here.operations("--again", run) == {("servers", "S3"), ("disks", "S3|sda"), ("disks", "S3→S3|sda")}
+
+
 def test_what_somebody_changed_is_planned_anew_as_the_effect_says(
     here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -329,6 +341,25 @@ def test_a_plan_from_the_start_takes_up_what_was_left_behind(window: Window) -> 
     window.apply()
     assert window.description(4) == "x"
     assert "note: run" not in window.plan()
+
+
+def test_a_row_without_a_key_brings_back_the_window_that_it_was_in(window: Window) -> None:
+    """A table has no numbers of rows that stay, and a rule that a row breaks leaves it without its key."""
+    rule = "incremental: {lag: 1m}}\n    bad_rows: skip\n    columns: {title: {required: true}}\n"
+    text = INCREMENTAL.replace("incremental: {lag: 1m}}\n", rule) + "guards: {max_bad_rows: 5}\n"
+    window.spec(text)
+    window.plan()
+    assert window.apply().return_value == Exit.OK
+    window.change(4, title="")
+    window.change(5, last_name="newer")
+    window.plan()
+    assert window.apply().return_value == Exit.PARTIAL
+    run = window.newest()
+    window.change(4, title="x")
+    window.change(5, last_name="newest")
+    window.plan("--select", "apps=u1")
+    assert window.run(retry.command, run, "--yes").return_value == Exit.OK
+    assert window.description(4) == "x"
 
 
 def test_a_corrected_spec_reads_the_window_of_the_run_again(window: Window) -> None:
