@@ -104,7 +104,8 @@ def check_version(plan: PlanFile) -> None:
     """Refuse a plan of another major version; raises StaleError."""
     made, now = plan.header.product, __version__
     if made.split(".")[0] != now.split(".")[0]:
-        raise StaleError(Problem("another-version", f"the plan was made by {made}, this is {now}", str(plan.path)))
+        said = f"the plan was made by {made}, this is {now}"
+        raise StaleError(Problem("another-version", said, str(plan.path), fix="plan again with this version"))
 
 
 def check_guards(plan: PlanFile, allow: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -103,9 +102,20 @@ def planning(of: Inputs, permits: int | None, what: str) -> Iterator[Planning]:
 
 def mention_open_runs(project: Project) -> None:
     """Say which runs were interrupted: what they have left to do, this plan will hold, too."""
-    for marker in sorted(connect.state_directory(project).glob("runs/*/open"))[-3:]:
+    state = connect.state_directory(project)
+    for marker in sorted(state.glob("runs/*/open"))[-3:]:
         run = marker.parent.name
-        click.echo(f"note: run {run} is not at its end; finish it with: syncengine resume {run}", err=True)
+        if _is_writing(state, run):
+            click.echo(f"note: run {run} is writing at this moment; this plan may be stale when it is done", err=True)
+        else:
+            click.echo(f"note: run {run} is not at its end; finish it with: syncengine resume {run}", err=True)
+
+
+def _is_writing(state: Path, run: str) -> bool:
+    """Whether the process of a run lives, as far as this machine knows; its lock is not touched."""
+    from syncengine.execution.locks import holders  # as above
+
+    return any(one.run == run and one.is_alive for one in holders(state))
 
 
 def _cursors(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, ReadWindow]:

@@ -55,7 +55,7 @@ def command(number: int, form: str) -> int:
 def _standing(state: State) -> Standing:
     runs = state.runs()
     environments = list(dict.fromkeys(row.environment for row in runs))
-    held = [(_hold(state, holder, runs), holder) for holder in locks.holders(state)]
+    held = [(_hold(state, holder, runs), holder) for holder in locks.holders(state.directory)]
     windows = {name: found for name in environments if (found := cursors.read(state, name))}
     left = {name: behind for name in environments if (behind := cursors.left_behind(state, name))}
     return Standing(runs, held, windows, left)

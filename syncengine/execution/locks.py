@@ -7,6 +7,7 @@ stays all the same (a file system of a network whose holder is gone, say), a per
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import os
 import socket
@@ -72,9 +73,8 @@ def locked(state: State, plan: PlanFile, run: str) -> Iterator[None]:
         fix = "wait for it to end"
         if not holder.is_alive:
             fix += f"; if you know that it is gone:\nsyncengine unlock {holder.run}"
-        raise LockedError(
-            Problem("locked", f"{holder} is writing the same specs to the same target", fix=fix)
-        ) from None
+        message = f"{holder} is writing the same specs to the same target, since {_since(said)}"
+        raise LockedError(Problem("locked", message, str(said), fix=fix)) from None
     try:
         with replacing(said, "lock") as stream:
             stream.write(orjson.dumps({"run": run, "pid": os.getpid(), "host": socket.gethostname()}))
@@ -93,9 +93,16 @@ def _said(path: Path) -> Holder:
         return Holder()
 
 
-def holders(state: State) -> list[Holder]:
+def _since(path: Path) -> str:
+    try:
+        return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except OSError:
+        return "a moment ago"
+
+
+def holders(directory: Path) -> list[Holder]:
     """Who says to hold a lock of the project; a process that was killed still says so, and holds none."""
-    return [_said(path) for path in sorted((state.directory / "locks").glob("*.json"))]
+    return [_said(path) for path in sorted((directory / "locks").glob("*.json"))]
 
 
 def is_held(state: State, plan: PlanFile) -> Holder | None:
