@@ -60,6 +60,7 @@ class Inside:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self._capsys = capsys
+        self._started: list[subprocess.Popen[str]] = []
         folder.mkdir()
         self.write("syncengine.yaml", "syncengine: 1\nkind: project\n")
         self.dial(bench.sandbox.url)
@@ -103,7 +104,16 @@ class Inside:
         call = [sys.executable, *more, "-m", "syncengine", *map(str, arguments)]
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
         environment = {name: value for name, value in said.items() if value is not None}
-        return subprocess.Popen(call, cwd=self.folder, env=environment, text=True, **how)
+        started = subprocess.Popen(call, cwd=self.folder, env=environment, text=True, **how)
+        self._started.append(started)
+        return started
+
+    def close(self) -> None:
+        """End what a failed test has left running: it would write into the sandbox of the next one."""
+        for one in self._started:
+            if one.poll() is None:
+                one.kill()
+                one.communicate()
 
     def process(self, *arguments: str | Path, timeout: float = 60, **how: Any) -> Said:
         """Run a command in a process of its own."""
@@ -138,5 +148,5 @@ class Inside:
 
     def newest(self) -> dict[str, Any]:
         """The newest run, as `status` tells it."""
-        found: dict[str, Any] = orjson.loads(self.call("status", "-n", "1", "--format", "json").out)
+        found: dict[str, Any] = orjson.loads(self.call("status", "-n", "1", "--format", "json").out.splitlines()[0])
         return found
