@@ -12,6 +12,7 @@ from syncengine.cli.places import DETAILS
 from syncengine.errors import Exit, Problem, SpecError
 from syncengine.execution.account import OVER, Account, account_of
 from syncengine.execution.journal import State
+from syncengine.execution.locks import holders
 from syncengine.execution.rejects import REJECTS, nothing_known, write_rejects
 from syncengine.reports import ALL, find
 from syncengine.spec.model import Project
@@ -42,6 +43,9 @@ def command(run: str | None, everything: bool, env_file: Path | None, form: str)
             fix = "syncengine plan -o FILE, then: syncengine apply FILE"
             raise SpecError(Problem("no-such-run", "this project has no run yet", str(state.path), fix=fix))
         row = rows[0] if run is None else again.find_run(state, run)
+        busy = next((one for one in holders(state.directory) if one.run == row.id and one.is_alive), None)
+        if busy is not None:
+            click.echo(f"note: {busy} is going on at this moment; this is what it has recorded so far", err=True)
         with account_of(state, row) as account:
             _write_rejects(project, state, account, env_file)
             for line in find(form).of_account(account, details=ALL if everything else DETAILS):

@@ -10,6 +10,7 @@ torn, changed, missing or foreign entry is seen before anything is sent. One dur
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class State:
         try:
             with self.engine.begin() as connection:
                 connection.execute(statement)
-        except (sa.exc.DatabaseError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, OSError) as error:
             raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def runs(self) -> list[RunRow]:
@@ -193,7 +194,7 @@ class State:
                     ]
                     if rows:
                         connection.execute(missing.insert(), rows)
-        except (sa.exc.DatabaseError, OSError) as error:
+        except (sa.exc.SQLAlchemyError, OSError) as error:
             raise damaged(self.path, f"it cannot be written ({reason(error)})") from error
 
     def close(self) -> None:
@@ -242,6 +243,7 @@ class Journal:
         self.run = run
         self._lock = threading.Lock()
         self._seq = 0
+        self._refused: StateError | None = None
         self._seal = hashlib.blake2b(run.encode(), digest_size=16).digest()
         try:
             self._connection = state.engine.connect()
@@ -324,14 +326,19 @@ class Journal:
             seq = self._seq + 1
             seal = self._sealed(seq, kind, batch, packed)
             values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
+            if self._refused is not None:
+                raise self._refused  # what could not be written is a hole; nothing may follow it
             self.state.check_there()
             try:
                 reach(f"{kind}.write")
                 self._connection.execute(entries.insert().values(**values))
                 self._connection.execute(runs.update().where(runs.c.id == self.run).values(entries=seq))
                 self._connection.commit()
-            except (sa.exc.DatabaseError, OSError) as error:
-                raise damaged(self.state.path, f"it cannot be written ({reason(error)})") from error
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                self._refused = damaged(self.state.path, f"it cannot be written ({reason(error)})")
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    self._connection.rollback()
+                raise self._refused from error
             self._seq, self._seal = seq, seal
 
     def close(self) -> None:

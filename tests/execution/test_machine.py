@@ -20,8 +20,9 @@ from syncengine import files
 from syncengine.changes import Pair, Record
 from syncengine.cli import apply, places
 from syncengine.errors import Exit, LockedError, StateError
-from syncengine.execution.journal import FORMAT, State
+from syncengine.execution.journal import FORMAT, Journal, State
 from syncengine.execution.locks import locked
+from syncengine.sandbox.process import attach
 from syncengine.targets.cmdb import CmdbTarget
 from tests.bench import Bench, app, server, uses
 from tests.execution.test_runs import only_once
@@ -153,6 +154,11 @@ def test_a_report_that_cannot_be_written_does_not_undo_a_run(inside: Inside, fau
     assert f"syncengine report {run['run']}" in said.err
     applied = sum(run["summary"]["steps"]["estate.servers"]["results"]["applied"].values())
     assert inside.bench.inserts()["cmdb_ci_linux_server"] == applied
+    files._armed.clear()
+    told = inside.call("report", run["run"])
+    assert told.code == Exit.OK, told.err
+    (rejects,) = inside.state.glob("runs/*/rejects.csv")
+    assert len(rejects.read_text().splitlines()) == 1 + 50 - applied
 
 
 @pytest.mark.covers("PROC-11")
@@ -320,6 +326,29 @@ def test_a_journal_of_a_newer_format_is_refused_with_its_version(bench: Bench) -
     assert len(bench.sandbox.ledger()) == calls
 
 
+STORED = sorted((Path(__file__).parent / "journals").glob("*.sql"))
+
+
+@pytest.mark.covers("PROC-36", "PROC-23")
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.stem)
+def test_the_journal_of_every_release_is_read_to_the_same_account(tmp_path: Path, stored: Path) -> None:
+    """Written by that release: a run stopped in the middle, one batch with its result, one with its intent alone."""
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        db.executescript(stored.read_text())
+    db.close()
+    state = State(tmp_path)
+    (row,) = state.runs()
+    journal = Journal(state, row.id)
+    known = journal.read()
+    journal.close()
+    state.close()
+    assert (row.product, row.exit) == (stored.stem, None)
+    assert [(of.intent is None, len(of.outcomes or {})) for of in known.values()] == [(True, 3), (False, 0)]
+    assert {one.result for one in (known[0].outcomes or {}).values()} == {"applied", "rejected"}
+    assert (known[1].intent or {})["ops"] == [3, 4]
+    assert known[1].token == "a token"
+
+
 @pytest.mark.covers("PROC-24", "PROC-20")
 @pytest.mark.parametrize("cut", [0.0, 0.3, 0.45, 0.6, 0.8, 0.95, 1.0])
 def test_a_journal_torn_by_a_power_cut_is_resumed(bench: Bench, tmp_path: Path, cut: float) -> None:
@@ -435,6 +464,47 @@ def test_what_breaks_in_a_worker_is_reported_without_values_and_resumed(
         assert secret not in text + said.err + said.out
     assert inside.call("resume").code == Exit.OK
     inside.settled(1600)
+
+
+@pytest.mark.covers("PROC-38")
+def test_a_report_says_what_it_cannot_know(inside: Inside) -> None:
+    """Of a run that is still going, of one that nobody knows, and of one whose journal is damaged."""
+    nobody = inside.call("report", "20200101-000000-aaaa")
+    assert nobody.code == Exit.SPEC
+    has_five_parts(nobody, "no-such-run")
+    inside.estate(600)
+    inside.plan()
+    inside.sandbox.faults("api=ire, every=1, do=delay(1.5)")
+    running = inside.start("apply", "p", "--yes", "--permits", "1")
+    while not inside.sandbox.met():
+        assert running.poll() is None
+    run = inside.newest()["run"]
+    going = inside.call("report", run)
+    assert going.code == Exit.OK
+    assert f"note: run {run} (process {running.pid} on" in going.err
+    assert "is going on at this moment" in going.err
+    running.communicate(timeout=30)
+    with sqlite3.connect(inside.state / "state.db") as db:
+        db.execute("UPDATE entry SET body=zeroblob(9) WHERE seq=2")
+    db.close()
+    damaged = inside.call("report", run)
+    assert damaged.code == Exit.STATE
+    has_five_parts(damaged, "journal-damaged")
+    assert f"journal of run {run}" in damaged.err
+
+
+@pytest.mark.covers("PROC-37")
+def test_a_log_that_is_rotated_or_deleted_changes_nothing(inside: Inside, tmp_path: Path) -> None:
+    """The one log there is is the built-in sandbox's; the product itself writes none."""
+    inside.estate(3)
+    (inside.folder / "environments" / "dev.yaml").unlink()
+    with attach(inside.state / "sandbox", seeds=[]) as running:
+        assert inside.call("plan", "-o", "p").code == Exit.OK
+        (inside.state / "sandbox" / "server.log").unlink()
+        assert inside.call("apply", "p", "--yes").code == Exit.OK
+        assert running.counts()["insert"]["cmdb_ci_linux_server"] == 3
+    kept = {path.name for path in inside.state.rglob("*") if path.is_file() and "sandbox" not in path.parts}
+    assert not [name for name in kept if "log" in name]
 
 
 # ── surroundings ────────────────────────────────────────────────────────────────────────────────
