@@ -103,6 +103,8 @@ class Inside:
         said = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **(env or {})}
         call = [sys.executable, *more, "-m", "syncengine", *map(str, arguments)]
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
+        if "preexec_fn" in how:  # a limit of the size of files would cut those of compiled modules, too
+            said["PYTHONDONTWRITEBYTECODE"] = "1"
         environment = {name: value for name, value in said.items() if value is not None}
         started = subprocess.Popen(call, cwd=self.folder, env=environment, text=True, **how)
         self._started.append(started)
