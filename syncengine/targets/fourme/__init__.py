@@ -159,15 +159,17 @@ class FourmeTarget(FlatTarget):
 
     def _previewed(self, parcel: Parcel, reader: Reader, is_applying: bool) -> list[Seen]:
         found: list[Seen] = []
-        for name in dict.fromkeys(type_of(self.steps[change.step]) for change in parcel.items):
+        by_type: dict[str, list[Change]] = {}
+        for change in parcel.items:
+            by_type.setdefault(self._matcher.names[change.step], []).append(change)
+        for name, some in by_type.items():
             look = self._look(name, reader) if is_applying else self._known(name, reader)
             matched = set() if is_applying else self._matched.setdefault(name, set())
-            some = [change for change in parcel.items if type_of(self.steps[change.step]) == name]
             if look.over is not None and not look.why_not:
                 look.over.fetch([cells_of(one, self.steps[one.step], import_types()[name])[0] for one in some])
                 look = replace(look, why_not=look.over.why_not)
             ahead = {}
-            if not look.why_not and import_types()[name].has_pair:
+            if not look.why_not and import_types()[name].has_pair and not import_types()[name].group:
                 ahead = self._matcher.ahead(some, look.records)
             with self._lock:
                 found += [self._matcher.seen(change, look, matched, ahead) for change in some]

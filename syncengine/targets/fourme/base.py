@@ -14,7 +14,7 @@ import hashlib
 import io
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ MOST_AGE = timedelta(days=60)
 """Documented: `from` lies at most two months back."""
 MARGIN = timedelta(minutes=2)
 """Asked again of what was seen already: clocks of several machines of a service differ."""
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Base:
@@ -72,9 +72,10 @@ class Base:
         try:
             said = orjson.loads(self._said.read_bytes())
             taken, through = datetime.fromisoformat(said["taken"]), datetime.fromisoformat(said["through"])
-            fits = said["format"] == _FORMAT and said["columns"] == list(self.records.columns)
+            fits = said["format"] == _FORMAT and set(said["columns"]) <= set(self.kind.columns)
             if not fits or datetime.now(UTC) - taken > MOST_AGE or said["sha256"] != _sha256(self._path):
                 return None
+            self.records.take(said["columns"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return through
@@ -94,7 +95,6 @@ class Base:
         with self._download(reader, "") as (stream, date):
             began = date - MARGIN
             self._said.unlink(missing_ok=True)
-            self.records.clear()
             self._insert(stream, replace=False)
         self._say(began, began)
 
@@ -126,17 +126,28 @@ class Base:
         try:
             reader = csv.reader(stream or (), strict=True)
             header = next(reader, [])
+            if not replace:
+                self.records.take(name for name in self.kind.columns if name in header)
             places = [header.index(name) if name in header else None for name in self.records.columns]
             if not any(place is not None for place in places):
                 raise self._damaged("it has none of the documented columns")
-            self.records.add((self._cells(row, places, len(header)) for row in reader), replace=replace)
+            rows = self._cells(reader, places, len(header))
+            if replace:
+                self.records.add(rows, replace=True)
+            else:
+                self.records.clear(rows)
         except (csv.Error, UnicodeDecodeError, IndexError) as error:
             raise self._damaged(str(error)) from error
 
-    def _cells(self, row: list[str], places: Sequence[int | None], wanted: int) -> list[str | None]:
-        if len(row) != wanted:
-            raise self._damaged(f"a row has {len(row)} cells, the header has {wanted}")
-        return [None if place is None else shown(row[place]) for place in places]
+    def _cells(
+        self, rows: Iterable[list[str]], places: Sequence[int | None], wanted: int
+    ) -> Iterator[list[str | None]]:
+        for row in rows:
+            if len(row) != wanted:
+                raise self._damaged(f"a row has {len(row)} cells, the header has {wanted}")
+            yield [
+                None if place is None else cell if (cell := row[place])[:1] != "\t" else shown(cell) for place in places
+            ]
 
     def _damaged(self, why: str) -> RemoteError:
         return RemoteError(

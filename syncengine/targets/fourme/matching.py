@@ -47,6 +47,8 @@ class Matcher:
     def __init__(self, steps: Sequence[StepInfo], account: str) -> None:
         self.steps = steps
         self.account = account
+        self.names = [type_of(step) for step in steps]
+        """The type of each step; empty for steps of other kinds."""
 
     def ahead(self, changes: Sequence[Change], records: Records) -> dict[tuple[str, str], Held]:
         """What the rows will find by their pairs: one question for all costs a tenth of one for each."""
@@ -59,14 +61,17 @@ class Matcher:
 
     def seen(self, change: Change, look: Look, matched: set[int], ahead: Mapping[tuple[str, str], Held]) -> Seen:
         """What would become of a row; `matched` are the rows of owners that others stand for, and grows."""
-        step = self.steps[change.step]
-        kind = kind_of(step)
+        step, name = self.steps[change.step], self.names[change.step]
+        plain = self._plainly(change, step, ahead) if ahead else None
+        if plain is not None:
+            return Seen(change.op, action="unchanged", basis="compared", sys_id=plain.id, class_name=name)
+        kind = import_types()[name]
         cells, bad = cells_of(change, step, kind)
         if bad:
             said = "; ".join(f"{one.column} {one.said}" for one in bad)
             return self._rejected(change, "bad-value", said)
         if look.why_not:
-            return Seen(change.op, basis="unknown", reason=look.why_not, class_name=type_of(step))
+            return Seen(change.op, basis="unknown", reason=look.why_not, class_name=name)
         if kind.group:
             return self._of_owner(change, cells, look, matched)
         held, claims = self.found(change, cells, kind, look.records, ahead)
@@ -75,6 +80,18 @@ class Matcher:
         if held is None:
             return self._new(change, cells, kind)
         return self._compared(change, cells, held, claims, look.how)
+
+    @staticmethod
+    def _plainly(change: Change, step: StepInfo, ahead: Mapping[tuple[str, str], Held]) -> Held | None:
+        """The record of a row whose values stand there letter by letter: most rows of most plans.
+
+        Not where a row names its record or another one by ID, or completes one that is not there yet.
+        """
+        values = change.values
+        held = ahead.get((step.data_source, values.get(SOURCE_ID) or change.native_key or change.key))
+        if held is None or change.refs or ID in values or change.basis == "implied":
+            return None
+        return held if values.items() <= held.cells.items() else None
 
     def _rejected(self, change: Change, code: str, message: str) -> Seen:
         name = type_of(self.steps[change.step])

@@ -14,8 +14,8 @@ import orjson
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType
 
 _BLOCK = 2000
-_SCHEMA = """
-CREATE TABLE row(id TEXT, source TEXT, pair TEXT, natural TEXT, owner TEXT, cells BLOB);
+_TABLE = "CREATE TABLE row(id TEXT, source TEXT, pair TEXT, natural TEXT, owner TEXT, cells BLOB)"
+_INDEXES = """
 CREATE INDEX row_pair ON row(pair) WHERE pair<>'';
 CREATE INDEX row_natural ON row(natural) WHERE natural<>'';
 CREATE INDEX row_id ON row(id) WHERE id<>'';
@@ -39,17 +39,30 @@ class Records:
     def __init__(self, kind: ImportType, path: Path | None = None) -> None:
         """Of a file, or in memory only."""
         self.kind = kind
-        self.columns = tuple(kind.columns)
+        self.take(kind.columns)
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
 
-    def clear(self) -> None:
-        """Begin anew; with a file, a new one that only its owner reads."""
+    def take(self, columns: Iterable[str]) -> None:
+        """Which columns its rows have, in their order; others are those that could not be read."""
+        self.columns = tuple(columns)
+        at = {name: number for number, name in enumerate(self.columns)}
+        self._places = [at.get(one) for one in (ID, SOURCE, SOURCE_ID)]
+        self._natural = [[at.get(one, -1) for one in columns] for columns in self.kind.natural]
+
+    def clear(self, rows: Iterable[Sequence[str | None]] = ()) -> None:
+        """Begin anew, with these rows; in a file, a new one that only its owner reads.
+
+        The indexes are made when all rows are there: kept up to date row by row they take twice as long.
+        """
         self.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-        self._open().executescript(_SCHEMA)
+        self._open().execute(_TABLE)
+        self.add(rows)
+        with self._lock, self._open() as db:
+            db.executescript(_INDEXES)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -62,7 +75,7 @@ class Records:
             if self._path is not None:
                 self._path.touch(0o600)
             self._db = sqlite3.connect(self._path or ":memory:", check_same_thread=False)
-            self._db.execute("PRAGMA synchronous=OFF")
+            self._db.executescript("PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY; PRAGMA cache_size=-8000")
         return self._db
 
     # ── filling ─────────────────────────────────────────────────────────────────────────────────
@@ -78,11 +91,13 @@ class Records:
                 db.executemany("INSERT INTO row VALUES(?,?,?,?,?,?)", made)
 
     def _row(self, cells: Sequence[str | None]) -> tuple[str | bytes, ...]:
-        of = dict(zip(self.columns, cells, strict=True))
-        source, source_id = of.get(SOURCE) or "", of.get(SOURCE_ID) or ""
+        record_id, source, source_id = [(cells[at] or "") if at is not None else "" for at in self._places]
         pair = f"{source}\x1f{source_id}" if source and source_id else ""
-        natural = natural_of(self.kind, of)
-        return of.get(ID) or "", source, pair, natural, owner_of(self.kind, of), orjson.dumps(cells)
+        natural = ""
+        if self._natural:
+            natural = _natural([[cells[at] if at >= 0 else None for at in places] for places in self._natural])
+        owner = owner_of(self.kind, dict(zip(self.columns, cells, strict=True))) if self.kind.group else ""
+        return record_id, source, pair, natural, owner, orjson.dumps(cells)
 
     # ── looking up ──────────────────────────────────────────────────────────────────────────────
 
@@ -150,10 +165,14 @@ class Records:
 
 def natural_of(kind: ImportType, cells: Mapping[str, str | None]) -> str:
     """What a row finds its record by where it says neither ID nor pair, in one form; case does not count (inferred)."""
-    for columns in kind.natural:
-        values = [(cells.get(column) or "").strip().casefold() for column in columns]
+    return _natural([[cells.get(column) for column in columns] for columns in kind.natural])
+
+
+def _natural(keys: Sequence[Sequence[str | None]]) -> str:
+    """The first key that is filled, with its number: two types of key may have the same values."""
+    for number, values in enumerate(keys):
         if all(values):
-            return "\x1f".join((columns[-1], *values))
+            return "\x1f".join((str(number), *((value or "").strip().casefold() for value in values)))
     return ""
 
 

@@ -8,6 +8,7 @@ from syncengine.reports import find
 from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.told import rest_name
 from syncengine.transport.collection import cost
+from syncengine.transport.fourme import BURST
 from tests.targets.fourme.desk import Desk, csv_of, lines
 from tests.targets.fourme.test_jobs import told
 
@@ -213,10 +214,12 @@ steps:
     assert told(desk.apply(desk.plans[-1])) == {"applied": 1}
 
 
-def test_reading_over_rest_keeps_to_the_limit_of_a_burst(desk: Desk) -> None:
+def test_reading_over_rest_keeps_to_the_limit_of_a_burst(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty requests in two seconds are refused; nothing is."""
+    monkeypatch.setattr("syncengine.cli.fourme.BURST", BURST)
     desk.sandbox.seed({"4me": {"generate": {"people": 2500, "source": "HR"}}}, force=True)
     desk.sandbox.settings(fourme__burst_requests=20)
+    desk.sandbox.advance(10)
     reader = desk.connect().reader
     over = OverRest("people", reader, desk.said.append, desk.sandbox.fourme.account, "it is spent")
     over.read_all_of({"HR"})
