@@ -82,7 +82,7 @@ def cli() -> None:
     syncengine init --from export.csv   begin here: a project and a first spec
     syncengine validate                 are the specs right?
     syncengine plan -o today.plan       what would change?
-    syncengine show today.plan          read it again, as text, JSON or Markdown
+    syncengine show today.plan          read it again, as text, JSON, a page …
     syncengine apply today.plan --yes   do exactly that
 
     Without --env everything runs against the sandbox, an offline ServiceNow and 4me that is started when it is needed.

@@ -128,10 +128,12 @@ def _cursors(project: Project, environment: str, specs: Sequence[Spec]) -> dict[
 
     state = State(connect.state_directory(project))
     try:
+        names = {spec.name for spec in specs}
         for one in cursors.left_behind(state, environment):
-            rows = many(one.rows, "operation")
-            said = f"run {one.run} did not apply {rows} of {one.source}, and this window does not read them again"
-            click.echo(f"note: {said}; they come with: syncengine plan --again {one.run}", err=True)
+            if one.spec in names:
+                said = f"run {one.run} did not apply {many(one.number, 'operation')} of {one.spec}"
+                after = "what did not change since is read no more; it comes with"
+                click.echo(f"note: {said}; {after}: syncengine plan --again {one.run}", err=True)
         return cursors.read(state, environment)
     finally:
         state.close()

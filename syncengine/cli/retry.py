@@ -10,6 +10,7 @@ import click
 from syncengine.cli import again, connect, places
 from syncengine.cli.apply import applied
 from syncengine.cli.complaints import complain
+from syncengine.cli.making import mention_open_runs
 from syncengine.cli.places import DETAILS
 from syncengine.cli.sync import refuse_where_plans_are_reviewed
 from syncengine.errors import NOTHING_WRITTEN, Exit, UnsafeError
@@ -47,6 +48,7 @@ def command(
     finally:
         state.close()
     if row is None:
+        mention_open_runs(project)
         if form == "human":
             click.echo("No run has left a row behind; nothing to do.")
         return int(Exit.OK)

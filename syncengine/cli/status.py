@@ -95,7 +95,7 @@ def as_json(of: Standing, number: int) -> Iterator[str]:
             yield _line(kind="window", environment=environment, source=source, **said)
     for environment, left in of.left.items():
         for one in left:
-            yield _line(kind="left_behind", environment=environment, source=one.source, run=one.run, rows=one.rows)
+            yield _line(kind="left_behind", environment=environment, spec=one.spec, run=one.run, operations=one.number)
 
 
 def _line(**values: object) -> str:
@@ -119,7 +119,7 @@ def as_text(of: Standing, number: int) -> Iterator[str]:
         "Rows not applied",
         [f"{row.id}  {_ended(row)}: syncengine retry {row.id} --yes" for row in left]
         + [
-            f"{one.run}  {many(one.rows, 'operation')} of {one.source} that no later window reads:"
+            f"{one.run}  {many(one.number, 'operation')} of {one.spec} that no later window need read:"
             f" syncengine retry {one.run} --yes"
             for found in of.left.values()
             for one in found

@@ -7,12 +7,15 @@ they are planned again (`retry`, `plan --again`) or a later plan reads from as e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import msgspec
 import sqlalchemy as sa
 
+from syncengine.changes import Change
 from syncengine.execution.journal import State, damaged, reason
+from syncengine.execution.operations import Operations
 from syncengine.planning.plan import Header, ReadWindow
 
 _tables = sa.MetaData()
@@ -33,20 +36,21 @@ _left = sa.Table(
     "left_behind",
     _tables,
     sa.Column("environment", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
     sa.Column("run", sa.Text, nullable=False),
-    sa.Column("start", sa.Text, nullable=False),
-    sa.Column("rows", sa.Integer, nullable=False),
-    sa.PrimaryKeyConstraint("environment", "source", "run"),
+    sa.PrimaryKeyConstraint("environment", "step", "name"),
 )
+_BLOCK = 500
 
 
 class LeftBehind(msgspec.Struct, frozen=True):
-    """Rows of an incremental source that a run did not apply, and that no later window reads."""
+    """What a run did not apply of a spec with incremental sources: no later window need read it again."""
 
-    source: str
+    spec: str
     run: str
-    rows: int
+    number: int
 
 
 def read(state: State, environment: str) -> dict[str, ReadWindow]:
@@ -61,49 +65,86 @@ def read(state: State, environment: str) -> dict[str, ReadWindow]:
 
 
 def left_behind(state: State, environment: str) -> list[LeftBehind]:
-    """What runs of an environment left behind and nobody has planned again, oldest run first."""
+    """What runs of an environment left behind and no later one has done, oldest run first."""
+    columns = (_left.c.run, _left.c.spec)
     try:
         _tables.create_all(state.engine)
         with state.engine.connect() as connection:
-            found = _left.select().where(_left.c.environment == environment).order_by(_left.c.run, _left.c.source)
-            return [LeftBehind(row.source, row.run, row.rows) for row in connection.execute(found)]
+            found = sa.select(*columns, sa.func.count()).where(_left.c.environment == environment)
+            rows = connection.execute(found.group_by(*columns).order_by(*columns))
+            return [LeftBehind(spec, run, number) for run, spec, number in rows]
     except sa.exc.DatabaseError as error:
         raise damaged(state.path, reason(error)) from error
 
 
-def move(state: State, run: str, header: Header, left: Mapping[str, int]) -> None:
+def move(state: State, run: str, header: Header, operations: Operations) -> None:
     """Note the windows of a plan whose run is over; one that ends before the known one changes nothing.
 
-    `left` says how many rows of each spec were not applied. A plan of a part reads what others have read: it moves no
-    cursor, and takes over what the run that it plans again has left behind.
+    What was not applied is remembered by its name until a later run has done it. A plan of a part reads what others
+    have read, so it moves no cursor; one that plans a run again takes over what that run has left behind.
     """
     environment, windows = header.environment, header.windows
     if not windows:
         return
     known = read(state, environment)
+    specs = {source.rpartition(".")[0] for source in windows}
+    numbers = {number: step.name for number, step in enumerate(header.steps) if step.name.rpartition(".")[0] in specs}
     try:
         with state.engine.begin() as connection:
+            here = _left.c.environment == environment
             if header.again:
-                connection.execute(
-                    _left.delete().where((_left.c.environment == environment) & (_left.c.run == header.again))
-                )
-            for source, window in windows.items():
-                where = (_cursor.c.environment == environment) & (_cursor.c.source == source)
-                of_source = (_left.c.environment == environment) & (_left.c.source == source)
-                if not header.selection:
-                    connection.execute(_left.delete().where(of_source & (_left.c.start >= window.start)))
-                    before = known.get(source)
-                    same = before is not None and (before.url, before.spec) == (window.url, window.spec)
-                    if before is None or not same or before.end <= window.end:
-                        connection.execute(_cursor.delete().where(where))
-                        values = {
-                            name: getattr(window, name) for name in ("url", "table", "by", "start", "end", "spec")
-                        }
-                        connection.execute(_cursor.insert().values(environment=environment, source=source, **values))
-                rows = left.get(source.rpartition(".")[0], 0)
-                connection.execute(_left.delete().where(of_source & (_left.c.run == run)))
-                if rows and (header.again or not header.selection):
-                    row = {"environment": environment, "source": source, "run": run}
-                    connection.execute(_left.insert().values(**row, start=window.start, rows=rows))
+                connection.execute(_left.delete().where(here & (_left.c.run == header.again)))
+            if not header.selection:
+                whole = [spec for spec in specs if _is_whole(spec, windows)]
+                connection.execute(_left.delete().where(here & _left.c.spec.in_(whole)))
+                _move(connection, environment, windows, known)
+            if connection.execute(sa.select(_left.c.run).where(here).limit(1)).first() is not None:
+                done = ((numbers[step], _name(one)) for step, one in operations.done(list(numbers)))
+                for block in _blocks(done):
+                    connection.execute(_left.delete().where(here & sa.tuple_(_left.c.step, _left.c.name).in_(block)))
+            if header.selection and not header.again:
+                return
+            left = ((numbers[one.step], _name(one)) for one, *_ in operations.unapplied() if one.step in numbers)
+            for block in _blocks(left):
+                connection.execute(_left.delete().where(here & sa.tuple_(_left.c.step, _left.c.name).in_(block)))
+                whose = {"environment": environment, "run": run}
+                rows = [{**whose, "spec": step.rpartition(".")[0], "step": step, "name": name} for step, name in block]
+                connection.execute(_left.insert(), rows)
     except (sa.exc.DatabaseError, OSError) as error:
         raise damaged(state.path, f"it cannot be written ({reason(error)})") from error
+
+
+def _is_whole(spec: str, windows: Mapping[str, ReadWindow]) -> bool:
+    """Whether all rows of all incremental sources of a spec were read: then nothing is left to what came before."""
+    return all(not window.start for source, window in windows.items() if source.rpartition(".")[0] == spec)
+
+
+def _move(
+    connection: sa.Connection,
+    environment: str,
+    windows: Mapping[str, ReadWindow],
+    known: Mapping[str, ReadWindow],
+) -> None:
+    for source, window in windows.items():
+        before = known.get(source)
+        same = before is not None and (before.url, before.spec) == (window.url, window.spec)
+        if before is not None and same and before.end > window.end:
+            continue
+        where = (_cursor.c.environment == environment) & (_cursor.c.source == source)
+        connection.execute(_cursor.delete().where(where))
+        values = {name: getattr(window, name) for name in ("url", "table", "by", "start", "end", "spec")}
+        connection.execute(_cursor.insert().values(environment=environment, source=source, **values))
+
+
+def _name(change: Change) -> str:
+    """What an operation is called from run to run; a row without a key only by its place."""
+    if change.kind == "relation":
+        return " → ".join(end.key for end in change.pair)
+    return change.key or str(change.place)
+
+
+def _blocks(names: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Names in blocks that one statement takes, each once."""
+    iterator = iter(names)
+    while block := list(dict.fromkeys(islice(iterator, _BLOCK))):
+        yield block

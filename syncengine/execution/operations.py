@@ -153,6 +153,18 @@ class Operations:
             change = change_from_line(line)
             yield change, Outcome(change.op, result, *said) if result is not None else None
 
+    def done(self, steps: Sequence[int]) -> Iterator[tuple[int, Change]]:
+        """What of some steps is on the target as planned: applied, or unchanged to begin with."""
+        marks = ",".join("?" * len(steps))
+        cursor = self.db.cursor().execute(
+            "SELECT c.step, c.line FROM change c LEFT JOIN outcome o ON o.op=c.op"
+            f" WHERE c.step IN ({marks}) AND c.action<>'rejected'"
+            " AND (c.sent=0 OR COALESCE(o.result,'') IN ('applied','unchanged')) ORDER BY c.op",
+            steps,
+        )
+        for step, line in cursor:
+            yield step, change_from_line(line)
+
     def totals(self) -> Iterator[tuple[int, str, str, int]]:
         """How many operations of each step and action have which result."""
         result = f"COALESCE(o.result, {_WITHOUT_OUTCOME})"

@@ -19,7 +19,7 @@ from syncengine.execution.journal import Journal, RunRow, State, Written
 from syncengine.execution.local import Interrupted, LocalRunner
 from syncengine.execution.operations import Operations
 from syncengine.execution.rejects import REJECTS, Originals, nothing_known, write_rejects
-from syncengine.execution.summary import RESULTS, Summary
+from syncengine.execution.summary import Summary
 from syncengine.files import reach, replacing
 from syncengine.planning.plan_file import PlanFile, read_seal, refuse
 from syncengine.planning.sealing import Sealer
@@ -125,10 +125,11 @@ def execute(state: State, plan: PlanFile, run: str, doing: Doing, wall: Callable
             except StateError as error:  # what was done is done, and in the journal; only its file is missing
                 lost = replace(error.problems[0], code="no-rejects-file", fix=f"free space, then: {REBUILD} {run}")
                 summary.problem = summary.problem or lost
+            if summary.exit in (Exit.OK, Exit.PARTIAL):
+                cursors.move(state, run, plan.header, operations)
             operations.close()
         if summary.exit in (Exit.OK, Exit.PARTIAL):
             state.count_missing(plan.header.environment, plan.manifest.missing)
-            cursors.move(state, run, plan.header, _left(summary))
         if summary.exit in OVER:
             (state.run_directory(run) / OPEN).unlink(missing_ok=True)
         state.end(run, wall(), int(summary.exit), _plain(summary))
@@ -185,15 +186,6 @@ def _doubled(operations: Operations) -> Problem:
         found=", ".join(keys),
         fix="look at these records, delete one of each pair, and have the proxy or gateway corrected",
     )
-
-
-def _left(summary: Summary) -> dict[str, int]:
-    """How many operations of each spec were not applied."""
-    found: dict[str, int] = {}
-    for name, step in summary.steps.items():
-        spec = name.rpartition(".")[0]
-        found[spec] = found.get(spec, 0) + sum(step.total(result) for result in RESULTS if result != "applied")
-    return found
 
 
 def _plain(summary: Summary) -> dict[str, object]:

@@ -7,7 +7,6 @@ yet, it is taken along after all.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
@@ -123,6 +122,8 @@ def _refused(
     place = f"--select {text}"
     if not found:
         known = [*steps, *(spec.name for spec in specs), *(step.name for step in steps.values())]
+        import difflib  # only on this path
+
         near = difflib.get_close_matches(name, list(dict.fromkeys(known)), 1)
         asked = f', did you mean "{near[0]}"?' if near else ""
         listed = ", ".join(list(steps)[:12])
@@ -248,6 +249,8 @@ def _no_row(ws: Workspace, name: str, key: str, of: Selection) -> Problem:
     if known and not any(known):
         fix = f"its records have no key: --select {name}, or --limit N"
         return Problem("no-such-record", f"the records of {name} cannot be selected by a key", name, key, fix)
+    import difflib  # only on this path
+
     near = difflib.get_close_matches(key, known, 3) or known[:3]
     fix = f"keys of this step: {', '.join(near)}" if near else "look at the source; `when` may leave the row out"
     place = next((f"--select {text}" for text in of.said if text.endswith(f"={key}")), name)

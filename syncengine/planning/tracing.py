@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -73,6 +72,8 @@ def trace(spec: Spec, step: Step, key: str, opening: Opening, environment: Envir
         bare = replace(step, recipe=keys_only(step.recipe))
         rows = _followed(made_by(bare), opening.whole(spec, step.source).rows(), told)
         told.left_out = next((one.row for one in rows if _is(one.made, told)), None)
+    import difflib  # only on this path
+
     told.near = difflib.get_close_matches(key, known, 3) or known[:3]
     return told
 

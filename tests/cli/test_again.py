@@ -298,7 +298,7 @@ def test_the_window_moves_over_a_refused_row_and_retry_brings_it_back(window: Wi
     for title in ("y", "z"):
         window.change(5, title=title)
         told = window.plan()
-        assert f"note: run {run} did not apply 1 operation of estate.people" in told
+        assert f"note: run {run} did not apply 1 operation of estate;" in told
         assert re.search(r"apps +\d .*\n\nPlan: 1 to update\.", told)
         assert window.apply().return_value == Exit.OK
     assert (window.description(4), window.description(5)) == ("old", "z")
@@ -333,6 +333,16 @@ def test_a_retry_moves_no_window(window: Window) -> None:
     assert window.run(retry.command, run, "--yes").return_value == Exit.OK
     assert window.description(5) == "old"
     assert "1 to update" in window.plan()
+
+
+def test_a_row_that_a_later_window_reads_all_the_same_is_forgotten(window: Window) -> None:
+    """The newest change of a window is the first one of the next; so is a row that changed again."""
+    run = window.refuse(4, "x")
+    window.change(4, title="z")
+    assert f"note: run {run}" in window.plan()
+    assert window.apply().return_value == Exit.OK
+    assert window.description(4) == "z"
+    assert "note: run" not in window.plan()
 
 
 def test_a_plan_from_the_start_takes_up_what_was_left_behind(window: Window) -> None:
