@@ -60,6 +60,8 @@ class Inside:
         self.folder = folder
         self.monkeypatch = monkeypatch
         self._capsys = capsys
+        self.mask = 0o077
+        """What `main` sets; another one shows what does not depend on it."""
         self._started: list[subprocess.Popen[str]] = []
         folder.mkdir()
         self.write("syncengine.yaml", "syncengine: 1\nkind: project\n")
@@ -81,7 +83,7 @@ class Inside:
     def call(self, *arguments: str | Path) -> Said:
         """Run a command."""
         self._capsys.readouterr()
-        mask = os.umask(0o077)
+        mask = os.umask(self.mask)
         try:
             code = run([str(one) for one in arguments])
         finally:

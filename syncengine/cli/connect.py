@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from syncengine.cli.logins import certificate, login
 from syncengine.cli.progress import Waits
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError
+from syncengine.files import private_directory, refuse_links
 from syncengine.pipeline import Connected
 from syncengine.planning.plan import Identity
 from syncengine.planning.plan_file import PlanFile
@@ -174,7 +175,9 @@ def only_connection(env: Environment) -> Connection:
 def _sandbox(project: Project, seeds: Sequence[Path]) -> Iterator[Running]:
     from syncengine.sandbox import process  # only the sandbox's users pay for it
 
-    place = state_directory(project) / SANDBOX
+    private_directory(state_directory(project))
+    place = private_directory(state_directory(project) / SANDBOX)
+    refuse_links(place)
     with contextlib.ExitStack() as stack:
         try:
             running = stack.enter_context(process.attach(place, seeds=list(seeds)))

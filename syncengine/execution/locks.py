@@ -20,7 +20,7 @@ import orjson
 
 from syncengine.errors import LockedError, Problem
 from syncengine.execution.journal import State
-from syncengine.files import private_directory, reach, replacing
+from syncengine.files import private_directory, reach, refuse_links, replacing
 from syncengine.planning.plan_file import PlanFile
 
 
@@ -64,6 +64,7 @@ def lock_name(plan: PlanFile) -> str:
 def locked(state: State, plan: PlanFile, run: str) -> Iterator[None]:
     """Hold the lock of a plan's specs and target; raises LockedError, saying who holds it."""
     place = private_directory(state.directory / "locks")
+    refuse_links(place)
     lock = filelock.FileLock(place / f"{lock_name(plan)}.lock", mode=0o600)
     said = place / f"{lock_name(plan)}.json"
     try:

@@ -22,6 +22,7 @@ REJECTS = "rejects.csv"
 COLUMNS = ("result", "step", "action", "key", "code", "message", "advice", "file", "row", "line", "spec")
 NOT_APPLIED = ("rejected", "stale", "not_sent", "unknown")
 MOST_FIELDS = 60
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 OURS = {
     "stale": "somebody changed it since the plan: plan it anew",
     "needs-another": "it follows from another row: look at that one",
@@ -134,5 +135,6 @@ def _cells(
 
 
 def _inert(cell: str) -> str:
+    """What no spreadsheet takes for a formula, also behind quotes, spaces and line ends, also written full-width."""
     cell = visible(cell, keep="\n\t")
-    return f"'{cell}" if cell.lstrip("\"' ").startswith(("=", "+", "-", "@", "\t", "＝")) else cell
+    return f"'{cell}" if cell.startswith("\t") or cell.lstrip("\"' \t\n").startswith(FORMULAS) else cell

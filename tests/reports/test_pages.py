@@ -48,7 +48,7 @@ def page(path: Path, changes: list[Change], *, details: int = 20, show_values: b
     return "\n".join(find("html").of_plan(plan, details=details)) + "\n"
 
 
-@pytest.mark.covers("SEC-43", "SEC-44", "SEC-45")
+@pytest.mark.covers("SEC-41", "SEC-43", "SEC-44", "SEC-45")
 @QUICK
 @given(key=evil, value=evil)
 def test_a_page_holds_the_same_elements_whatever_the_data_says(tmp_path: Path, key: str, value: str) -> None:
@@ -59,7 +59,7 @@ def test_a_page_holds_the_same_elements_whatever_the_data_says(tmp_path: Path, k
     assert all(char.isprintable() or char == "\n" for char in made)
 
 
-@pytest.mark.covers("SEC-43")
+@pytest.mark.covers("SEC-41", "SEC-43")
 def test_a_page_runs_its_own_script_only_and_loads_nothing(tmp_path: Path) -> None:
     """Its policy names the hashes of the style and the script that stand in it."""
     made = page(tmp_path / "p", some(HOSTILE, HOSTILE))
