@@ -113,6 +113,7 @@ def _client(
         clock=clock or Clock(),
         headers=headers(account),
         burst=BURST,
+        told=lambda seconds: _say(f"4me: the requests of this hour are spent; going on in {seconds / 60:.0f} min"),
     )
 
 

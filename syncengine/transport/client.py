@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -65,13 +65,15 @@ class Client:
         headers: Mapping[str, str] | None = None,
         gzip_from: int | None = None,
         burst: tuple[int, float] | None = None,
+        told: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
+        """`told` hears of waits for the next window of a rate limit, in seconds."""
         self.base_url = checked_base_url(base_url)
         self.host = urlsplit(self.base_url).netloc
         self.manners = manners
         self.clock = clock or Clock()
         self.redactor = redactor or Redactor()
-        self.pace = Pace(self.clock, burst)
+        self.pace = Pace(self.clock, burst, told)
         self.permits = Permits(permits)
         self.has_answered = False
         """Whether any answer ever came: a host that never answered is misspelt rather than down."""

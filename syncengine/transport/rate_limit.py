@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 
@@ -17,6 +17,8 @@ from syncengine.transport.clock import Clock
 
 LONGEST_WAIT = 2 * 3600.0
 """What a server may ask for; rate-limit windows are an hour long, so more than this is no honest answer."""
+LONG = 10.0
+"""Seconds of waiting that somebody should hear of."""
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 _EASE_AFTER = 20
 
@@ -122,8 +124,15 @@ class Pace:
     requests go one by one; the first refusal closes the gate until the window's end, which only the server knows.
     """
 
-    def __init__(self, clock: Clock, burst: tuple[int, float] | None = None) -> None:
-        """`burst`: so many requests may pass in so many seconds."""
+    def __init__(
+        self,
+        clock: Clock,
+        burst: tuple[int, float] | None = None,
+        told: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """`burst`: so many requests may pass in so many seconds. `told` hears of each long wait, once."""
+        self._told = told
+        self._told_of = float("-inf")
         self._clock = clock
         self._lock = threading.Lock()
         self._most, self._span = burst or (0, 0.0)
@@ -143,8 +152,16 @@ class Pace:
         while (left := self._opens_at - self._clock.now()) > 0:
             if left > most:
                 return left
+            self._tell(left)
             self._clock.sleep(left)
         return 0.0
+
+    def _tell(self, left: float) -> None:
+        with self._lock:
+            if left < LONG or self._told_of == self._opens_at:
+                return
+            self._told_of = self._opens_at
+        self._told(left)
 
     def enter(self) -> bool:
         """Count one request in; False when the gate has closed in the meantime."""

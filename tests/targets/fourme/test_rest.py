@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
+from syncengine.cli import fourme
 from syncengine.reports import find
 from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.told import rest_name
+from syncengine.transport.clock import Clock
 from syncengine.transport.collection import cost
 from syncengine.transport.fourme import BURST
+from syncengine.transport.reader import Reader
 from tests.targets.fourme.desk import Desk, csv_of, lines
 from tests.targets.fourme.test_jobs import told
 
@@ -225,6 +231,30 @@ def test_reading_over_rest_keeps_to_the_limit_of_a_burst(desk: Desk, monkeypatch
     over.read_all_of({"HR"})
     assert over.records.count() == 2500 + 1  # and the API user
     assert reader.retries == 0
+
+
+def test_a_comparison_that_needs_more_than_an_hour_allows_waits_for_the_next_one(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says so, once; no request is refused for it."""
+    desk.sandbox.seed({"4me": {"generate": {"people": 2500, "source": "HR"}}}, force=True)
+    desk.sandbox.settings(fourme__requests_per_hour=12)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        desk.sandbox.advance(seconds)
+
+    clock = Clock(lambda: sum(slept) + time.monotonic(), sleep)
+    with contextlib.ExitStack() as stack:
+        reader = Reader(fourme.to_sandbox(desk.sandbox, 4, clock, stack))
+        over = OverRest("people", reader, desk.said.append, desk.sandbox.fourme.account, "it is spent")
+        over.read_all_of({"HR"})
+    assert over.records.count() == 2500 + 1
+    assert reader.retries == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["4me: the requests of this hour are spent; going on in 60 min"] * len(told)
+    assert len(told) == len([seconds for seconds in slept if seconds > 60]) == 2
 
 
 def test_names_of_columns_in_rest() -> None:
