@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from http.client import IncompleteRead
 from typing import IO, Any
 
 from requests import Response
@@ -32,21 +33,32 @@ def save_body(response: Response, limit: int, stream: IO[bytes]) -> None:
         raise EncodingError("the answer's gzip data is damaged") from error
     if decoder is not None and size and not decoder.eof:
         raise EncodingError("the answer's gzip data is cut off")
+    _begun(raw, size)
 
 
 def read_body(response: Response, limit: int) -> bytes:
     """The body, decoded from gzip, at most `limit` bytes."""
     raw = response.raw
+    body: bytes
     encoding = (response.headers.get("Content-Encoding") or "").strip().lower()
     if encoding in ("", "identity"):
-        body: bytes = raw.read(limit + 1, decode_content=False) or b""
+        body = raw.read(limit + 1, decode_content=False) or b""
         if len(body) > limit:
             raise TooLargeError(f"the answer is larger than {limit >> 20} MiB")
         _finish(raw)
+        _begun(raw, len(body))
         return body
     if encoding not in ("gzip", "x-gzip"):
         raise EncodingError(f"the answer is encoded as {encoding[:20]!r}, which was not asked for")
-    return _gunzipped(lambda: raw.read(256 * 1024, decode_content=False), limit)
+    body = _gunzipped(lambda: raw.read(256 * 1024, decode_content=False), limit)
+    _begun(raw, len(body))
+    return body
+
+
+def _begun(raw: Any, size: int) -> None:
+    """Refuse an empty answer that does not say that it is: http.client takes the end of the data for the head's end."""
+    if not size and raw.length_remaining is None and not raw.chunked:
+        raise IncompleteRead(b"")
 
 
 def _finish(raw: Any) -> None:

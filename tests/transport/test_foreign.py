@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from syncengine.errors import RemoteError
 from syncengine.transport.foreign import Foreign
 from syncengine.transport.wire import is_public
-from tests.transport.wire_server import Authority, Got, reply, serving
+from tests.transport.wire_server import PATIENCE, Authority, Got, Silence, reply, serving
 
 
 @pytest.mark.covers("SEC-31")
@@ -71,14 +70,14 @@ def test_a_supplied_address_is_fetched_without_credentials_and_within_limits(tmp
 
     def script(got: Got, sock: socket.socket) -> bytes:
         if fault == "slow":
-            time.sleep(0.8)
+            silence.keep()
         return said[fault]
 
-    with serving(script, authority.context()) as server:
+    with Silence() as silence, serving(script, authority.context()) as server:
         foreign = Foreign(
             ["127.0.0.1"],
             ca_bundle=authority.bundle,
-            seconds=0.5,
+            seconds=0.5 if fault == "slow" else PATIENCE,
             most=1000,
             ports=[server.port],
             may_reach=lambda address: address == "127.0.0.1",

@@ -59,6 +59,8 @@ def hang_up(sock: socket.socket) -> None:
     sock.close()
 
 
+PATIENCE = 60.0
+"""Seconds that a server or a client waits where nobody means to find out how long it waits."""
 Script = Callable[[Got, socket.socket], bytes | None]
 """Gives the answer, or handles the socket itself and gives None; then the connection is closed."""
 
@@ -154,6 +156,23 @@ def serving(script: Script | bytes | list[bytes], context: ssl.SSLContext | None
         server.stop()
 
 
+class Silence:
+    """A server that answers only when its client has given up: whoever waits for it waits for good."""
+
+    def __init__(self) -> None:
+        self._is_over = threading.Event()
+
+    def keep(self) -> None:
+        """Say nothing."""
+        self._is_over.wait(PATIENCE)
+
+    def __enter__(self) -> Silence:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+
+
 class Hours:
     """A clock that jumps when someone sleeps, and remembers the naps."""
 
@@ -196,8 +215,8 @@ def client_of(
     auth: Auth | None = None,
     *,
     hours: Hours | None = None,
-    total: float = 5.0,
-    connect: float = 2.0,
+    total: float = PATIENCE,
+    connect: float = PATIENCE,
     answer: int = 64 * 1024 * 1024,
     permits: int = 4,
     ca_bundle: Path | None = None,
