@@ -10,7 +10,9 @@ import pytest
 
 from syncengine.cli import fourme
 from syncengine.sandbox.process import Running
+from syncengine.targets.cmdb import CmdbTarget
 from tests.bench import Bench
+from tests.budget import LONG
 from tests.inside import Inside
 from tests.sandboxed import Shared
 
@@ -24,6 +26,12 @@ _covered: set[str] = set()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long` runs the full sweeps."""
     parser.addoption("--long", action="store_true", help="run the full sweeps, not only their samples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the budgets, before the first test module is read."""
+    if config.getoption("--long"):
+        os.environ[LONG] = "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,6 +86,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 def sandbox(shared: Shared) -> Running:
     """A sandbox in a process of its own, empty."""
     return shared.empty()
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests of 50 items instead of 500: several of them need a tenth of the records."""
+    monkeypatch.setattr(CmdbTarget, "batch_limit", 50)
 
 
 @pytest.fixture

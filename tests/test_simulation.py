@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from syncengine.changes import Batch, Change, Pair, Record
 from syncengine.planning.plan_file import PlanFile
 from tests.bench import Bench, app, disk, server, uses
+from tests.budget import is_long
 
 numbers = st.integers(0, 6)
 systems = st.sampled_from(["Debian", "Fedora", "SUSE"])
@@ -38,7 +37,7 @@ FAULTS = (
 )
 
 relaxed = settings(
-    max_examples=300 if "--long" in sys.argv else 12,
+    max_examples=300 if is_long() else 12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

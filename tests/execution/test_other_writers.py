@@ -20,16 +20,19 @@ def rejects(summary: Summary) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
+
 @pytest.mark.covers("IRE-09")
 def test_what_another_writer_holds_is_sent_again_after_the_rest_and_only_that(bench: Bench) -> None:
-    made: list[Record | Pair] = [*(server(n) for n in range(900)), disk(1, "sda"), app(1), uses(1, 1)]
+    made: list[Record | Pair] = [*(server(n) for n in range(90)), disk(1, "sda"), app(1), uses(1, 1)]
     plan = bench.plan(*made)
     bench.sandbox.faults("api=ire, at=1, key=SN1, do=code(LOCK_TIMEOUT)")
     summary = bench.apply(plan, settle=0.1, permits=2)
     assert bench.sandbox.met()
     assert (summary.exit, summary.total("applied")) == (Exit.OK, len(made) + 1)
     written = [entry for entry in bench.sandbox.ledger(kind="insert") if entry["table"] == "cmdb_ci_linux_server"]
-    assert len(written) == 900
+    assert len(written) == 90
     held = {entry["request"] for entry in written if entry["key"] == "ImportSet|S1"}
     assert written[-1]["request"] in held, "the batch that was held was not the last one"
     assert bench.plan(*made).manifest.changes == 0
@@ -103,7 +106,7 @@ def test_duplicates_of_the_cmdb_are_told_with_class_and_fields_and_none_is_guess
 @pytest.mark.covers("IRE-16")
 def test_no_child_is_written_before_its_parent_whatever_comes_first_in_the_source(bench: Bench) -> None:
     """Disks are read first and would fill the first requests; one server has more of them than a request carries."""
-    disks: list[Record] = [disk(n % 5, f"sd{n}") for n in range(700)] + [disk(9, f"sd{n}") for n in range(600)]
+    disks: list[Record] = [disk(n % 5, f"sd{n}") for n in range(70)] + [disk(9, f"sd{n}") for n in range(60)]
     made: list[Record | Pair] = [uses(1, 9), *disks, app(1), *(server(n) for n in range(10))]
     summary = bench.apply(bench.plan(*made))
     assert summary.exit is Exit.OK, summary.problem

@@ -14,6 +14,8 @@ from syncengine.execution.locks import locked
 from syncengine.execution.summary import Summary
 from tests.bench import Bench, actions, app, disk, of_action, server, uses
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
 
 def sums_up(summary: Summary, planned: int) -> bool:
     """I1: applied, rejected, stale, not sent and unknown add up to the plan."""
@@ -107,8 +109,8 @@ FAULTS = [
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_lost_answer_is_settled_by_looking_and_nothing_is_written_twice(bench: Bench, fault: str) -> None:
     made: list[Record | Pair] = [
-        *(server(n) for n in range(900)),
-        *(disk(n, "sda") for n in range(900)),
+        *(server(n) for n in range(90)),
+        *(disk(n, "sda") for n in range(90)),
         app(1),
         uses(1, 1),
     ]
@@ -118,9 +120,9 @@ def test_a_lost_answer_is_settled_by_looking_and_nothing_is_written_twice(bench:
     assert bench.sandbox.met(), "the fault was never met"
     bench.sandbox.clear_faults()
     assert summary.exit == Exit.OK, summary.problem
-    assert sums_up(summary, 900 * 3 + 2)
+    assert sums_up(summary, 90 * 3 + 2)
     assert only_once(bench)
-    assert bench.inserts()["cmdb_ci_linux_server"] == 900
+    assert bench.inserts()["cmdb_ci_linux_server"] == 90
     assert bench.plan(*made).manifest.changes == 0
 
 
@@ -159,17 +161,17 @@ def test_a_parked_item_is_rejected_and_not_success(bench: Bench) -> None:
 
 @pytest.mark.covers("NET-15")
 def test_a_refused_login_stops_the_run_and_resume_finishes_it(bench: Bench) -> None:
-    made: list[Record | Pair] = [server(n) for n in range(1200)]
+    made: list[Record | Pair] = [server(n) for n in range(120)]
     plan = bench.plan(*made)
     bench.sandbox.faults("api=ire, from=2, do=status(401)")
     summary = bench.apply(plan, permits=1)
     assert summary.exit == Exit.AUTH
-    assert sums_up(summary, 1200)
+    assert sums_up(summary, 120)
     assert summary.total("not_sent") > 0
     bench.sandbox.clear_faults()
     again = bench.resume(summary.run, plan)
     assert again.exit == Exit.OK
-    assert again.total("applied") == 1200
+    assert again.total("applied") == 120
     assert only_once(bench)
 
 
@@ -222,7 +224,7 @@ def test_the_journal_says_what_was_written_to_it(bench: Bench) -> None:
     ],
 )
 def test_a_write_that_is_never_answered_is_settled_after_its_time(bench: Bench, fault: str) -> None:
-    made = [server(n) for n in range(1200)]
+    made = [server(n) for n in range(120)]
     plan = bench.plan(*made)
     bench.sandbox.faults(fault)
     summary = bench.apply(plan, seconds=2.5, settle=1.5, permits=2)
@@ -230,7 +232,7 @@ def test_a_write_that_is_never_answered_is_settled_after_its_time(bench: Bench, 
     bench.sandbox.clear_faults()
     assert summary.exit == Exit.OK, summary.problem
     assert only_once(bench)
-    assert bench.inserts()["cmdb_ci_linux_server"] == 1200
+    assert bench.inserts()["cmdb_ci_linux_server"] == 120
     assert bench.plan(*made).manifest.changes == 0
 
 
@@ -247,30 +249,30 @@ def test_a_request_that_is_too_large_is_halved_until_it_is_taken(bench: Bench) -
 
 @pytest.mark.covers("IRE-06")
 def test_a_step_that_stops_on_an_error_goes_no_further_and_the_others_do(bench: Bench) -> None:
-    made = [*(server(n) for n in range(1500)), *(app(n) for n in range(3))]
+    made = [*(server(n) for n in range(150)), *(app(n) for n in range(3))]
     plan = bench.plan(*made, stops=("s.servers",))
     bench.sandbox.faults("api=ire, at=1, do=item_errors(0.01), seed=2")
     summary = bench.apply(plan, permits=1)
     servers = summary.steps["s.servers"]
     assert servers.total("rejected") > 0
-    assert servers.total("not_sent") >= 500
-    assert sums_up(summary, 1503)
+    assert servers.total("not_sent") >= 50
+    assert sums_up(summary, 153)
 
 
 @pytest.mark.covers("IMP-15")
 def test_a_run_stops_when_the_target_refuses_too_much(bench: Bench) -> None:
-    plan = bench.plan(*(server(n) for n in range(2000)))
+    plan = bench.plan(*(server(n) for n in range(200)))
     bench.sandbox.faults("api=ire, every=1, do=item_errors(1.0)")
     summary = bench.apply(plan, permits=1)
     assert summary.exit == Exit.UNSAFE
-    assert summary.total("not_sent") >= 1000
-    assert sums_up(summary, 2000)
+    assert summary.total("not_sent") >= 100
+    assert sums_up(summary, 200)
 
 
 @pytest.mark.covers("PROC-20", "PROC-25")
 @pytest.mark.parametrize("cut", range(7))
 def test_a_journal_cut_after_any_entry_is_resumed_to_the_same_state(bench: Bench, cut: int) -> None:
-    made: list[Record | Pair] = [*(server(n) for n in range(1100)), *(app(n) for n in range(5)), uses(1, 1)]
+    made: list[Record | Pair] = [*(server(n) for n in range(110)), *(app(n) for n in range(5)), uses(1, 1)]
     plan = bench.plan(*made)
     summary = bench.apply(plan, permits=1)
     before = bench.inserts()

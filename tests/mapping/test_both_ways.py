@@ -17,6 +17,7 @@ from syncengine.mapping import Mapper
 from syncengine.mapping.model import FieldRule, Recipe, RowRules, Template
 from syncengine.mapping.templates import Parsed, parse
 from syncengine.sources.file.values import Number
+from tests.budget import examples
 
 AT = Position("spec.yaml", 7, 11)
 COLUMNS = ("a", "b", "c", "d")
@@ -98,7 +99,9 @@ def _allowed(texts: list[str]) -> bool:
     return all(isinstance(parse(Template(one, AT), 0), Parsed) for one in texts)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
 @given(st.lists(_templates, min_size=1, max_size=3), st.lists(_rows, min_size=1, max_size=3))
 def test_python_and_jinja_agree_on_json_rows(texts: list[str], rows: list[dict[str, Any]]) -> None:
     """Values and faults, whatever the types of the columns."""
@@ -109,7 +112,7 @@ def test_python_and_jinja_agree_on_json_rows(texts: list[str], rows: list[dict[s
     assert python == jinja
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(_templates, min_size=1, max_size=3), st.lists(_text_rows, min_size=1, max_size=3))
 def test_python_and_jinja_agree_on_text_rows(texts: list[str], rows: list[dict[str, Any]]) -> None:
     """The written-out operations on text do what the operations do."""
@@ -120,7 +123,7 @@ def test_python_and_jinja_agree_on_text_rows(texts: list[str], rows: list[dict[s
     assert python == jinja
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(_rows, min_size=1, max_size=4))
 def test_a_batch_gives_what_its_rows_give_alone(rows: list[dict[str, Any]]) -> None:
     """No row of a batch sees another one, also when one of them fails."""

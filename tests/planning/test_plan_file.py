@@ -11,6 +11,7 @@ from syncengine.errors import Place, StaleError
 from syncengine.planning.lines import batch_from_line, batch_to_line, change_from_line, change_to_line
 from syncengine.planning.plan import GuardResult, Header, Identity, Input, Manifest, Note, StepCounts
 from syncengine.planning.plan_file import open_plan, write_plan
+from tests.budget import examples
 
 text = st.text(max_size=12)
 values = st.dictionaries(text, text, max_size=3)
@@ -115,7 +116,7 @@ def test_a_plan_with_any_one_byte_flipped_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("PROC-31")
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_plan_that_is_cut_or_grown_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("plan") / "p"

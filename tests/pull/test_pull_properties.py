@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from syncengine.pull import Wanted, pull, written
 from syncengine.sandbox.process import Running, attach
 from tests.bench import Bench
+from tests.budget import examples
 
 TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12).filter(
     lambda text: text.strip() == text
@@ -139,7 +140,7 @@ def test_what_is_pulled_is_what_a_sandbox_filled_with_it_tells(
 
 @pytest.mark.long
 @given(document=instances())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_is_pulled_is_what_a_sandbox_filled_with_it_tells_at_length(
     document: dict[str, Any], origin: Running, twin: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -18,6 +18,7 @@ from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCount
 from syncengine.planning.plan_file import PlanFile, open_plan, write_plan
 from syncengine.reports import find, kinds
 from syncengine.reports.markdown import COMMENT, code
+from tests.budget import examples
 
 STEPS = (StepInfo("s.servers", "cmdb", "servicenow", "DC", "s.servers"),)
 letters = [*"ab`|<>*_[]()!@#:{}\"'\\ \n\r\t\x1b\x07\u202e\u2028", "::set-env name=A::", "```", "-->"]
@@ -51,7 +52,7 @@ def some(key: str, value: str, op: int = 1) -> list[Change]:
 
 
 @pytest.mark.covers("SEC-43", "SEC-44", "SEC-45")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=evil, value=evil)
 def test_data_stays_on_its_line_and_never_begins_one(tmp_path: Path, key: str, value: str) -> None:
     plan = plan_of(tmp_path / "p", some(key, value))

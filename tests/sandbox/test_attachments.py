@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from syncengine.sandbox.body import Spool
 from syncengine.sandbox.servicenow import multipart
+from tests.budget import examples
 from tests.sandbox.conftest import Http
 
 TARGET = "7" * 32
@@ -293,7 +294,7 @@ def peak(http: Http) -> int:
     name=st.from_regex(r"[A-Za-z0-9 ._-]{1,20}", fullmatch=True),
     last=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_form_is_read_as_it_was_written(content: bytes, fields: dict[str, str], name: str, last: bool) -> None:
     """By a client library that writes it: the inverse of writing."""
     parts: list[Any] = [(key, (None, value.encode())) for key, value in fields.items()]

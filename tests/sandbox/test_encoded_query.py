@@ -13,6 +13,7 @@ from syncengine.sandbox.query_sql import Compiler
 from syncengine.sandbox.servicenow.rows import value_of
 from syncengine.sandbox.tables import NUMERIC
 from syncengine.sandbox.world import World
+from tests.budget import examples
 from tests.sandbox.conftest import Engine
 
 FIELDS = ("name", "short_description", "cpu_count", "sys_id", "os")
@@ -59,7 +60,7 @@ def world() -> World:
 
 
 @given(text=queries(), rows=ROWS)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sql_and_python_agree(world: World, text: str, rows: list[dict[str, str]]) -> None:
     """For random records and queries of every operator, joined in every way."""
     store, table = world.store, world.tables["cmdb_ci_server"]

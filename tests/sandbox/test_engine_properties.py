@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from syncengine.sandbox.ledger import Ledger
 from syncengine.sandbox.world import World
+from tests.budget import examples
 from tests.sandbox.conftest import Engine
 from tests.sandbox.test_engine import codes
 
@@ -118,7 +119,7 @@ def state(engine: Engine) -> list[tuple[str, ...]]:
 
 
 @given(before=payloads(), payload=payloads())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_commit_does_what_the_query_said(before: tuple[Any, Any], payload: tuple[Any, Any]) -> None:
     """Item by item and relation by relation, over any state."""
     with trial() as engine:
@@ -129,7 +130,7 @@ def test_the_commit_does_what_the_query_said(before: tuple[Any, Any], payload: t
 
 
 @given(before=payloads(), payload=payloads())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_payload_applied_twice_changes_nothing_the_second_time(
     before: tuple[Any, Any], payload: tuple[Any, Any]
 ) -> None:
@@ -148,7 +149,7 @@ def test_a_payload_applied_twice_changes_nothing_the_second_time(
 
 
 @given(payload=payloads(), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_order_of_items_and_relations_does_not_matter(payload: tuple[Any, Any], seed: int) -> None:
     """The same records come into being."""
     items, relations = payload
@@ -188,7 +189,7 @@ PROPERTIES = st.fixed_dictionaries(
 @given(
     entries=ENTRIES, own=ENTRIES, properties=PROPERTIES, before=payloads(), payload=payloads(), seed=st.integers(0, 9)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_it_holds_for_any_rules_and_properties(
     entries: list[tuple[list[str], bool]],
     own: list[tuple[list[str], bool]],

@@ -15,6 +15,7 @@ from syncengine.sandbox.servicenow import table_api
 from syncengine.sandbox.servicenow.requests import Call
 from syncengine.sandbox.staging.sets import ImportSets
 from syncengine.sandbox.world import World
+from tests.budget import examples
 from tests.sandbox.conftest import Http
 
 WORLD = World()
@@ -82,7 +83,7 @@ def keyset(limit: int) -> Iterator[list[str]]:
 
 
 @given(number=st.integers(0, 25), limit=st.integers(1, 9), writes=st.lists(WRITES, max_size=12), shuffled=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_pages_by_key_hold_every_row_once_that_is_there_throughout(
     number: int, limit: int, writes: list[list[Write]], shuffled: bool
 ) -> None:

@@ -15,6 +15,7 @@ from syncengine.sandbox.staging.results import Result
 from syncengine.sandbox.staging.sets import SLICE, ImportSets
 from syncengine.sandbox.staging.transform import Transform
 from syncengine.sandbox.world import World
+from tests.budget import examples
 
 FIELDS = ("asset_tag", "serial_number", "display_name")
 MARKS = {"asset_tag": "u_tag", "serial_number": "u_serial", "display_name": "u_name"}
@@ -480,7 +481,7 @@ def fresh(case: Case) -> None:
 
 
 @given(case=CASES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_map_does_what_the_rules_say(case: Case) -> None:
     """States and records are those of the model; one row at a time and all at once come to the same."""
     states, records = model(case)

@@ -23,6 +23,7 @@ from syncengine.sources import kinds, open_source
 from syncengine.sources.file import FileSource, Options
 from syncengine.sources.inline import Options as InlineOptions
 from syncengine.spec import Project, check_specs
+from tests.budget import examples
 
 
 def read(path: Path, name: str, data: bytes, **options: Any) -> list[Row | BadRow]:
@@ -266,7 +267,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, name: str) -> None:
     assert peaks[1] < 2 * peaks[0] + 4 * 1024 * 1024
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["r.csv", "r.json", "r.jsonl", "r.tsv"]))
 @pytest.mark.covers("SRC-47")
 def test_random_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes, name: str) -> None:
@@ -281,7 +282,7 @@ def test_random_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFacto
 _cells = st.text(alphabet=st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.lists(_cells, min_size=2, max_size=2), max_size=6), st.sampled_from([",", ";", "\t"]))
 @pytest.mark.covers("SRC-47")
 def test_a_row_accepted_is_the_text_of_the_source(
@@ -303,7 +304,7 @@ _json = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2
                      max_leaves=8)  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(st.dictionaries(st.text(alphabet='ab": ', max_size=3), _json, max_size=3), max_size=4),
     st.sampled_from([(",", ":"), (", ", " : ")]),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from syncengine.changes import BadRow, Pair, Record
 from syncengine.errors import Position
 from syncengine.spec import Project, check_specs
+from tests.budget import examples
 from tests.spec.helpers import folder, mapped
 
 CSV = "k,a,b,n\n1,x,2024-02-03,5\n2,,03/02/2024,\n3,NULL,x;y,9.10\n3,X,yes,0064\n"
@@ -91,7 +92,7 @@ _steps = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.fixed_dictionaries({"t": _steps}), source=st.sampled_from(["rows.csv", "rows.json"]),
        level=st.sampled_from(["fail", "skip", "warn"]))  # fmt: skip
 @pytest.mark.covers("SPEC-57", "SRC-26")
@@ -105,7 +106,7 @@ def test_a_spec_is_refused_with_places_or_runs(
     _check(path, text)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(step=_steps, path=st.sampled_from(["l", "o", "a", "nowhere"]), inner=st.sampled_from(["l", "parent.l", "z"]))
 def test_a_list_of_a_row_is_refused_or_runs(
     tmp_path_factory: pytest.TempPathFactory, step: dict[str, Any], path: str, inner: str

@@ -18,6 +18,7 @@ from syncengine.errors import Position, SpecError
 from syncengine.spec import Project, check_specs, find_project, load_environment, load_specs, references
 from syncengine.spec.model import BasicAuth, GuardLimits, TokenAuth
 from syncengine.spec.nodes import ListNode, MapNode, Scalar, compose, decode
+from tests.budget import examples
 from tests.spec.helpers import HEAD, folder
 
 GOOD = f"{HEAD}source: rows.csv\nsteps:\n  t: {{cmdb: cmdb_ci, key: k, fields: {{f: a}}}}\n"
@@ -67,7 +68,7 @@ def test_a_bomb_ends_at_once(tmp_path: Path) -> None:
     assert time.process_time() - before < 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.one_of(st.binary(max_size=300), st.integers(0, len(GOOD) * 8).flatmap(
     lambda bit: st.binary(max_size=6).map(lambda more: GOOD.encode()[: bit // 8] + more + GOOD.encode()[bit // 8 + 1 :]))))  # fmt: skip
 @pytest.mark.covers("SPEC-57")
@@ -80,7 +81,7 @@ def test_random_bytes_are_a_spec_or_refused(tmp_path_factory: pytest.TempPathFac
 
 
 @given(st.text(alphabet="ab1:-#'\"{}[]&*!|>%@` \n,?~", max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_tree_keeps_texts_and_places(text: str) -> None:
     """Every scalar's place is inside the text."""
     try:

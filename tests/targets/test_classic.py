@@ -49,6 +49,9 @@ def classic(request: pytest.FixtureRequest, sandbox: Running, tmp_path: Path) ->
     made.close()
 
 
+pytestmark = pytest.mark.usefixtures("small_batches")
+
+
 def nameless(number: int) -> Record:
     """A server that fills no identification entry."""
     return server(number)._replace(values={"os": "Debian"})
@@ -158,8 +161,8 @@ LOST = [
 @pytest.mark.covers("NET-06", "NET-12", "NET-30", "NET-31", "IRE-12")
 @pytest.mark.parametrize("fault", LOST)
 def test_a_lost_answer_is_settled_by_looking_also_beside_a_bad_row(classic: ClassicBench, fault: str) -> None:
-    made: Made = [*(nameless(n) if n == 300 else server(n) for n in range(600))]
-    made += [*(disk(n, "sda") for n in range(0, 600, 3)), app(1), uses(1, 1)]
+    made: Made = [*(nameless(n) if n == 30 else server(n) for n in range(60))]
+    made += [*(disk(n, "sda") for n in range(0, 60, 3)), app(1), uses(1, 1)]
     plan = classic.plan(*made)
     classic.sandbox.faults(fault)
     summary = classic.apply(plan)

@@ -14,6 +14,7 @@ from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
 from syncengine.targets.staging import StagingTarget, following
 from tests.bench import Bench, actions, of_action
+from tests.budget import examples
 from tests.targets.rows import COLUMNS, FIELDS, LABELS, TABLE, people, person, row, step, table
 
 MARKED = {"marker": "u_mark"}
@@ -347,7 +348,7 @@ def test_rows_are_matched_by_mark_or_content(bench: Bench, options: dict[str, An
 
 @pytest.mark.covers("IMP-07")
 @given(st.permutations(range(12)), st.integers(0, 11), st.integers(5, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_order_and_no_gap_mislead_the_matching(order: list[int], gone: int, width: int) -> None:
     """Rows in any order, one of them missing, values cut by their column: never the row of another operation."""
     changes = [Change(n, "staging", 0, key=f"P{n}") for n in range(12)]

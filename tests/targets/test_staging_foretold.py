@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,9 @@ from syncengine.changes import Change, Record, StepInfo
 from syncengine.errors import Place
 from syncengine.targets.staging.foretell import ACTIONS
 from tests.bench import Bench
+from tests.budget import is_long
 
-CASES = 320 if "--long" in sys.argv else 30
+CASES = 320 if is_long() else 15
 TABLE = "u_any_import"
 SOURCES = ["u_a", "u_b", "u_c", "u_d", "u_e", "u_f"]
 WORDS = st.sampled_from(["", "one", "ONE", "two", "three", "four", "five", "six", "a,b"])

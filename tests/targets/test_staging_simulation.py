@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +9,7 @@ from hypothesis import strategies as st
 from syncengine.changes import StepRef
 from syncengine.errors import Exit
 from tests.bench import Bench, actions
+from tests.budget import is_long
 from tests.targets.rows import people, person, table
 from tests.targets.test_attach import file
 from tests.targets.test_attach import plan as plan_of
@@ -29,7 +28,7 @@ FAULTS = (
 )
 
 relaxed = settings(
-    max_examples=150 if "--long" in sys.argv else 6,
+    max_examples=150 if is_long() else 6,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -24,6 +24,7 @@ from syncengine.transport.servicenow import (
     table_path,
     table_rows,
 )
+from tests.budget import examples
 from tests.transport.wire_server import Got, Hours, RawServer, client_of, error, reply, serving
 
 
@@ -72,7 +73,7 @@ def reading(script: object) -> Iterator[tuple[Reader, RawServer]]:
         yield Reader(client), server
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rows=st.integers(0, 25),
     hidden=st.sets(st.integers(0, 24)) | st.just(set(range(5, 20))),

@@ -18,6 +18,7 @@ from syncengine.sandbox.fourme.importing import Fault
 from syncengine.sandbox.fourme.service import Fourme
 from syncengine.sandbox.fourme.types import Column, Type, types
 from syncengine.sandbox.world import World
+from tests.budget import examples
 
 KNOWN = [kind for kind in types().values() if kind.header != "unknown" and kind.columns]
 NAMES = {"Primary Email": "ann@x.com", "Reference": "ref"}
@@ -156,7 +157,7 @@ def one_twin() -> Twin:
     return Twin()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -20,6 +20,7 @@ from syncengine.spec.import_types import ImportColumn, import_types
 from syncengine.spec.import_values import BadValueError, written
 from syncengine.targets.fourme.compare import is_same, shown
 from syncengine.targets.fourme.told import plain
+from tests.budget import examples
 
 FORMS = [
     kinds.Forms(*one)
@@ -121,7 +122,7 @@ def test_every_kind_of_column_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data(), form=st.sampled_from(FORMS))
 def test_what_was_imported_compares_as_unchanged(kind: str, data: st.DataObject, form: kinds.Forms) -> None:
     """In every form that an export is known to write it in, and as REST gives it."""
@@ -131,7 +132,7 @@ def test_what_was_imported_compares_as_unchanged(kind: str, data: st.DataObject,
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data(), form=st.sampled_from(FORMS))
 def test_a_change_is_seen(kind: str, data: st.DataObject, form: kinds.Forms) -> None:
     """Values that 4me keeps as different ones differ, but for blanks around a text and zones of one offset."""
@@ -160,7 +161,7 @@ REFS = ImportColumn("refs", to="people", by="Primary Email")
 
 
 @given(st.lists(NAME.filter(bool), max_size=5), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_references_are_a_set_of_names(names: list[str], random: object) -> None:
     """In any order and case; those of the account itself with or without its name."""
     shuffled = sorted(names, key=lambda _: random.random())  # type: ignore[attr-defined]
@@ -170,7 +171,7 @@ def test_references_are_a_set_of_names(names: list[str], random: object) -> None
 
 
 @given(st.lists(NAME.filter(bool), min_size=1, max_size=5, unique_by=str.casefold), NAME.filter(bool))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_one_reference_more_or_less_or_of_another_account_is_a_change(names: list[str], more: str) -> None:
     """Also where its name is the same."""
     assume(more.casefold() not in map(str.casefold, names))

@@ -32,7 +32,7 @@ def hurried() -> Clock:
 
     def sleep(seconds: float) -> None:
         at[0] += seconds
-        time.sleep(min(seconds, 0.002))
+        time.sleep(0)
 
     return Clock(lambda: at[0] + time.monotonic(), sleep)
 
@@ -119,7 +119,7 @@ def test_failures_are_found_in_the_log_by_their_line(desk: Desk) -> None:
     assert summary.exit is Exit.PARTIAL
     assert sorted(one["sourceID"] for one in desk.people()) == [f"E{n:04}" for n in range(4, 11)]
     rejects = (desk.state.run_directory(summary.run) / "rejects.csv").read_text()
-    assert [line.count("E000") for line in rejects.splitlines()[1:]] != []
+    assert [line.count("E000") > 0 for line in rejects.splitlines()[1:]] == [True] * 3
 
 
 def test_a_person_without_a_source_becomes_ours_by_the_e_mail(desk: Desk) -> None:
@@ -216,6 +216,7 @@ def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Des
     """The token was in the journal before the first poll."""
     plan = desk.plan(people_csv=csv_of(5))
     desk.sandbox.settings(fourme__start_seconds=40)
+    desk.count_uploads()
     script = (
         "import sys, json; from pathlib import Path; from syncengine.sandbox.process import FourmeLogin, Running;"
         "from tests.targets.fourme.desk import Desk; from syncengine.planning.plan_file import open_plan;"
@@ -226,6 +227,9 @@ def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Des
     where = [str(desk.place), json.dumps({**asdict(desk.sandbox), "ca": None}), str(plan.path)]
     process = subprocess.Popen([sys.executable, "-c", script, *where])
     until = time.monotonic() + 120
+    while not desk.jobs_begun() and time.monotonic() < until:
+        desk.sandbox.advance(41)  # the export that it compares with waits its 40 seconds, too
+        time.sleep(0.05)
     while not desk.started() and time.monotonic() < until:
         time.sleep(0.05)
     assert desk.started()
