@@ -15,18 +15,30 @@ FOUND = 80
 """Longest text shown as what was found."""
 SENTENCE = 160
 """Longest sentence."""
+SHORT = 4
+"""Secrets below this length stand in any text by chance."""
 _LOOKED_AT = 64 * 1024
 _UNSHOWABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )
 
 
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{2,}")
+
+
 class Redactor:
-    """Masks the secrets it was told; shared by all that show text of one run."""
+    """Masks the secrets it was told; shared by all that show text of one run.
+
+    A mask in the midst of words tells what it hides: `s***rv***r` has lost an e, `***r failed` the rest of a server. So
+    where a secret is that short, or stands inside a longer word, nothing of the text is shown.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: frozenset[str] = frozenset()
+        self._telling: set[str] = set()
+        self._short: frozenset[bytes] = frozenset()
         self._pattern: re.Pattern[str] | None = None
+        self._tells: re.Pattern[str] | None = None
         self._lock = threading.Lock()
         for secret in secrets:
             self.add(secret)
@@ -38,6 +50,10 @@ class Redactor:
         with self._lock:
             self._forms |= frozenset(_forms(secret))
             longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+            self._telling |= _telling(secret)
+            if len(secret) < SHORT:
+                self._short |= {secret.encode("utf-8", "surrogatepass")}
+            self._tells = re.compile("|".join(sorted(self._telling)), re.IGNORECASE)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
     def mask(self, text: str) -> str:
@@ -45,9 +61,22 @@ class Redactor:
         pattern = self._pattern
         if pattern is None:
             return text
+        if (self._tells is not None and self._tells.search(text)) or (self._short and self._is_packed(text)):
+            return MASK
         masked = pattern.sub(MASK, text)
         # A mask may complete another secret (`a*` after `a`): then nothing of the text is worth the risk.
         return MASK if masked != text and any(form in masked for form in self._forms) else masked
+
+    def _is_packed(self, text: str) -> bool:
+        """Whether a short secret is inside a base64, of which too few letters are its own to be looked for."""
+        for run in _BASE64.findall(text):
+            for start in range(min(4, len(run) - 1)):
+                part = run[start:].replace("-", "+").replace("_", "/")
+                part = part[: len(part) - (len(part) % 4 == 1)]
+                data = base64.b64decode(part + "=" * (-len(part) % 4))
+                if any(secret in data for secret in self._short):
+                    return True
+        return False
 
     def show(self, text: str, width: int = FOUND) -> str:
         """One line fit for a terminal: masked first, then escaped, then cut."""
@@ -71,8 +100,22 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def _telling(secret: str) -> set[str]:
+    """Patterns of places where a mask would tell the secret."""
+    if len(secret) < SHORT:
+        return {re.escape(form) for form in _forms(secret)}
+    plain = re.escape(secret)
+    found = set()
+    if secret[0].isalpha():
+        found.add(rf"(?<=[^\W\d_]){plain}")
+    if secret[-1].isalpha():
+        found.add(rf"{plain}(?=[^\W\d_])")
+    return found
+
+
 def _forms(secret: str) -> Iterator[str]:
     yield secret
+    yield from (secret.upper(), secret.lower(), secret.casefold())  # some letters become two: ß, ǰ
     yield escape(secret)
     raw = secret.encode("utf-8", "surrogatepass")
     yield from _base64_forms(raw)

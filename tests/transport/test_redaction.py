@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncengine.transport.redaction import FOUND, MASK, Redactor, cut, escape
+from syncengine.transport.redaction import FOUND, MASK, SHORT, Redactor, cut, escape
 
 LETTERS = st.characters(max_codepoint=0x2FF)
 FORMS: list[Callable[[str], str]] = [
@@ -73,3 +73,22 @@ def test_a_cut_shows_that_something_is_missing() -> None:
 
 def test_a_secret_is_masked_before_the_cut() -> None:
     assert "CANA" not in Redactor(["CANARY-secret"]).show("x" * 75 + "CANARY-secret")
+
+
+@pytest.mark.parametrize("secret", ["e", "7", "er", "rve", "serve", "Refuse", "s", "\\", "x1b"])
+def test_a_mask_in_the_midst_of_words_would_tell_so_nothing_is_shown(secret: str) -> None:
+    """`s***rv***r` has lost an e."""
+    text = "host-7: The server refused the request\x1b[0m: x1bc \\"
+    assert Redactor([secret]).show(text, 400) == MASK
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "serve-r", "x7f3", "refused"])
+def test_a_secret_that_stands_alone_is_masked_where_it_stands(secret: str) -> None:
+    shown = Redactor([secret]).show(f'the login "{secret}" of ada was not taken (password={secret})')
+    assert shown == 'the login "***" of ada was not taken (password=***)'
+
+
+@given(secret=st.text(LETTERS, min_size=1, max_size=SHORT - 1), around=st.tuples(*[st.text(LETTERS, max_size=20)] * 2))
+def test_of_a_text_with_a_short_secret_nothing_is_shown(secret: str, around: tuple[str, str]) -> None:
+    for form in FORMS:
+        assert Redactor([secret]).show(around[0] + form(secret) + around[1]) == MASK
