@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,22 +149,38 @@ class Bench:
         stale_check: bool = True,
         seconds: float = 300,
         pin: bool = True,
+        clock: Clock | None = None,
     ) -> Summary:
         """Apply a plan as a run of its own."""
         run = f"run{next(self._numbers)}"
         connected = self.connect(permits=permits, settle=settle, seconds=seconds, pin=pin)
         with locked(self.state, plan, run):
             kept = begin(self.state, plan, run, f"{next(self._numbers):04}", "0.1.0")
-            return self._finish(kept, run, connected, stale_check)
+            return self._finish(kept, run, connected, stale_check, clock or Clock())
 
     def resume(self, run: str, plan: PlanFile, *, settle: float = 0.2) -> Summary:
         """Go on with a run."""
         with locked(self.state, plan, run):
-            return self._finish(plan, run, self.connect(settle=settle), True)
+            return self._finish(plan, run, self.connect(settle=settle), True, Clock())
 
-    def _finish(self, plan: PlanFile, run: str, connected: Connected, stale_check: bool) -> Summary:
+    def passing(self) -> Clock:
+        """A clock on which waiting takes no time: what a run sleeps passes for the sandbox."""
+        slept = [0.0]
+
+        def sleep(seconds: float) -> None:
+            slept[0] += seconds
+            self.later(seconds)
+
+        return Clock(lambda: time.monotonic() + slept[0], sleep)
+
+    def later(self, seconds: float) -> None:
+        """Let time pass for the sandbox, and what is due by then happen."""
+        self.sandbox.advance(seconds)
+        time.sleep(0.02)
+
+    def _finish(self, plan: PlanFile, run: str, connected: Connected, stale_check: bool, clock: Clock) -> Summary:
         ways = {"servicenow": connected}
-        events = apply_plan(self.state, plan, run, ways, Clock(), lambda: "then", stale_check=stale_check)
+        events = apply_plan(self.state, plan, run, ways, clock, lambda: "then", stale_check=stale_check)
         last = list(events)[-1]
         assert isinstance(last, RunFinished)
         return last.summary

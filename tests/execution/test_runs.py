@@ -220,14 +220,15 @@ def test_the_journal_says_what_was_written_to_it(bench: Bench) -> None:
     [
         "api=ire, at=2, do=hang",
         "api=ire, at=2, do=commit_then_hang",
-        "api=ire, at=2, do=commit_late(0.8)",
+        "api=ire, at=2, do=commit_late(120)",
     ],
 )
 def test_a_write_that_is_never_answered_is_settled_after_its_time(bench: Bench, fault: str) -> None:
     made = [server(n) for n in range(120)]
     plan = bench.plan(*made)
     bench.sandbox.faults(fault)
-    summary = bench.apply(plan, seconds=2.5, settle=1.5, permits=2)
+    summary = bench.apply(plan, seconds=2.5, settle=330, permits=2, clock=bench.passing())
+    bench.later(330)
     assert bench.sandbox.met()
     bench.sandbox.clear_faults()
     assert summary.exit == Exit.OK, summary.problem

@@ -424,7 +424,7 @@ def test_no_answer_in_time_is_settled_by_the_marker(bench: Bench, send: str, fau
     made = plan(bench, *(person(n) for n in range(3)), send=send, **MARKED)
     api = "import_one" if send == "single" else "insert_multiple"
     bench.sandbox.faults(f"api={api}, at=1, times=1, do={fault}")
-    settled(bench, bench.apply(made, seconds=1.0), 3)
+    settled(bench, bench.apply(made, seconds=1.0, settle=330, clock=bench.passing()), 3)
     assert staged(bench) == 3
 
 
@@ -433,8 +433,10 @@ def test_a_row_that_arrives_late_is_found(bench: Bench) -> None:
     """The connection breaks, the write takes effect within the settle time."""
     table(bench)
     made = plan(bench, *(person(n) for n in range(3)), **MARKED)
-    bench.sandbox.faults("api=import_one, at=2, times=1, do=commit_late(0.2)")
-    settled(bench, bench.apply(made, settle=1.0), 3)
+    bench.sandbox.faults("api=import_one, at=2, times=1, do=commit_late(120)")
+    summary = bench.apply(made, settle=330, clock=bench.passing())
+    bench.later(330)
+    settled(bench, summary, 3)
     assert staged(bench) == 3
 
 
