@@ -21,6 +21,7 @@ from syncengine.planning.guards import Bound
 from syncengine.planning.plan import Identity
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.rows import Reading
+from syncengine.planning.selection import Selection
 from syncengine.planning.workspace import workspace
 from syncengine.sandbox.process import Running
 from syncengine.spec.model import Environment, Project
@@ -104,6 +105,7 @@ class Bench:
         waves: dict[str, int] | None = None,
         steps: Mapping[str, StepInfo] | None = None,
         user: str = "",
+        selection: Selection | None = None,
     ) -> PlanFile:
         """Plan records; steps are made as they are met, in the order of the steps' names in the records."""
         rows: dict[str, list[Record | Pair]] = {}
@@ -137,6 +139,7 @@ class Bench:
                 "2026-11-22",
                 f"time {next(self._numbers)}",
                 waivers or {},
+                selection=selection,
             )
             return plan_records(ws, reading, of, self.place / f"plan{next(self._numbers)}")
 

@@ -150,6 +150,25 @@ def test_what_was_refused_comes_again_when_it_is_corrected(here: Here) -> None:
     assert (done.return_value, done.output) == (Exit.OK, "No run has left a row behind; nothing to do.\n")
 
 
+def test_whatever_a_target_refuses_at_random_comes_with_the_retries(here: Here) -> None:
+    """Records, what lives in them, relations at them: rounds of refusals, then none; nothing is left or doubled."""
+    here.spec(SPEC + "guards: {max_errors: 500}\n")
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(12)))
+    here.write("disks", "serial,device", *(f"S{n},sd{d}" for n in range(12) for d in "ab"))
+    here.write("apps", "app", *(f"app{n}" for n in range(6)))
+    here.write("uses", "app,serial", *(f"app{n % 6},S{n}" for n in range(12)))
+    here.plan()
+    here.bench.sandbox.faults("api=ire, do=item_errors(0.3)")
+    assert here.apply().return_value == Exit.PARTIAL
+    for _ in range(2):
+        here.run(retry.command, "--yes")
+    here.bench.sandbox.clear_faults()
+    assert here.run(retry.command, "--yes").return_value == Exit.OK
+    assert here.operations() == set()
+    inserts = here.bench.inserts()
+    assert (inserts["cmdb_ci_linux_server"], inserts["cmdb_ci_disk"], inserts["cmdb_ci_business_app"]) == (12, 24, 6)
+
+
 def test_a_row_without_a_key_and_one_whose_key_was_corrected_are_found_by_their_number(here: Here) -> None:
     spec = SPEC.replace("  servers: servers.csv\n", "  servers: {file: servers.csv, bad_rows: skip}\n")
     here.spec(spec + "guards: {max_bad_rows: 5}\n")
