@@ -62,10 +62,10 @@ class Matcher:
     def seen(self, change: Change, look: Look, matched: set[int], ahead: Mapping[tuple[str, str], Held]) -> Seen:
         """What would become of a row; `matched` are the rows of owners that others stand for, and grows."""
         step, name = self.steps[change.step], self.names[change.step]
+        kind = import_types()[name]
         plain = self._plainly(change, step, ahead) if ahead else None
         if plain is not None:
-            return Seen(change.op, action="unchanged", basis="compared", sys_id=plain.id, class_name=name)
-        kind = import_types()[name]
+            return Seen(change.op, action="unchanged", basis="compared", sys_id=_id(kind, plain), class_name=name)
         cells, bad = cells_of(change, step, kind)
         if bad:
             said = "; ".join(f"{one.column} {one.said}" for one in bad)
@@ -151,7 +151,9 @@ class Matcher:
                 unread.append(column)
             elif not is_same(kind.columns[column], value, present, self.account):
                 before[column] = present
-        seen = Seen(change.op, action="update", basis="compared", sys_id=held.id, class_name=name, before=before)
+        seen = Seen(
+            change.op, action="update", basis="compared", sys_id=_id(kind, held), class_name=name, before=before
+        )
         if change.basis == "implied":
             seen.sys_id = change.sys_id  # its record was not there when it was planned
             seen.before = change.before
@@ -187,8 +189,6 @@ class Matcher:
                 )
             return seen
         matched.add(found.number)
-        if kind.group != SOURCE_ID:
-            seen.sys_id = found.id  # two rows with one ID would be two keys of one record
         return _unread(seen, [one for one in cells if one != ID and found.cells.get(one) is None], look.how)
 
     def _differs(self, cells: Mapping[str, str], held: Held, kind: ImportType) -> dict[str, str]:
@@ -234,6 +234,11 @@ def _unread(seen: Seen, columns: Sequence[str], how: str) -> Seen:
 def _is_named(cells: Mapping[str, str], held: Held, columns: Sequence[str]) -> bool:
     wanted = [cells.get(column, "").casefold() for column in columns]
     return all(wanted) and wanted == [(held.cells.get(column) or "").casefold() for column in columns]
+
+
+def _id(kind: ImportType, held: Held) -> str:
+    """What an export and REST agree about: some exports have no ID."""
+    return held.id if ID in kind.columns else ""
 
 
 def _pair(held: Held) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType, import_types
+from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportColumn, ImportType, import_types
 from syncengine.targets.fourme.below import PLACES, Below
 from syncengine.targets.fourme.records import Held, Records, natural_of, owner_of
 from syncengine.targets.fourme.told import Told, rest_name, rest_path
@@ -36,6 +36,10 @@ class OverRest:
         self.name = name
         self.kind = import_types()[name]
         self.records = Records(self.kind)
+        self._columns = self.kind.columns
+        if self.kind.rest is not None:  # a few types import no ID, and their records have one all the same
+            self._columns = {ID: ImportColumn("integer"), **self.kind.columns}
+            self.records.take(self._columns)
         self.records.clear()
         self.why = why
         self.why_not = ""
@@ -197,7 +201,7 @@ class OverRest:
     def _keep(self, found: Sequence[Mapping[str, Any]]) -> None:
         if self.kind.has_pair and any("source" not in one for one in found):
             self.why_not = f"{self.why}, and REST does not give the Source of {self.name}"
-        self.records.add(self._told.cells(self.kind, found), replace=True)
+        self.records.add(self._told.cells(self._columns, found), replace=True)
 
     # ── rows of owners, and relations ───────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from syncengine.spec.import_types import ID, ImportColumn, ImportType, import_types
+from syncengine.spec.import_types import ID, ImportColumn, import_types
 from syncengine.transport.collection import PAGE, Collections, is_id
 
 _NAMES = {
@@ -62,12 +62,12 @@ class Told:
         self._texts: dict[tuple[str, str, int], str | None] = {}
         """By what other records are called: their type, the column, their ID."""
 
-    def cells(self, kind: ImportType, found: Sequence[Mapping[str, Any]]) -> list[list[str | None]]:
-        """Some records of a type, column by column."""
-        for name, column in kind.columns.items():
+    def cells(self, columns: Mapping[str, ImportColumn], found: Sequence[Mapping[str, Any]]) -> list[list[str | None]]:
+        """Some records, column by column."""
+        for name, column in columns.items():
             if column.kind == "ref":
                 self.learn_of(column, [one.get(rest_name(name)) for one in found])
-        names = [(rest_name(name), column) for name, column in kind.columns.items()]
+        names = [(rest_name(name), column) for name, column in columns.items()]
         return [
             [self.cell(column, one[field]) if field in one else None for field, column in names]
             for one in found

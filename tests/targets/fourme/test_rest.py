@@ -132,6 +132,31 @@ def test_rows_of_owners_are_read_below_their_owner(desk: Desk) -> None:
     assert not [one for one in again.changes() if one.is_sent]
 
 
+def test_a_plan_of_an_export_is_checked_over_rest_on_the_same_day(desk: Desk) -> None:
+    """The usual case of many rows of owners: the plan took the day's export, and the check is the second look."""
+    desk.sync(people_csv=csv_of(2))
+    rows = ["e0001@x.example,work,+33 1", "e0002@x.example,work,+33 2"]
+    desk.apply(desk.plan(PHONES, phones_csv=HEAD + "\n".join(rows)))
+    plan = desk.plan(PHONES, phones_csv=HEAD + "\n".join([rows[0], "e0002@x.example,work,+33 9"]))
+    assert not was_read_over_rest(desk)
+    spend(desk)
+    assert told(desk.apply(plan))["applied"] == 1
+    spec = """syncengine: 1
+data_source: HR
+source: a.csv
+steps:
+  a: {4me: knowledge_articles, key: id, fields: {Subject: name, Instructions: name, Service: {const: Mail}}}
+"""
+    services = [{"Name": "Mail", "Provider": "Widget"}]
+    desk.sandbox.seed({"4me": {"records": {"organizations": [{"Name": "Widget"}], "services": services}}}, force=True)
+    desk.sandbox.settings(fourme__big_type=10_000)
+    desk.sync(spec, a_csv="id,name\nk1,How to\n")
+    plan = desk.plan(spec, a_csv="id,name\nk1,How not to\n")
+    spend(desk)
+    assert told(desk.apply(plan)) == {"applied": 1}
+    assert not [one for one in desk.plan(spec, a_csv="id,name\nk1,How not to\n").changes() if one.is_sent]
+
+
 def test_members_are_read_below_their_team_and_people_go_by_their_address(desk: Desk) -> None:
     """Relations of several records are collections of their own."""
     desk.sync(people_csv=csv_of(3))
