@@ -9,7 +9,7 @@ import click
 import msgspec
 import orjson
 
-from syncengine.cli import connect, places
+from syncengine.cli import again, connect, places
 from syncengine.errors import Exit, many
 from syncengine.execution import cursors, locks
 from syncengine.execution.account import OVER
@@ -34,17 +34,18 @@ class Standing(msgspec.Struct):
 
 
 @click.command(name="status")
+@click.argument("run", required=False)
 @click.option("-n", "number", type=click.IntRange(1), default=10, show_default=True, help="How many, newest first.")
 @click.option("--format", "form", type=click.Choice(["human", "json"]), default="human", show_default=True)
-def command(number: int, form: str) -> int:
-    """Tell what goes on in this project, as far as it is written down here.
+def command(run: str | None, number: int, form: str) -> int:
+    """Tell what goes on in this project, as far as it is written down here, or how it is with one RUN.
 
     Runs that are not at their end and the command for each; the newest run of each set of specs and environment; the
     last runs; locks; how far incremental sources were read, and what was left behind. Nobody is asked.
     """
     state = State(connect.state_directory(places.project()))
     try:
-        standing = _standing(state)
+        standing = _standing(state, None if run is None else again.find_run(state, run))
     finally:
         state.close()
     for line in (as_json if form == "json" else as_text)(standing, number):
@@ -52,10 +53,12 @@ def command(number: int, form: str) -> int:
     return int(Exit.OK)
 
 
-def _standing(state: State) -> Standing:
+def _standing(state: State, only: RunRow | None) -> Standing:
     runs = state.runs()
-    environments = list(dict.fromkeys(row.environment for row in runs))
     held = [(_hold(state, holder, runs), holder) for holder in locks.holders(state.directory)]
+    if only is not None:
+        return Standing([only], [one for one in held if one[1].run == only.id], {}, {})
+    environments = list(dict.fromkeys(row.environment for row in runs))
     windows = {name: found for name in environments if (found := cursors.read(state, name))}
     left = {name: behind for name in environments if (behind := cursors.left_behind(state, name))}
     return Standing(runs, held, windows, left)

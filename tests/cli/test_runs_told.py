@@ -96,6 +96,7 @@ def test_status_names_what_wants_something_done_and_forgets_it_when_it_is_done(h
     assert "Newest run of each environment and specs\n  dev  partial: 4 rejected" in told
     here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)))
     assert here.run(retry.command, "--yes").return_value == Exit.OK
+    assert run not in here.run(status.command, here.newest()).output
     told = here.run(status.command).output
     assert "Rows not applied" not in told
     assert "Open" not in told
