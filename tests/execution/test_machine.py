@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from syncengine import files
@@ -265,7 +266,8 @@ def test_a_clock_that_jumps_changes_no_order(inside: Inside) -> None:
     files.arm("request.before=enospc")
     assert inside.apply().code == Exit.STATE
     files._armed.clear()
-    listed = [line.split()[0] for line in inside.call("status").out.splitlines()]
+    told = map(orjson.loads, inside.call("status", "--format", "json").out.splitlines())
+    listed = [one["run"] for one in told if one["kind"] == "run"]
     assert listed == ["20261025-023000-cccc", "19700101-000000-bbbb", "21000101-000000-aaaa"]
     assert inside.call("resume").code == Exit.OK
     assert inside.newest()["run"] == "20261025-023000-cccc"
