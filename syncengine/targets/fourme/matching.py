@@ -30,6 +30,10 @@ IDENTITY: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """What tells the rows of one owner apart, so that a change can be told from a removal and an addition (inferred)."""
 
 
+TIMES = ("Created At", "Updated At")
+"""What an import may write into a new record and mostly ignores (inferred): a difference alone is no change."""
+
+
 class Look(msgspec.Struct, frozen=True):
     """What is known of the records of a type, or why nothing is."""
 
@@ -157,7 +161,7 @@ class Matcher:
         if change.basis == "implied":
             seen.sys_id = change.sys_id  # its record was not there when it was planned
             seen.before = change.before
-        if not any(column not in step.quiet for column in before):
+        if not any(column not in step.quiet and column not in TIMES for column in before):
             seen.action, seen.before = "unchanged", {}
         return _unread(seen, unread, how)
 

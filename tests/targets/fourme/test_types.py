@@ -176,3 +176,19 @@ def test_independent_types_are_imported_side_by_side_only_where_that_is_raised(d
     assert seen[0] == jobs
     assert len({entry["request"] for entry in desk.uploads()}) == 3
     assert [entry["table"] for entry in desk.uploads()][-1] == "people"
+
+
+def test_times_that_the_service_keeps_itself_are_no_change(desk: Desk) -> None:
+    """An import may ignore them, and then every plan would write them again."""
+    spec = """syncengine: 1
+data_source: HR
+source: s.csv
+steps:
+  s: {4me: people, key: id, fields: {Name: name, Primary Email: "{{ id }}@x.example", Created At: since}}
+"""
+    csv = "id,name,since\n1,Ana,2020-01-01T00:00:00Z\n"
+    desk.sync(spec, s_csv=csv)
+    assert len(lines(desk.plan(spec, s_csv=csv), "unchanged")) == 1
+    assert [set(one.before) for one in lines(desk.plan(spec, s_csv=csv.replace("Ana", "Bo")), "update")] == [
+        {"Name", "Created At"}
+    ]
