@@ -116,7 +116,7 @@ def _is_writing(state: Path, run: str) -> bool:
     """Whether the process of a run lives, as far as this machine knows; its lock is not touched."""
     from syncengine.execution.locks import holders  # as above
 
-    return any(one.run == run and one.is_alive for one in holders(state))
+    return any(one.run == run and one.is_alive for one in holders(state).values())
 
 
 def _cursors(project: Project, environment: str, specs: Sequence[Spec]) -> dict[str, ReadWindow]:

@@ -43,7 +43,7 @@ def command(run: str | None, everything: bool, env_file: Path | None, form: str)
             fix = "syncengine plan -o FILE, then: syncengine apply FILE"
             raise SpecError(Problem("no-such-run", "this project has no run yet", str(state.path), fix=fix))
         row = rows[0] if run is None else again.find_run(state, run)
-        busy = next((one for one in holders(state.directory) if one.run == row.id and one.is_alive), None)
+        busy = next((one for one in holders(state.directory).values() if one.run == row.id and one.is_alive), None)
         if busy is not None:
             click.echo(f"note: {busy} is going on at this moment; this is what it has recorded so far", err=True)
         with account_of(state, row) as account:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -17,7 +18,6 @@ from syncengine.execution.cursors import LeftBehind
 from syncengine.execution.journal import RunRow, State
 from syncengine.execution.locks import Holder
 from syncengine.planning.plan import ReadWindow
-from syncengine.planning.plan_file import open_plan
 
 
 class Standing(msgspec.Struct):
@@ -55,7 +55,7 @@ def command(run: str | None, number: int, form: str) -> int:
 
 def _standing(state: State, only: RunRow | None) -> Standing:
     runs = state.runs()
-    held = [(_hold(state, holder, runs), holder) for holder in locks.holders(state.directory)]
+    held = [(_hold(path, holder), holder) for path, holder in locks.holders(state.directory).items()]
     if only is not None:
         return Standing([only], [one for one in held if one[1].run == only.id], {}, {})
     environments = list(dict.fromkeys(row.environment for row in runs))
@@ -64,13 +64,11 @@ def _standing(state: State, only: RunRow | None) -> Standing:
     return Standing(runs, held, windows, left)
 
 
-def _hold(state: State, holder: Holder, runs: Sequence[RunRow]) -> str:
+def _hold(path: Path, holder: Holder) -> str:
     """How it is with somebody who says to hold a lock: `running`, `elsewhere`, or `gone`."""
     if holder.is_alive:
         return "running"
-    path = state.directory / "runs" / holder.run / "plan"
-    is_known = holder.run in {row.id for row in runs} and path.is_file()
-    return "gone" if is_known and locks.is_held(state, open_plan(path)) is None else "elsewhere"
+    return "gone" if locks.is_held(path) is None else "elsewhere"
 
 
 def as_json(of: Standing, number: int) -> Iterator[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from syncengine.cli import again, connect, places
 from syncengine.errors import Exit, LockedError, Problem, SpecError
 from syncengine.execution.account import OVER
-from syncengine.execution.journal import State
-from syncengine.execution.locks import is_held, let_go
+from syncengine.execution.journal import RunRow, State
+from syncengine.execution.locks import holders, is_held, let_go, lock_of
 from syncengine.planning.plan_file import open_plan
 
 
@@ -27,18 +28,15 @@ def command(run: str, yes: bool) -> int:
     project = places.project()
     state = State(connect.state_directory(project))
     try:
-        row = again.find_run(state, run)
-        plan_path = state.directory / "runs" / row.id / "plan"
-        if not plan_path.is_file():
-            said = f"the plan of run {row.id} is not here, and with it the name of its lock"
-            raise SpecError(Problem("run-without-plan", said, str(plan_path)))
-        plan = open_plan(plan_path)
-        holder = is_held(state, plan)
+        path = next((path for path, one in holders(state.directory).items() if one.run == run), None)
+        known = path is None or any(row.id == run for row in state.runs())
+        row = again.find_run(state, run) if known else None
+        holder = is_held(path or _lock_of(state, run))
         if holder is None:
-            click.echo(f"Nobody holds the lock of run {row.id}.{_next(row.exit, row.id)}")
+            click.echo(f"Nobody holds the lock of run {run}.{_next(row)}")
             return int(Exit.OK)
-        if holder.run not in (row.id, "?"):
-            said = f"the lock of these specs and this target is held by {holder}, not by run {row.id}"
+        if holder.run not in (run, "?"):
+            said = f"the lock of these specs and this target is held by {holder}, not by run {run}"
             raise LockedError(Problem("locked", said, fix=f"syncengine unlock {holder.run}, if it is gone"))
         if holder.is_alive:
             said = f"{holder} is alive and holds the lock"
@@ -48,12 +46,21 @@ def command(run: str, yes: bool) -> int:
                 said = f"nobody can see from here whether {holder} is gone"
                 raise SpecError(Problem("not-confirmed", said, "syncengine unlock", fix="look there, then add --yes"))
             click.confirm(f"{holder} cannot be seen from here. Is it gone for good?", abort=True)
-        let_go(state, plan)
+        let_go(path or _lock_of(state, run))
     finally:
         state.close()
-    click.echo(f"Unlocked, although {holder} may still say otherwise.{_next(row.exit, row.id)}")
+    click.echo(f"Unlocked, although {holder} may still say otherwise.{_next(row)}")
     return int(Exit.OK)
 
 
-def _next(exit_class: int | None, run: str) -> str:
-    return "" if exit_class in OVER else f" Go on with: syncengine resume {run}"
+def _lock_of(state: State, run: str) -> Path:
+    """The lock that a run took, by its plan; raises SpecError where that is gone."""
+    path = state.directory / "runs" / run / "plan"
+    if not path.is_file():
+        said = f"the plan of run {run} is not here, and with it the name of its lock"
+        raise SpecError(Problem("run-without-plan", said, str(path)))
+    return lock_of(state.directory, open_plan(path))
+
+
+def _next(row: RunRow | None) -> str:
+    return "" if row is None or row.exit in OVER else f" Go on with: syncengine resume {row.id}"

@@ -65,8 +65,9 @@ def locked(state: State, plan: PlanFile, run: str) -> Iterator[None]:
     """Hold the lock of a plan's specs and target; raises LockedError, saying who holds it."""
     place = private_directory(state.directory / "locks")
     refuse_links(place)
-    lock = filelock.FileLock(place / f"{lock_name(plan)}.lock", mode=0o600)
-    said = place / f"{lock_name(plan)}.json"
+    path = lock_of(state.directory, plan)
+    lock = filelock.FileLock(path, mode=0o600)
+    said = path.with_suffix(".json")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -101,14 +102,18 @@ def _since(path: Path) -> str:
         return "a moment ago"
 
 
-def holders(directory: Path) -> list[Holder]:
-    """Who says to hold a lock of the project; a process that was killed still says so, and holds none."""
-    return [_said(path) for path in sorted((directory / "locks").glob("*.json"))]
+def holders(directory: Path) -> dict[Path, Holder]:
+    """Who says to hold which lock of a project; a process that was killed still says so, and holds none."""
+    return {path.with_suffix(".lock"): _said(path) for path in sorted((directory / "locks").glob("*.json"))}
 
 
-def is_held(state: State, plan: PlanFile) -> Holder | None:
-    """Who holds the lock of a plan now; None when nobody does."""
-    path = state.directory / "locks" / f"{lock_name(plan)}.lock"
+def lock_of(directory: Path, plan: PlanFile) -> Path:
+    """The lock of a plan's specs and target."""
+    return directory / "locks" / f"{lock_name(plan)}.lock"
+
+
+def is_held(path: Path) -> Holder | None:
+    """Who holds a lock now; None when nobody does."""
     if not path.is_file():
         return None
     lock = filelock.FileLock(path, mode=0o600)
@@ -120,8 +125,7 @@ def is_held(state: State, plan: PlanFile) -> Holder | None:
     return None
 
 
-def let_go(state: State, plan: PlanFile) -> None:
+def let_go(path: Path) -> None:
     """Forget a lock: the next run takes a new one, whoever holds the old one."""
-    path = state.directory / "locks" / f"{lock_name(plan)}.lock"
     for one in (path.with_suffix(".json"), path):
         one.unlink(missing_ok=True)

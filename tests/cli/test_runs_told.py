@@ -171,6 +171,17 @@ def test_a_lock_whose_holder_cannot_be_seen_is_let_go_when_a_person_says_so(
 
 
 @pytest.mark.covers("PROC-17")
+def test_a_lock_of_a_run_that_died_before_it_was_written_down_is_let_go_by_its_name(here: Here) -> None:
+    """Between the lock and the first line of its journal it is known only by what stands beside the lock."""
+    run = lasting(here)
+    with held(here, run, host="another-host"):
+        (said,) = (here.folder / ".syncengine" / "locks").glob("*.json")
+        said.write_bytes(said.read_bytes().replace(run.encode(), b"20260101-000000-0000"))
+        assert here.run(unlock.command, "20260101-000000-0000", "--yes").return_value == Exit.OK
+        assert here.apply().return_value == Exit.OK
+
+
+@pytest.mark.covers("PROC-17")
 def test_a_lock_is_let_go_by_the_name_of_the_run_that_holds_it(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
     first = lasting(here)
     here.apply()
