@@ -310,29 +310,18 @@ def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameter
 
 def store(ws: Workspace, seen: Iterable[Seen]) -> None:
     """Keep what was said; of a companion that is asked again, the first answer stays."""
-    spill.insert(
-        ws.db,
-        "INSERT OR IGNORE INTO answer(op,action,basis,sys_id,class,reason,code,message,body)",
-        [
-            (
-                answer.op,
-                answer.action,
-                answer.basis,
-                answer.sys_id,
-                answer.class_name,
-                answer.reason,
-                answer.code,
-                answer.message,
-                _rest(answer),
-            )
-            for answer in seen
-        ],
-    )
-
-
-def _rest(answer: Seen) -> bytes | None:
-    rest = [answer.before, answer.was_class, answer.masked, answer.parts, answer.warnings, answer.same_as]
-    return orjson.dumps(rest) if any(rest) else None
+    plain: list[tuple[object, ...]] = []
+    others: list[tuple[object, ...]] = []
+    for one in seen:
+        rest = (one.before, one.was_class, one.masked, one.parts, one.warnings, one.same_as)
+        body = orjson.dumps(rest) if any(rest) else None
+        row = (one.op, one.action, one.basis, one.sys_id, one.class_name)
+        if body or one.reason or one.code or one.message:
+            others.append((*row, one.reason, one.code, one.message, body))
+        else:
+            plain.append(row)
+    spill.insert(ws.db, "INSERT OR IGNORE INTO answer(op,action,basis,sys_id,class)", plain)
+    spill.insert(ws.db, "INSERT OR IGNORE INTO answer", others)
 
 
 def _present_class(class_name: str, rest: bytes | None) -> str:

@@ -66,7 +66,7 @@ class Identities:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}
-        self._entries: dict[str, tuple[bool, list[tuple[int, Entry]]]] = {}
+        self._entries: dict[str, tuple[bool, list[tuple[int, Entry, bool]]]] = {}
 
     def of(self, change: Change) -> list[tuple[int, int, int]]:
         """Entry, hash and operation, for each entry whose attributes the record fills.
@@ -75,18 +75,24 @@ class Identities:
         """
         is_independent, entries = self._entries.get(change.class_name) or self._known(change.class_name)
         scope = None if is_independent else change.host
-        return [
-            (number, hash((scope, *said)), change.op)
-            for number, entry in entries
-            for said in _identity(entry, change.values, change.lookup, change.class_name)
-        ]
+        values, op = change.values, change.op
+        found = []
+        for number, entry, is_plain in entries:
+            if is_plain:  # the usual one, for every new record of a plan: without the detour
+                said = [values.get(name, "").strip().lower() for name in entry.attributes]
+                if all(said):
+                    found.append((number, hash((scope, *said)), op))
+            else:
+                several = _identity(entry, values, change.lookup, change.class_name)
+                found += [(number, hash((scope, *one)), op) for one in several]
+        return found
 
-    def _known(self, class_name: str) -> tuple[bool, list[tuple[int, Entry]]]:
+    def _known(self, class_name: str) -> tuple[bool, list[tuple[int, Entry, bool]]]:
         info = self._instance.describe(class_name)
         entries = []
         for entry in info.entries if info is not None else ():
             number = self._numbers.setdefault((entry.table, entry.attributes), len(self._numbers))
-            entries.append((number, entry))
+            entries.append((number, entry, not entry.is_lookup and "sys_class_name" not in entry.attributes))
         known = self._entries[class_name] = (info is not None and bool(info.is_independent), entries)
         return known
 

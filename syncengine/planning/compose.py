@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from syncengine.changes import SECOND_PASS, Change, End, StepInfo
 from syncengine.planning.plan import StepCounts
 from syncengine.planning.units import fill
-from syncengine.planning.workspace import FOUND, PLANNED, Workspace
+from syncengine.planning.workspace import FOUND, PLANNED, Workspace, unread_body_of
 
 _ANSWER = "a.action, a.basis, a.sys_id, a.class, a.reason, a.code, a.message, a.body"
 
@@ -24,7 +24,10 @@ class Composer:
         self.steps = steps
 
     def changes(self) -> Iterator[Change]:
-        """All operations by number: records, relations, rows that could not be read, and ends found elsewhere."""
+        """All operations by number: records, relations, rows that could not be read, and ends found elsewhere.
+
+        They are for the lines of a plan, and for nothing else: most of their values are unread JSON.
+        """
         streams = (self._records(), self._links(), self._bad(), self._foreign())
         yield from heapq.merge(*streams, key=lambda change: change.op)
 
@@ -44,8 +47,17 @@ class Composer:
                 change.reason = change.reason or SECOND_PASS
                 change.follows = (main,) if made == "create" else ()
             if change.is_sent or change.action == "rejected":
-                fill(self.ws, change, body, self.steps[step].sensitive)
+                self._fill(change, body)
             yield change
+
+    def _fill(self, change: Change, body: bytes) -> None:
+        """Give a change its values: as the JSON that they are, where nothing in them has to be known."""
+        values, refs, change.lookup, change.related, change.seen_at, change.native_key = unread_body_of(body)
+        sensitive = self.steps[change.step].sensitive
+        if refs or sensitive:
+            fill(self.ws, change, body, sensitive)
+        elif bytes(values) != b"{}":
+            change.values = cast(dict[str, str], values)
 
     def _links(self) -> Iterator[Change]:
         ends = ", ".join(

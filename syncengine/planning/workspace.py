@@ -219,6 +219,10 @@ Body = tuple[dict[str, str], list[Ref], tuple[Part, ...], tuple[Part, ...], str,
 
 body_of = msgspec.json.Decoder(Body).decode
 """Reads a spilled record."""
+unread_body_of = msgspec.json.Decoder(
+    tuple[msgspec.Raw, list[Ref], tuple[Part, ...], tuple[Part, ...], str, str],
+).decode
+"""Reads a spilled record for who only writes it: its values stay the JSON that they are."""
 _packed = msgspec.json.Encoder().encode
 
 
