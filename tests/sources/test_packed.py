@@ -116,7 +116,7 @@ def test_a_changed_byte_is_never_other_rows(
         assert len(read(folder, "r.csv.gz", data)) == 30_000
 
 
-@pytest.mark.covers("SRC-35", "SCALE-19")
+@pytest.mark.covers("SRC-35")
 def test_a_bomb_ends_at_its_limit_and_memory_stays_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand times its size; one that stays small is read however well it was packed."""
     monkeypatch.setattr(unpacking, "UNWATCHED", 4 * 1024 * 1024)
