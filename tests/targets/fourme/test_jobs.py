@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import pairwise
 
 import pytest
 
 from syncengine.errors import Exit
 from syncengine.execution.summary import Summary
+from syncengine.targets.fourme import FourmeTarget
 from syncengine.transport.clock import Clock
 from tests.targets.fourme.desk import Desk, csv_of, lines
 
@@ -211,9 +214,10 @@ steps:
     assert sorted(str(one["job_title"] or "") for one in desk.people()) == ["", "Clerk"]
 
 
-@pytest.mark.covers("JOB-10")
-def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Desk) -> None:
-    """The token was in the journal before the first poll."""
+@pytest.mark.covers("JOB-09", "JOB-10")
+@pytest.mark.parametrize("later", [60, 3600])
+def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Desk, later: int) -> None:
+    """The token was in the journal before the first poll; an hour later nobody knows the job, and records tell."""
     plan = desk.plan(people_csv=csv_of(5))
     desk.sandbox.settings(fourme__start_seconds=40)
     desk.count_uploads()
@@ -236,6 +240,42 @@ def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Des
     process.send_signal(signal.SIGKILL)
     process.wait()
     (run,) = [row.id for row in desk.state.runs()]
-    desk.sandbox.advance(60)
+    desk.sandbox.settings(fourme__start_seconds=0)
+    desk.sandbox.advance(later)
     assert told(desk.resume(run)) == {"applied": 5}
     assert desk.jobs() == 1
+
+
+@pytest.mark.covers("JOB-14")
+def test_polls_that_are_too_many_wait_and_the_job_is_still_seen_to_its_end(desk: Desk) -> None:
+    """A refused question after a job says nothing of the job."""
+    plan = desk.plan(people_csv=csv_of(4))
+    desk.sandbox.faults(*(f"api=me_poll, at={at}, do=status(429), retry_after=1" for at in (1, 2, 4)))
+    slept: list[float] = []
+    clock = Clock(lambda: sum(slept) + time.monotonic(), lambda seconds: slept.append(seconds))
+    assert told(desk.apply(plan, clock=clock)) == {"applied": 4}
+    assert len([one for one in slept if one > 0.5]) >= 2
+    assert desk.jobs() == 1
+
+
+@pytest.mark.covers("JOB-13")
+def test_two_files_of_one_type_never_wait_side_by_side(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many jobs the account may have: the second block of an owner would remove what the first one brought."""
+    monkeypatch.setattr(FourmeTarget, "batch_limit", 2)
+    plan = desk.plan(people_csv=csv_of(6))
+    desk.import_jobs = 4
+    desk.sandbox.settings(fourme__start_seconds=30, fourme__jobs_at_once=4)
+    desk.count_uploads()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(desk.apply, plan)
+        seen = []
+        until = time.monotonic() + 60
+        while not running.done() and time.monotonic() < until:
+            count = desk.jobs_begun()
+            time.sleep(0.7)
+            if desk.jobs_begun() == count:
+                seen.append(count)
+                desk.sandbox.advance(40)
+        assert told(running.result()) == {"applied": 6}
+    assert desk.jobs_begun() == 3
+    assert all(later - earlier == 1 for earlier, later in pairwise(dict.fromkeys([0, *seen])))

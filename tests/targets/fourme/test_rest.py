@@ -57,7 +57,6 @@ def was_read_over_rest(desk: Desk) -> bool:
     return any(note.code == "compared-over-rest" for note in desk.plans[-1].manifest.notes)
 
 
-@pytest.mark.covers("JOB-14")
 def test_a_spent_quota_is_no_end_of_comparing(desk: Desk) -> None:
     """What is the same is unchanged, what differs shows its present value; the plan says how it was read."""
     desk.sync(people_csv=csv_of(5, boss=lambda n: "E0001" if n > 1 else ""))
