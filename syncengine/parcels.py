@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 
-from syncengine.changes import Change, End, Outcome, Parcel
+from syncengine.changes import Change, End, Outcome, Parcel, StepInfo
+
+HUSHED = "***"
+SHORTEST_SECRET = 3
+"""What is shorter stands in any text by chance."""
 
 
 def _as_end(change: Change, sys_id: str) -> End:
@@ -210,3 +215,22 @@ def fill_ends(parcel: Parcel, made: Mapping[int, Outcome], earlier: Collection[i
     parcel.relations = relations
     parcel.ends = [end for end in parcel.ends if end.sys_id]
     return stopped
+
+
+def secrets_of(parcel: Parcel, steps: Sequence[StepInfo]) -> tuple[str, ...]:
+    """The sensitive values that a parcel carries, longest first: a target may say the whole payload in a message."""
+    found: set[str] = set()
+    for change in parcel.items:
+        for name in steps[change.step].sensitive:
+            found.update((change.values.get(name, ""), change.before.get(name, "")))
+    return tuple(sorted(found - {""}, key=len, reverse=True))
+
+
+def hushed(text: str, secrets: Sequence[str]) -> str:
+    """A message without these values, as they are and as JSON writes them; very short ones only as a whole string."""
+    for secret in secrets:
+        for form in dict.fromkeys((secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])):
+            text = text.replace(f'"{form}"', f'"{HUSHED}"')
+            if len(secret) >= SHORTEST_SECRET:
+                text = text.replace(form, HUSHED)
+    return text

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from syncengine.changes import Change, Outcome, Parcel, Seen
 from syncengine.errors import Problem, RemoteError, SyncError
 from syncengine.files import reach
-from syncengine.parcels import fill_ends, halves, keep, without
+from syncengine.parcels import fill_ends, halves, hushed, keep, secrets_of, without
 from syncengine.targets import Answered, Refused, Running, Started, Target, Watch
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
@@ -44,6 +46,8 @@ class Done:
     waits: int = 0
     has_conflict: bool = False
     """A conflict was answered once, and the target asked again because of it."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Sensitive values of the batch: a target may say them in its messages, and nobody else may."""
 
 
 class BatchRunner:
@@ -94,6 +98,7 @@ class BatchRunner:
         done = Done(number, waits=waits)
         if waits and not self._has_waited(number, HELD[waits - 1] * self.seconds):
             return done
+        done.secrets = secrets_of(parcel, self.target.steps)
         try:
             if blocked:
                 self._decide(done, blocked)
@@ -105,6 +110,7 @@ class BatchRunner:
                 self._stop_stale(done, parcel, implied=True)
             self._send(done, parcel)
         except SyncError as error:
+            error.problems = tuple(_hushed(problem, done.secrets) for problem in error.problems)
             done.stop = error
             self._left_open(done)
         return done
@@ -117,6 +123,8 @@ class BatchRunner:
 
     def _decide(self, done: Done, outcomes: list[Outcome]) -> None:
         if outcomes:
+            if done.secrets:
+                outcomes = [structs.replace(one, message=hushed(one.message, done.secrets)) for one in outcomes]
             self.journal.result(done.number, outcomes)
             done.outcomes.extend(outcomes)
 
@@ -195,7 +203,7 @@ class BatchRunner:
 
     def _answered(self, done: Done, answer: Answered) -> None:
         done.notes.extend(answer.notes)
-        done.step_stop = done.step_stop or answer.stop
+        done.step_stop = done.step_stop or (answer.stop and _hushed(answer.stop, done.secrets))
         later = answer.later if done.waits < len(HELD) else frozenset()
         done.later |= later
         self._decide(done, [outcome for outcome in answer.outcomes if outcome.op not in later])
@@ -310,6 +318,10 @@ class BatchRunner:
         else:
             done.outcomes.extend(outcomes)
         parcel.items, parcel.relations = [], []
+
+
+def _hushed(problem: Problem, secrets: Sequence[str]) -> Problem:
+    return replace(problem, message=hushed(problem.message, secrets), found=hushed(problem.found, secrets))
 
 
 def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 from unicodedata import normalize
@@ -47,6 +48,7 @@ class Counts(msgspec.Struct):
     unmapped: dict[str, Unmapped] = msgspec.field(default_factory=dict)
 
 
+HUSHED = "***"
 MOST_FOLDED = 50_000
 """Keys of a step that are compared without case, too; beyond, it would cost memory for little."""
 
@@ -82,6 +84,7 @@ class Mapper:
         self._checker = RowChecker(recipe.rules, setting)
         self._seen = SeenKeys()
         self._folded: dict[int, tuple[int, int]] = {}
+        self._is_sensitive = any(field.sensitive for field in recipe.fields)
         self._level: Level = "skip" if recipe.rules.bad_rows == "skip" else "fail"
 
     def records(self, rows: Iterable[Row | BadRow]) -> Iterator[Made]:
@@ -99,7 +102,8 @@ class Mapper:
             for row in batch:
                 if isinstance(row, BadRow):
                     counts.bad += 1
-                    found.append((row, row._replace(step=self.recipe.step, level=self._level)))
+                    problem = self._told(row.problem)
+                    found.append((row, row._replace(step=self.recipe.step, level=self._level, problem=problem)))
         if self._checker.active:
             rows = self._checked(rows, found)
 
@@ -185,7 +189,7 @@ class Mapper:
         for row, faults in self._checker.run(rows):
             stopped = False
             for level, problem in faults:
-                found.append((row, BadRow(self.recipe.step, "", problem, row.place, level)))
+                found.append((row, BadRow(self.recipe.step, "", self._told(problem), row.place, level)))
                 if level == "warn":
                     self.counts.warned += 1
                 else:
@@ -223,9 +227,21 @@ class Mapper:
         if wrong.code == "no-key":
             message = f"The row has no key ({key_text(self.recipe)})"
         problem = Problem(wrong.code, message[:160], position, wrong.found, wrong.fix)
+        if wrong.code not in ("duplicate-key", "bad-key"):  # which say the key
+            problem = self._told(problem)
         return BadRow(self.recipe.step, key, problem, place, level)
 
+    def _told(self, problem: Problem) -> Problem:
+        """A problem as it may be told: of a row some of which is sensitive no value is, since any may be that one."""
+        if not self._is_sensitive or not problem.found:
+            return problem
+        message = problem.message
+        for part in dict.fromkeys((problem.found, problem.found[:60])):
+            message = message.replace(part, HUSHED)
+        return replace(problem, message=message, found=HUSHED)
+
     def _note_unmapped(self, what: str, position: Position, value: str, place: Place) -> None:
+        value = HUSHED if self._is_sensitive else value
         entry = self.counts.unmapped.setdefault(str(position), Unmapped(what, position))
         count, first = entry.values.get(value, (0, place))
         if count or len(entry.values) < 100:

@@ -13,6 +13,7 @@ import orjson
 
 from syncengine import spill
 from syncengine.changes import SECOND_PASS, Change, End, Parcel, Seen, StepInfo
+from syncengine.parcels import hushed, secrets_of
 from syncengine.planning.checks import Identities, note_identities
 from syncengine.planning.units import CIS, Part, fill, pack, parts
 from syncengine.planning.workspace import Workspace
@@ -71,7 +72,7 @@ class Asking:
         """Ask for the records of a wave with the relations that identify them."""
         asked = in_parallel(self._preview, self._unit_parcels(wave), self.permits)
         for parcel, seen in asked:
-            store(self.ws, seen)
+            store(self.ws, _hushed(seen, parcel, self.steps))
             new = {answer.op for answer in seen if answer.action == "create"}
             rows = [row for change in parcel.items if change.op in new for row in self.identities.of(change)]
             spill.insert(self.ws.db, "INSERT INTO identity", rows)
@@ -237,7 +238,7 @@ class FlatAsking:
             self.target.coming(self.target.steps[number], int(self.ws.one(counted, (number, wave)) or 0))
             asked = in_parallel(self._preview, self._parcels(number, wave), self.permits)
             for parcel, seen in asked:
-                store(self.ws, seen)
+                store(self.ws, _hushed(seen, parcel, self.target.steps))
                 note_identities(self.ws, number, seen)
                 self.progress(len(parcel.items))
 
@@ -306,6 +307,14 @@ def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameter
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _hushed(seen: Sequence[Seen], parcel: Parcel, steps: Sequence[StepInfo]) -> Sequence[Seen]:
+    """Answers whose messages say nothing that is sensitive: one may name any item of its request."""
+    if secrets := secrets_of(parcel, steps):
+        for answer in seen:
+            answer.message, answer.reason = hushed(answer.message, secrets), hushed(answer.reason, secrets)
+    return seen
 
 
 def store(ws: Workspace, seen: Iterable[Seen]) -> None:

@@ -1,0 +1,70 @@
+"""What a spec calls sensitive is shown nowhere: not by us, and not by a target that repeats what it was sent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncengine.cli import explain, report, show
+from syncengine.errors import Exit
+from syncengine.parcels import hushed
+from tests.cli.here import SPEC, Here
+
+CANARY = 'CANARY-4f "quoted" é'
+FIELD = "comments: {from: os, sensitive: true}"
+SECRET = SPEC.replace("os: os}", f"{FIELD}}}").replace("fields: {name: device}", f"fields: {{name: device, {FIELD}}}")
+FORMATS = ("human", "json", "markdown", "html", "github", "junit")
+
+
+@pytest.fixture
+def secret(here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Servers and disks with a comment that nobody may read."""
+    monkeypatch.setenv("SYNCENGINE_PLAN_KEY", "a key that is long enough")
+    here.spec(SECRET)
+    cell = '"' + CANARY.replace('"', '""') + '"'
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},{cell}" for n in range(3)), f"S9,srv2,{cell}")
+    here.write("disks", "serial,device,os", *(f"S{n},sda,{cell}" for n in range(3)))
+    here.write("uses", "app,serial", "app0,S0", "app1,S9")
+    return here
+
+
+KEYS = (("servers", "S9"), ("disks", "S2|sda"))
+
+
+@pytest.mark.covers("SEC-08")
+def test_a_target_that_repeats_what_it_was_sent_is_hushed(secret: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """The engine says whole items of the payload when it abandons what depends on a refused one."""
+    told = secret.plan()
+    assert "Abandoning processing payload item" in told
+    assert secret.run_main("apply", "p", "--yes") == Exit.PARTIAL
+    told += "".join(capsys.readouterr())
+    run = secret.newest()
+    for command in (report.command, show.command):
+        told += "".join(secret.run(command, run, "--format", form).output for form in FORMATS)
+    for step, key in KEYS:
+        told += secret.run(explain.command, "estate", step, key, "--env", "dev").output
+    told += (secret.folder / ".syncengine" / "runs" / run / "rejects.csv").read_text()
+    assert "***" in told
+    assert "CANARY" not in told
+    stored = secret.bench.rows("cmdb_ci_linux_server", "name=srv0", ("comments",))
+    assert stored[0]["comments"] == CANARY
+
+
+@pytest.mark.covers("SEC-08")
+def test_a_row_that_is_not_right_is_told_without_its_values(secret: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which of them is the sensitive one, a rule does not know."""
+    secret.spec(SECRET.replace(f"{FIELD}}}", "comments: {from: os, sensitive: true, max_length: 5}}", 1))
+    assert secret.run_main("plan", "--env", "dev") == Exit.SOURCE
+    told = "".join(capsys.readouterr())
+    assert "error[too-long]" in told
+    assert "found: ***" in told
+    assert "CANARY" not in told
+
+
+@given(st.text(min_size=1, max_size=20), st.text(max_size=10))
+def test_a_message_never_keeps_a_value_as_it_is_nor_as_json_writes_it(value: str, around: str) -> None:
+    message = f'{around}{{"comments":{json.dumps(value)}}}{around}'
+    assert json.dumps(value) not in hushed(message, [value]) or value == "***"
