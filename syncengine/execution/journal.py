@@ -71,6 +71,9 @@ missing = sa.Table(
     sa.PrimaryKeyConstraint("environment", "step", "key"),
 )
 
+_ENTER = entries.insert()
+_COUNT = runs.update().where(runs.c.id == sa.bindparam("of"))
+
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
@@ -331,8 +334,8 @@ class Journal:
             self.state.check_there()
             try:
                 reach(f"{kind}.write")
-                self._connection.execute(entries.insert().values(**values))
-                self._connection.execute(runs.update().where(runs.c.id == self.run).values(entries=seq))
+                self._connection.execute(_ENTER, values)
+                self._connection.execute(_COUNT, {"of": self.run, "entries": seq})
                 self._connection.commit()
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 self._refused = damaged(self.state.path, f"it cannot be written ({reason(error)})")
