@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -205,16 +206,15 @@ class FlatTarget(Target):
             yield cut
 
 
-def find(kind: str) -> type[Target]:
-    """The target that serves a kind of step; raises KeyError when no module of this folder does."""
-    return _registry()[kind]
-
-
 @functools.cache
-def _registry() -> dict[str, type[Target]]:
-    found: dict[str, type[Target]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Target):
-                found.update(dict.fromkeys(getattr(value, "kinds", ()), value))
-    return found
+def find(kind: str) -> type[Target]:
+    """The target that serves a kind of step; raises KeyError when no module of this folder does.
+
+    The module of that name is looked into first, then those that are there already: a plan imports what it needs.
+    """
+    modules = [f"{__name__}.{module.name}" for module in pkgutil.iter_modules(__path__)]
+    for name in sorted(modules, key=lambda name: (name != f"{__name__}.{kind}", name not in sys.modules)):
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, type) and issubclass(value, Target) and kind in getattr(value, "kinds", ()):
+                return value
+    raise KeyError(kind)
