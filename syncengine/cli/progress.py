@@ -23,6 +23,15 @@ EVERY = 15.0
 """Seconds between plain lines."""
 
 
+def spell(seconds: float) -> str:
+    """A time in words of two digits or three: `45 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
 class Progress:
     """Counts work; says how far it is, also while nothing moves: a slow server is waited for with a sign of life.
 
@@ -37,6 +46,7 @@ class Progress:
         self._terminal = is_terminal()
         self._bar: RichProgress | None = None
         self._beside = ""
+        self._before = 0
         self._lock = threading.RLock()
         self._is_over = threading.Event()
 
@@ -66,12 +76,25 @@ class Progress:
             bar.update(bar.task_ids[0], completed=most, total=self.total, said=self._said_done())
         elif now - self._said >= EVERY:
             self._said = now
-            say(f"{self.what}: {self._said_done()} ({now - self._started:.0f} s)", err=True)
+            say(f"{self.what}: {self._said_done()} ({spell(now - self._started)}{self._left(now)})", err=True)
+
+    def begin(self, total: int, settled: int) -> None:
+        """Note how much there is in all, and how much of it was settled before."""
+        self.total, self._before = total, settled
+        self.add("settled", settled)
 
     def tell(self, said: str) -> None:
         """Show how far something is that the target does in its own time."""
         self._beside = said
         self.add("", 0)
+
+    def _left(self, now: float) -> str:
+        """How much longer it takes at the pace so far, where the whole is known."""
+        done = max(self.done.values(), default=0) - self._before
+        left = (self.total or 0) - self._before - done
+        if done <= 0 or left <= 0:
+            return ""
+        return f", about {spell((now - self._started) * left / done)} left"
 
     def _said_done(self) -> str:
         done = ", ".join(f"{number:,} {name}" for name, number in self.done.items()) or "no answer yet"
@@ -127,7 +150,10 @@ class Waits:
                 return
             self._until = now + max(seconds, EVERY)
         said = answer.problem.message if answer.problem else "the server asks to wait"
-        say(f"{said}; waiting {seconds:.0f} s", err=True)
+        limit = answer.headers.get("x-ratelimit-limit", "")
+        if limit.isascii() and limit.isdigit():
+            said += f" (it allows {limit} calls in its window)"
+        say(f"{said}; waiting {spell(seconds)}", err=True)
 
 
 def follow(events: Iterator[Event], made: Progress) -> RunFinished:
@@ -135,8 +161,7 @@ def follow(events: Iterator[Event], made: Progress) -> RunFinished:
     finished: RunFinished | None = None
     for event in events:
         if isinstance(event, RunStarted):
-            made.total = event.operations
-            made.add("settled", event.settled)
+            made.begin(event.operations, event.settled)
         elif isinstance(event, BatchSettled):
             made.tell("")
             made.add("settled", event.operations)
