@@ -70,6 +70,13 @@ class Rest(msgspec.Struct, frozen=True):
 
     path: str
     filters: tuple[str, ...] = ()
+    own: str = ""
+    """The collection without the records of the directory account, where `path` lists those, too (documented)."""
+
+    @property
+    def of_account(self) -> str:
+        """The collection of the account's own records, which are those of an export."""
+        return self.own or self.path
 
 
 class ImportType(msgspec.Struct, frozen=True):

@@ -85,7 +85,7 @@ class Base:
         rest = self.kind.rest
         if rest is None:
             return True
-        answer = reader.get(rest.path, {"per_page": "1", "fields": "id"}, allow_missing=True)
+        answer = reader.get(rest.of_account, {"per_page": "1", "fields": "id"}, allow_missing=True)
         total = answer.headers.get("x-pagination-total-entries", "") if answer is not None else ""
         if not total.isdigit():
             return True

@@ -74,7 +74,7 @@ class OverRest:
         if self.kind.rest is None:
             return
         with self._lock:
-            path = self.kind.rest.path
+            path = self.kind.rest.of_account
             total = pages_of(self._reads.count(path, {}))
             can = "source" in self.kind.rest.filters and self.kind.has_pair and all(map(is_plain, sources))
             own = sum(pages_of(self._reads.count(path, {"source": source})) for source in sources) if can else total
@@ -125,7 +125,7 @@ class OverRest:
         can_filter = all(is_plain(text) for params in wanted.values() for text in params.values())
         if len(wanted) > QUIET or not can_filter:
             listed = {"source": source} if self._can_list(source) else {}
-            pages = pages_of(self._reads.count(self.kind.rest.path, listed))
+            pages = pages_of(self._reads.count(self.kind.rest.of_account, listed))
             if pages < len(wanted) or not can_filter:
                 self._tell(pages)
                 if listed:
@@ -140,7 +140,7 @@ class OverRest:
                 found = self._reads.get(f"{self.kind.rest.path}/{params[ID]}", {})
                 self._keep([found] if isinstance(found, dict) else [])
             else:
-                for page in self._reads.pages(self.kind.rest.path, {**params, **self._chosen()}):
+                for page in self._reads.pages(self.kind.rest.of_account, {**params, **self._chosen()}):
                     self._keep(page)
 
     def _by_identity(self, row: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -184,13 +184,13 @@ class OverRest:
 
     def _read(self, params: Mapping[str, str]) -> None:
         if self.kind.rest is not None:
-            for page in self._reads.pages(self.kind.rest.path, {**params, **self._chosen()}):
+            for page in self._reads.pages(self.kind.rest.of_account, {**params, **self._chosen()}):
                 self._keep(page)
 
     def _chosen(self) -> dict[str, str]:
         """The fields of the type, learnt from one record, which has them all: an unknown one would be refused."""
         if self._fields is None and self.kind.rest is not None:
-            first = self._reads.get(self.kind.rest.path, {"per_page": "1", "fields": "id"})
+            first = self._reads.get(self.kind.rest.of_account, {"per_page": "1", "fields": "id"})
             found = [one for one in first if isinstance(one, dict)] if isinstance(first, list) else []
             whole = self._reads.get(f"{self.kind.rest.path}/{found[0].get('id')}", {}) if found else None
             present = set(whole) if isinstance(whole, dict) else set()

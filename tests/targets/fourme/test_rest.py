@@ -199,6 +199,20 @@ steps:
     assert [one["sourceID"] for one in desk.people() if one["disabled"]] == ["E0003"]
 
 
+def test_records_of_the_directory_account_are_not_taken_for_those_of_the_account(desk: Desk) -> None:
+    """REST lists both, an export the account alone; a person of either may have the same address."""
+    main = desk.sandbox.fourme.account
+    accounts = {main: {"name": "Main"}, "widget": {"name": "Widget", "directory": True}}
+    people = [{"Name": "Dora", "Primary Email": "e0002@x.example", "Source": "HR", "Source ID": "E0002"}]
+    desk.sandbox.seed({"4me": {"accounts": accounts, "records": {"people @widget": people}}}, force=True)
+    desk.sync(people_csv=csv_of(1))
+    planned = [[(one.key, one.action) for one in desk.plan(people_csv=csv_of(2)).changes()]]
+    spend(desk)
+    planned.append([(one.key, one.action) for one in desk.plan(people_csv=csv_of(2)).changes()])
+    assert was_read_over_rest(desk)
+    assert planned == [[("E0001", "unchanged"), ("E0002", "create")]] * 2
+
+
 def test_the_cost_is_told_before_it_is_spent(desk: Desk) -> None:
     """Requests, and what they take of an hour's."""
     desk.sandbox.seed({"4me": {"generate": {"people": 2500, "source": "HR"}}}, force=True)
