@@ -15,6 +15,7 @@ from syncengine.mapping.model import Condition, Tests
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import HIDDEN, shown
 from syncengine.planning.tracing import Trace
+from syncengine.reports import without_values
 from syncengine.spec.model import Environment, Project, Step
 
 RUNS = 5
@@ -191,7 +192,8 @@ def _operation(change: Change, step: str, env: Environment) -> dict[str, Any]:
         for name, before in change.before.items()
     ]
     said["refused_fields"] = list(change.masked)
-    why = {"reason": change.reason, "code": change.code, "message": change.message}
+    message = change.message if env.show_values else without_values(change.message)
+    why = {"reason": change.reason, "code": change.code, "message": message}
     return {**said, **why, "fix": (change.fix or advice(change.code)) if change.code else ""}
 
 
@@ -214,7 +216,7 @@ def runs_of(project: Project, env: Environment, told: Trace) -> list[dict[str, A
             with account_of(state, row) as account:
                 numbers = [n for n, one in enumerate(account.plan.header.steps) if one.name == told.step.full_name]
                 has = account.operations.of_step(numbers[0], "" if told.is_keyless else told.key) if numbers else ()
-                mine = [_became(change, outcome) for change, outcome in has if _is(change, told)]
+                mine = [_became(change, outcome, env) for change, outcome in has if _is(change, told)]
             if mine:
                 found.append({"run": row.id, "started_at": row.started_at, "operations": mine})
     finally:
@@ -222,7 +224,7 @@ def runs_of(project: Project, env: Environment, told: Trace) -> list[dict[str, A
     return found
 
 
-def _became(change: Change, outcome: Outcome | None) -> dict[str, Any]:
+def _became(change: Change, outcome: Outcome | None, env: Environment) -> dict[str, Any]:
     said = {"action": change.action, "result": "", "operation": "", "code": change.code, "message": change.message}
     if change.kind == "relation" and change.parent is not None and change.child is not None:
         said |= {"relation": f"{_end(change.parent)} {change.type.partition('::')[0]} {_end(change.child)}"}
@@ -233,4 +235,6 @@ def _became(change: Change, outcome: Outcome | None) -> dict[str, Any]:
         said["result"] = "rejected"
     elif change.is_sent:
         said["result"] = "not_sent"
+    if not env.show_values:
+        said["message"] = without_values(said["message"])
     return {**said, "fields": list(change.before)}

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
+from syncengine.changes import Change, Outcome
 from syncengine.errors import many
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan import GuardResult
 from syncengine.planning.plan_file import PlanFile
+from syncengine.planning.sealing import HIDDEN
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -80,3 +85,53 @@ def run_sentence(summary: Summary) -> str:
     """A run in short."""
     done = f"{summary.total('applied'):,} of {many(summary.operations, 'operation')}"
     return f"Applied {done} to {summary.environment} in {summary.seconds:.1f} s."
+
+
+# ── what may be shown ───────────────────────────────────────────────────────────────────────────
+
+_PAYLOAD = re.compile(r"\{.*\}", re.DOTALL)
+"""What a target repeats of a request in its messages."""
+_WAS = re.compile(r"\b(was|is) ('[^']*'|\"[^\"]*\")")
+"""How a stale record is told."""
+
+
+def changes_of(plan: PlanFile) -> Iterator[Change]:
+    """The operations of a plan, without their values where the environment keeps these out of reports."""
+    for change in plan.changes():
+        yield change if plan.header.show_values else _discreet(change)
+
+
+def left_of(account: Account) -> Iterator[tuple[Change, str, str, str]]:
+    """What a run did not apply, in the same manner."""
+    is_shown = account.plan.header.show_values
+    for change, result, code, message in account.left():
+        yield (
+            (change, result, code, message) if is_shown else (_discreet(change), result, code, without_values(message))
+        )
+
+
+def wanted_of(account: Account) -> Iterator[tuple[Change, Outcome]]:
+    """What a run was to do, with what became of it, in the same manner."""
+    is_shown = account.plan.header.show_values
+    for change, outcome in account.wanted():
+        if is_shown:
+            yield change, outcome
+        else:
+            yield _discreet(change), structs.replace(outcome, message=without_values(outcome.message))
+
+
+def without_values(message: str) -> str:
+    """A message of a target, or about a stale record, without what it repeats of a request or a record."""
+    return _WAS.sub(r"\1 …", _PAYLOAD.sub("{…}", message))
+
+
+def _discreet(change: Change) -> Change:
+    change.values, change.before, change.names = (
+        dict.fromkeys(values, HIDDEN) for values in (change.values, change.before, change.names)
+    )
+    change.lookup, change.related = (
+        tuple(part._replace(values=dict.fromkeys(part.values, HIDDEN)) for part in parts)
+        for parts in (change.lookup, change.related)
+    )
+    change.message = without_values(change.message)
+    return change

@@ -16,7 +16,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import shown
-from syncengine.reports import Report, guard_sentence, plan_sentence, run_sentence
+from syncengine.reports import Report, changes_of, guard_sentence, left_of, plan_sentence, run_sentence
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -66,7 +66,7 @@ class GithubReport(Report):
         for note in plan.manifest.notes:
             yield annotation("warning", note.place, note.code, visible(note.message) + _fix(note.fix))
         written: Counter[int] = Counter()
-        for change in plan.changes():
+        for change in changes_of(plan):
             if change.action == "rejected":
                 written[change.step] += 1
                 if written[change.step] <= details:
@@ -81,7 +81,7 @@ class GithubReport(Report):
     def of_account(self, account: Account, *, details: int) -> Iterator[str]:
         """Rows that were not applied, then the numbers."""
         written: Counter[tuple[int, str]] = Counter()
-        for change, result, code, message in account.left():
+        for change, result, code, message in left_of(account):
             written[change.step, result] += 1
             if written[change.step, result] <= details:
                 yield _left("error", change, code, message)

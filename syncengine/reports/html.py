@@ -19,7 +19,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import shown
-from syncengine.reports import Report, guard_sentence, plan_sentence, run_sentence
+from syncengine.reports import Report, changes_of, guard_sentence, plan_sentence, run_sentence, wanted_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -93,7 +93,7 @@ class HtmlReport(Report):
         manifest, header = plan.manifest, plan.header
         names = [name for name in (*GROUPS, "unchanged") if manifest.total(name)]
         groups = _Groups(GROUPS, max(details, FEWEST))
-        for change in plan.changes():
+        for change in changes_of(plan):
             if change.action in GROUPS and change.reason != "end":
                 step = "" if change.kind == "end" else header.steps[change.step].name
                 if groups.takes(change.action):
@@ -125,7 +125,7 @@ class HtmlReport(Report):
         summary, row, plan = account.summary, account.row, account.plan
         kinds = {**LEFT, **{f"applied {name}": (glyph, f"Applied: {label}") for name, (glyph, label) in GROUPS.items()}}
         groups = _Groups(kinds, max(details, FEWEST))
-        for change, outcome in account.wanted():
+        for change, outcome in wanted_of(account):
             done = outcome.result in ("applied", "unchanged")
             name = f"applied {change.action}" if done else outcome.result
             step = plan.header.steps[change.step].name

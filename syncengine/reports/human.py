@@ -14,7 +14,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
 from syncengine.planning.plan_file import PlanFile
-from syncengine.reports import Report, guard_sentence, plan_sentence, run_sentence
+from syncengine.reports import Report, changes_of, guard_sentence, left_of, plan_sentence, run_sentence
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -59,7 +59,7 @@ class HumanReport(Report):
         written: Counter[tuple[int, str]] = Counter()
         hidden: Counter[tuple[int, str]] = Counter()
         step = -1
-        for change in plan.changes():
+        for change in changes_of(plan):
             if change.action in HIDDEN and not (change.action == "touched" and change.reason != "end"):
                 continue
             group = (change.step, change.action)
@@ -175,7 +175,7 @@ class HumanReport(Report):
         written: Counter[tuple[int, str]] = Counter()
         hidden: Counter[tuple[int, str]] = Counter()
         step = -1
-        for change, result, code, message in account.left():
+        for change, result, code, message in left_of(account):
             group = (change.step, result)
             written[group] += 1
             if written[group] > details:

@@ -12,7 +12,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import Summary
 from syncengine.planning.lines import change_to_json
 from syncengine.planning.plan_file import PlanFile
-from syncengine.reports import Report
+from syncengine.reports import Report, changes_of, wanted_of
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -40,7 +40,7 @@ class JsonReport(Report):
                 "header": asdict(plan.header),
             }
         )
-        for change in plan.changes():
+        for change in changes_of(plan):
             if change.action != "unchanged":
                 line = change_to_json(change)
                 line["step"] = steps[change.step].name if change.kind != "end" else ""
@@ -71,7 +71,7 @@ class JsonReport(Report):
                 "next": account.next_step,
             }
         )
-        for change, outcome in account.wanted():
+        for change, outcome in wanted_of(account):
             line = change_to_json(change)
             line["step"] = steps[change.step].name
             said = {"result": outcome.result, "sys_id": outcome.sys_id, "operation": outcome.operation}

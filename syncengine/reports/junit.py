@@ -17,7 +17,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import shown
-from syncengine.reports import Report, guard_sentence
+from syncengine.reports import Report, changes_of, guard_sentence, left_of
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -80,7 +80,7 @@ class JunitReport(Report):
             failure = Failure(guard.guard, guard_sentence(guard))
             suite.add(Case(guard.step, guard.guard, (failure,) if guard.state == "refused" else ()))
         rest: Counter[int] = Counter()
-        for change in plan.changes():
+        for change in changes_of(plan):
             if change.action == "rejected":
                 rest[change.step] += 1
                 if rest[change.step] <= details:
@@ -100,7 +100,7 @@ class JunitReport(Report):
         suite = Suite(f"syncengine run {account.row.id}")
         _add_steps(suite, account.summary)
         rest: Counter[int] = Counter()
-        for change, result, code, message in account.left():
+        for change, result, code, message in left_of(account):
             rest[change.step] += 1
             if rest[change.step] <= details:
                 suite.add(_left(account.plan.header.steps[change.step].name, change, result, code, message))

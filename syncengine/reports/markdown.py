@@ -16,7 +16,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning import sealing
 from syncengine.planning.plan_file import PlanFile
-from syncengine.reports import Report
+from syncengine.reports import Report, changes_of, left_of
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -69,7 +69,7 @@ class MarkdownReport(Report):
 
     def _operations(self, plan: PlanFile, details: int) -> Iterator[str]:
         kept: dict[str, list[str]] = {}
-        for change in plan.changes():
+        for change in changes_of(plan):
             listed = kept.setdefault(change.action, [])
             if change.action in ORDER and len(listed) < details and change.reason != "end":
                 listed.append(_operation(change, plan))
@@ -111,7 +111,7 @@ class MarkdownReport(Report):
         yield f"Ended: {account.ending}" + (f"; next: {code(account.next_step, 80)}" if account.next_step else "")
         kept: dict[str, list[str]] = {}
         total: dict[str, int] = {}
-        for change, result, why, message in account.left():
+        for change, result, why, message in left_of(account):
             total[result] = total.get(result, 0) + 1
             listed = kept.setdefault(result, [])
             if len(listed) < details:
