@@ -91,7 +91,7 @@ def run_sentence(summary: Summary) -> str:
 
 _PAYLOAD = re.compile(r"\{.*\}", re.DOTALL)
 """What a target repeats of a request in its messages."""
-_WAS = re.compile(r"\b(was|is) ('[^']*'|\"[^\"]*\")")
+_WAS = re.compile(r"""\b(was|is) ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 """How a stale record is told."""
 
 
