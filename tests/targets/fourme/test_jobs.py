@@ -279,3 +279,30 @@ def test_two_files_of_one_type_never_wait_side_by_side(desk: Desk, monkeypatch: 
         assert told(running.result()) == {"applied": 6}
     assert desk.jobs_begun() == 3
     assert all(later - earlier == 1 for earlier, later in pairwise(dict.fromkeys([0, *seen])))
+
+
+@pytest.mark.covers("SCALE-12", "JOB-09")
+@pytest.mark.parametrize("size", [20, pytest.param(10_000, marks=pytest.mark.long)])
+def test_many_jobs_are_all_seen_to_their_end_within_five_minutes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """By the sandbox's clock, which goes on while somebody sleeps: it forgets a job five minutes after its end.
+
+    A limit of ten calls a minute makes polls and uploads wait for each other all the time.
+    """
+    monkeypatch.setattr(FourmeTarget, "batch_limit", 1)
+    plan = desk.plan(people_csv=csv_of(size))
+    assert plan.manifest.batches == size
+    desk.sandbox.faults("api=*, do=rate_limit(10/60)")
+    slept = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept[0] += seconds
+        if seconds > 0.01:
+            desk.sandbox.advance(seconds)
+
+    summary = desk.apply(plan, clock=Clock(lambda: slept[0] + time.monotonic(), sleep))
+    desk.sandbox.clear_faults()
+    assert told(summary) == {"applied": size}
+    assert desk.jobs() == size
+    assert slept[0] > 6 * size, "the limit was never met"
