@@ -224,6 +224,20 @@ def test_the_cost_is_told_before_it_is_spent(desk: Desk) -> None:
     assert cost(9000, 100).endswith("3 h at least")
 
 
+def test_the_cost_of_rows_of_owners_is_told_once_from_their_number(desk: Desk) -> None:
+    """Three requests for each owner: who it is, contacts, addresses; nobody knows yet how many rows share one."""
+    account = desk.sandbox.fourme.account
+    over = OverRest("people_contact_details", desk.connect().reader, desk.said.append, account, "it is spent")
+    over.coming(400)
+    over.fetch([{"Person": f"e{number}@x.example"} for number in range(8)])
+    (said,) = desk.said
+    assert said.startswith(
+        "people_contact_details: it is spent; it is compared over REST: 1,200 requests of 3,600 an hour"
+    )
+    assert said.endswith("(fewer where an owner has several rows)")
+    assert over.requests == 8
+
+
 def test_few_rows_of_many_records_are_looked_for_one_by_one(desk: Desk) -> None:
     """The check before sending reads what is sent, not all that is owned."""
     desk.sandbox.seed({"4me": {"generate": {"people": 300, "source": "HR"}}}, force=True)
