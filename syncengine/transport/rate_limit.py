@@ -130,9 +130,9 @@ class Pace:
         burst: tuple[int, float] | None = None,
         told: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
-        """`burst`: so many requests may pass in so many seconds. `told` hears of each long wait, once."""
+        """`burst`: so many requests may pass in so many seconds. `told` hears of each wait for another window, once."""
         self._told = told
-        self._told_of = float("-inf")
+        self._is_untold = False
         self._clock = clock
         self._lock = threading.Lock()
         self._most, self._span = burst or (0, 0.0)
@@ -158,10 +158,9 @@ class Pace:
 
     def _tell(self, left: float) -> None:
         with self._lock:
-            if left < LONG or self._told_of == self._opens_at:
-                return
-            self._told_of = self._opens_at
-        self._told(left)
+            is_new, self._is_untold = self._is_untold and left >= LONG, False
+        if is_new:
+            self._told(left)
 
     def enter(self) -> bool:
         """Count one request in; False when the gate has closed in the meantime."""
@@ -197,7 +196,8 @@ class Pace:
             # One that says when to come back has another limit in mind than that of the window, such as a burst.
             is_spent = remaining == 0 or (status == 429 and not remaining and "retry-after" not in headers)
             if is_spent and ends_in is not None and ends_in <= LONGEST_WAIT:
-                self._opens_at = max(self._opens_at, self._clock.now() + ends_in)
+                before, self._opens_at = self._opens_at, max(self._opens_at, self._clock.now() + ends_in)
+                self._is_untold |= self._opens_at > before + LONG
 
 
 def _whole(text: str) -> int | None:
