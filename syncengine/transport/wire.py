@@ -138,6 +138,9 @@ class _PlainConnection(HTTPConnection):
             raise PlainHttpError(f"plain http to {self.host}")
         if flight is not None:
             flight.socket = opened
+            if flight.is_late:  # nothing was there to be cut while addresses were tried
+                opened.close()
+                raise TimeoutError(f"no connection to {self.host} in time")
             if flight.may_reach is not None and not flight.may_reach(reached):
                 opened.close()
                 raise ForbiddenAddressError(f"{self.host} leads to {reached}")
