@@ -28,15 +28,13 @@ def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Read
         ws.db.execute("CREATE INDEX record_key ON record(step, key)")
     _find(ws, readers)
     _leave_out(ws)
-    for side in ("p", "c"):
-        name = "parent" if side == "p" else "child"
-        ws.db.execute(
-            f"UPDATE link SET {name}=(SELECT op FROM record r WHERE r.step={side}_step AND r.key={side}_key"
-            " AND r.gone IS NULL)"
-            f" WHERE {side}_find IS NULL"
-        )
-        ws.db.execute(f"UPDATE link SET {name}=(SELECT op FROM find WHERE id={side}_find) WHERE {side}_find NOT NULL")
-        ws.db.execute(f"UPDATE link SET {side}_class=(SELECT class FROM record r WHERE r.op={name})")
+    end = (
+        "CASE WHEN {0}_find NOT NULL THEN (SELECT op FROM find WHERE id={0}_find)"
+        " ELSE (SELECT op FROM record r WHERE r.step={0}_step AND r.key={0}_key AND r.gone IS NULL) END"
+    )
+    present = "(SELECT class FROM record r WHERE r.op={})"
+    ws.db.execute(f"UPDATE link SET parent={end.format('p')}, child={end.format('c')}")
+    ws.db.execute(f"UPDATE link SET p_class={present.format('parent')}, c_class={present.format('child')}")
     _leave_out_unmade(ws)
     if instance is not None:
         _dependencies(ws, instance)
@@ -202,7 +200,7 @@ def _hosts(ws: Workspace) -> None:
     ws.db.execute(
         "UPDATE record SET host=(SELECT CASE in_unit WHEN 1 THEN child ELSE parent END FROM link l"
         " WHERE (l.parent=record.op AND l.in_unit=1) OR (l.child=record.op AND l.in_unit=2) ORDER BY l.op LIMIT 1)"
-        " WHERE EXISTS(SELECT 1 FROM link WHERE in_unit>0)"
+        " WHERE op IN (SELECT CASE in_unit WHEN 1 THEN parent ELSE child END FROM link WHERE in_unit>0)"
     )
     ws.db.execute(
         "INSERT INTO answer(op,action,basis,code,message)"
