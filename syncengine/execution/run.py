@@ -170,7 +170,7 @@ def _summary(run: str, plan: PlanFile, operations: Operations, local: LocalRunne
         summary.problem = summary.problem or Problem(
             "drift",
             f"{len(operations.drifted)} writes did something else than planned: somebody was faster; the step stopped",
-            fix="make a new plan and look at these records",
+            fix=f"look at these records, then: syncengine plan --again {run}",
         )
     return summary
 

@@ -221,7 +221,7 @@ def _protect(fields: Fields, report: Report) -> bool:
 
 _PROTECT = Key("protect", Mapped("protect", "protect", (_NEEDS_PLAN,), _protect), "What may not be done here.")
 _STATE = Key("state", Text("a URL or path"), "Where runs and journals are kept; otherwise .syncengine/state.db.")
-_SHOW = Key("show_values", Flag(), "false: plans print names of changed fields, not values.", default=True)
+_SHOW = Key("show_values", Flag(), "false: reports print names of changed fields, not values.", default=True)
 ENVIRONMENT_KEYS: tuple[AnyKey, ...] = (
     VERSION,
     kind_key("environment"),
