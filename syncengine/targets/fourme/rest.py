@@ -15,6 +15,8 @@ from syncengine.transport.reader import Reader
 
 QUIET = 20
 """Requests that are not worth a word."""
+EVERY = 15.0
+"""Seconds between words on how far it is."""
 
 
 def unreadable(name: str, kind: ImportType) -> str:
@@ -49,6 +51,8 @@ class OverRest:
         self._below = Below(name, self._reads, self._told) if name in PLACES else None
         self._say = say
         self._is_said = False
+        self._clock = reader.clock
+        self._said_at = self._clock.now()
         self._lock = threading.Lock()
         self._fields: tuple[str, ...] | None = None
         self._is_whole = False
@@ -99,6 +103,12 @@ class OverRest:
         """What it costs, before it is spent."""
         if requests > QUIET and not self._is_said:
             self._say(f"{self.name}: {self.why}; it is compared over REST: {cost(requests, self._reads.left)}{more}")
+
+    def _tell_how_far(self) -> None:
+        now = self._clock.now()
+        if now - self._said_at >= EVERY:
+            self._said_at = now
+            self._say(f"{self.name}: {self.requests:,} requests so far")
 
     # ── what rows need ──────────────────────────────────────────────────────────────────────────
 
@@ -202,6 +212,7 @@ class OverRest:
         if self.kind.has_pair and any("source" not in one for one in found):
             self.why_not = f"{self.why}, and REST does not give the Source of {self.name}"
         self.records.add(self._told.cells(self._columns, found), replace=True)
+        self._tell_how_far()
 
     # ── rows of owners, and relations ───────────────────────────────────────────────────────────
 
@@ -211,6 +222,7 @@ class OverRest:
         for owner, row in owners.items():
             self._asked.add(owner)
             self.records.add(list(below.rows(row)))
+            self._tell_how_far()
 
     def _fetch_relations(self, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
         """Columns of several references are collections below their record: one request for each."""

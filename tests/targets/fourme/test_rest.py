@@ -304,6 +304,7 @@ def test_a_comparison_that_needs_more_than_an_hour_allows_waits_for_the_next_one
         over.read_all_of({"HR"})
     assert over.records.count() == 2500 + 1
     assert reader.retries == 0
+    assert [said for said in desk.said if said.endswith("requests so far")]
     told = capsys.readouterr().err.splitlines()
     assert told == ["4me: the requests of this hour are spent; going on in 60 min"] * len(told)
     assert len(told) == len([seconds for seconds in slept if seconds > 60]) == 2
