@@ -102,7 +102,10 @@ def main(arguments: list[str] | None = None) -> None:
         from syncengine import files  # only in tests
 
         files.arm(crash_at)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    # Python would look for circles among all that was ever imported before it ends: a fifth of a short command.
+    gc.freeze()
+    sys.exit(code)
 
 
 def _open_streams() -> None:
