@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import orjson
 import pytest
 import yaml
 
-from syncengine.cli import run
 from syncengine.errors import Exit
 from syncengine.sandbox.process import Running, attach
 from tests.acceptance.project import Project
+from tests.called import called
+from tests.sandboxed import Shared
 
 ORIGIN = """
 choices:
@@ -167,11 +163,9 @@ class Pulling:
 
     def call(self, *arguments: str | Path, password: str = "") -> tuple[int, str, str]:
         """A command in this process, with the password of the instance: how it ends and what it says."""
-        out, err = io.StringIO(), io.StringIO()
-        known = mock.patch.dict(os.environ, {"ORIGIN_PASSWORD": password or self.origin.password, "NO_COLOR": "1"})
-        with known, contextlib.chdir(self.project.folder), redirect_stdout(out), redirect_stderr(err):
-            ends = run(list(map(str, arguments)))
-        return ends, out.getvalue(), err.getvalue()
+        env = {"ORIGIN_PASSWORD": password or self.origin.password}
+        said = called(self.project.folder, *arguments, env=env)
+        return said.returncode, said.stdout, said.stderr
 
     def run(self, *arguments: str | Path, password: str = "") -> str:
         """What a command says that ends well."""
@@ -212,9 +206,10 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def pulling(origin: Running, tmp_path: Path) -> Pulling:
+def pulling(origin: Running, shared: Shared, tmp_path: Path) -> Pulling:
     """A project, and the instance as it was at first."""
     origin.clear_faults()
     origin.reset()
     origin.seed(ORIGIN, force=True)
+    shared.lend(tmp_path)
     return Pulling(tmp_path, origin)
