@@ -83,9 +83,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 
 @pytest.fixture
-def sandbox(shared: Shared) -> Running:
-    """A sandbox in a process of its own, empty."""
-    return shared.empty()
+def sandbox(shared: Shared) -> Iterator[Running]:
+    """A sandbox in a process of its own, empty. Every fault that a test asks for has to take place."""
+    made = shared.empty()
+    yield made
+    assert made.unmet() == []
 
 
 @pytest.fixture

@@ -6,12 +6,41 @@ import calendar
 import contextlib
 import shutil
 import time
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from syncengine.sandbox.process import Running, attach
 
-SECONDS_OFF = 5
-"""How far the clock of a sandbox may be from this machine's before it counts as moved by a test."""
+ON_TIME, TODAY = 5, 86_400
+"""How many seconds the clock of a sandbox may be from this machine's; tests move it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched(Running):
+    """A sandbox that remembers which faults it was asked for, and which took place."""
+
+    asked: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+
+    def faults(self, *rules: str) -> list[dict[str, Any]]:
+        """As of every sandbox."""
+        found = Running.faults(self, *rules)
+        self.asked.extend(rules)
+        return found
+
+    def reset(self) -> None:
+        """As of every sandbox; it forgets what took place."""
+        if self.asked:
+            self.taken.extend(one["rule"] for one in self.met())
+        Running.reset(self)
+
+    def unmet(self) -> list[str]:
+        """Rules by which nothing ever happened: a test of such a fault would prove nothing. Chance may spare a test."""
+        if not self.asked:
+            return []
+        taken = {*self.taken, *(one["rule"] for one in self.met())}
+        return [rule for rule in self.asked if rule not in taken and "rate=" not in rule and "every=" not in rule]
 
 
 class Shared:
@@ -21,33 +50,39 @@ class Shared:
         self._place = place
         self._started = 0
         self._stack = contextlib.ExitStack()
-        self._running: Running | None = None
+        self._running: Watched | None = None
 
     @property
     def folder(self) -> Path:
         """Where it keeps its data."""
         return self._place / str(self._started)
 
-    def empty(self) -> Running:
-        """With no records, no faults and the settings that it ships with; its clock goes on."""
+    def empty(self, off: float = TODAY) -> Watched:
+        """With no records, no faults and the settings that it ships with.
+
+        Its clock goes on, and cannot go back: where it is further from this machine's than `off`, it is another one.
+        """
+        if self._running is not None:
+            told = time.strptime(self._running.control("GET", "identity")["time"], "%Y-%m-%d %H:%M:%S")
+            if abs(calendar.timegm(told) - time.time()) > off:
+                self.close()
         if self._running is None:
             self._started += 1
-            self._running = self._stack.enter_context(attach(self.folder, seeds=[]))
+            made = self._stack.enter_context(attach(self.folder, seeds=[]))
+            self._running = Watched(**{one.name: getattr(made, one.name) for one in fields(made)})
         sandbox = self._running
         sandbox.clear_faults()
         changed = {n: said["default"] for n, said in sandbox.settings().items() if said["value"] != said["default"]}
         if changed:
             sandbox.control("POST", "settings", changed)
+        sandbox.asked.clear()
         sandbox.reset()
+        sandbox.taken.clear()
         return sandbox
 
-    def on_time(self) -> Running:
-        """An empty one that has the time of this machine: a clock cannot go back, so it may be another one."""
-        if self._running is not None:
-            told = time.strptime(self._running.control("GET", "identity")["time"], "%Y-%m-%d %H:%M:%S")
-            if abs(calendar.timegm(told) - time.time()) > SECONDS_OFF:
-                self.close()
-        return self.empty()
+    def on_time(self) -> Watched:
+        """An empty one that has the time of this machine."""
+        return self.empty(ON_TIME)
 
     def lend(self, folder: Path, *, has_bursts: bool = False) -> Running:
         """Let the project of a folder use it instead of starting one; 4me counts bursts if wanted."""

@@ -14,11 +14,15 @@ from syncengine.doctor.fourme import look
 from syncengine.sandbox.process import Running
 from syncengine.spec import Project
 from syncengine.spec.loader import load_environment
+from tests.sandboxed import Shared
 
 
-@pytest.fixture(autouse=True)
-def _no_bursts(sandbox: Running) -> None:
-    sandbox.settings(fourme__burst_requests=0)
+@pytest.fixture
+def sandbox(shared: Shared) -> Running:
+    """Empty, on time, without limits on bursts."""
+    made = shared.on_time()
+    made.settings(fourme__burst_requests=0)
+    return made
 
 
 def found(sandbox: Running, **login: str) -> dict[str, Finding]:

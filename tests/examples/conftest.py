@@ -121,7 +121,7 @@ def _applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made.plan("examples/datacentre", "first.plan", 2)
         made.apply("first.plan")
     until = time.monotonic() + 60
-    while (place / "run.json").exists():
+    while (place / "run.json").exists() or (place / "data.db-wal").exists():
         assert time.monotonic() < until, "the sandbox did not end"
         time.sleep(0.05)
     return made.folder

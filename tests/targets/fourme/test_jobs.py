@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import pairwise
 
 import pytest
 
 from syncengine.errors import Exit
 from syncengine.execution.summary import Summary
+from syncengine.sandbox.process import Running
 from syncengine.targets.fourme import FourmeTarget
 from syncengine.transport.clock import Clock
 from tests.targets.fourme.desk import Desk, csv_of, lines
@@ -219,8 +220,7 @@ steps:
 def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Desk, later: int) -> None:
     """The token was in the journal before the first poll; an hour later nobody knows the job, and records tell."""
     plan = desk.plan(people_csv=csv_of(5))
-    desk.sandbox.settings(fourme__start_seconds=40)
-    desk.count_uploads()
+    desk.sandbox.faults("api=me_upload, at=1, do=delay(3)")
     script = (
         "import sys, json; from pathlib import Path; from syncengine.sandbox.process import FourmeLogin, Running;"
         "from tests.targets.fourme.desk import Desk; from syncengine.planning.plan_file import open_plan;"
@@ -228,12 +228,14 @@ def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Des
         "desk = Desk(Running(**said, fourme=login), Path(sys.argv[1]));"
         "desk.apply(open_plan(Path(sys.argv[3])))"
     )
-    where = [str(desk.place), json.dumps({**asdict(desk.sandbox), "ca": None}), str(plan.path)]
+    said = {one.name: getattr(desk.sandbox, one.name) for one in fields(Running)}
+    said |= {"ca": None, "fourme": asdict(desk.sandbox.fourme)}
+    where = [str(desk.place), json.dumps(said), str(plan.path)]
     process = subprocess.Popen([sys.executable, "-c", script, *where])
     until = time.monotonic() + 120
-    while not desk.jobs_begun() and time.monotonic() < until:
-        desk.sandbox.advance(41)  # the export that it compares with waits its 40 seconds, too
+    while not desk.sandbox.met() and time.monotonic() < until:
         time.sleep(0.05)
+    desk.sandbox.settings(fourme__start_seconds=40)  # for this upload; the export that it compares with is over
     while not desk.started() and time.monotonic() < until:
         time.sleep(0.05)
     assert desk.started()
