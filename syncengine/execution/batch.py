@@ -190,9 +190,7 @@ class BatchRunner:
                 return
             if isinstance(answer, Refused) and answer.named:
                 # All or nothing: without what is named here the rest may be taken.
-                self._decide(done, list(answer.named))
-                named = {outcome.op for outcome in answer.named}
-                self._decide(done, without(parcel, named, "was refused"))
+                self._named(done, parcel, answer)
                 continue
             if isinstance(answer, Refused):
                 self._refused(done, parcel, answer)
@@ -200,6 +198,17 @@ class BatchRunner:
             attempts += 1
             self._settle(done, parcel, answer.why)
         self._unknown(done, parcel, f"it was sent {ATTEMPTS} times and never answered")
+
+    def _named(self, done: Done, parcel: Parcel, answer: Refused) -> None:
+        """Take out of a parcel what is named as the reason of its refusal, decided or put back, with what needs it."""
+        later = set(answer.later) if done.waits < len(HELD) else set()
+        self._decide(done, [outcome for outcome in answer.named if outcome.op not in later])
+        stopped = without(parcel, {outcome.op for outcome in answer.named}, "was refused")
+        for outcome in stopped:
+            if outcome.cause in later:
+                later.add(outcome.op)
+        done.later |= later
+        self._decide(done, [outcome for outcome in stopped if outcome.op not in later])
 
     def _answered(self, done: Done, answer: Answered) -> None:
         done.notes.extend(answer.notes)

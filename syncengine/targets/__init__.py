@@ -51,6 +51,8 @@ class Refused(msgspec.Struct, frozen=True):
     status: int = 0
     named: tuple[Outcome, ...] = ()
     """What the target named as the reason; it may take the rest without it."""
+    later: frozenset[int] = frozenset()
+    """Of what is named: what somebody else is writing at this moment; it may be sent again."""
     for_a_part: bool = False
     """Something in it was refused and took the rest along, and nobody says what: halves may tell."""
 

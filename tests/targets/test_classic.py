@@ -276,3 +276,22 @@ def test_an_environment_says_the_dialect_and_the_command_line_obeys(sandbox: Run
     again = project.run("plan", "--env", "old", "--detailed-exitcode", env=env)
     assert (again.returncode, "nothing to do" in again.stdout) == (Exit.OK, True)
     assert sandbox.counts()["insert"]["cmdb_ci_disk"] == 31
+
+
+@pytest.mark.covers("IRE-09")
+def test_what_another_writer_holds_takes_the_others_along_only_until_it_lets_go(classic: ClassicBench) -> None:
+    """One that holds a record for two tries, then one that never ends."""
+    made: Made = [*(server(n) for n in range(30)), disk(1, "sda"), app(1), uses(1, 1)]
+    plan = classic.plan(*made)
+    classic.sandbox.faults("api=ire, key=SN1, times=2, do=code(LOCK_TIMEOUT)")
+    summary = classic.apply(plan, settle=0.05)
+    assert len(classic.sandbox.met()) == 2
+    classic.sandbox.clear_faults()
+    assert (summary.exit, summary.total("applied")) == (Exit.OK, len(made) + 1)
+    assert classic.plan(*made).manifest.changes == 0
+    lasting = classic.plan(server(100), server(101))
+    classic.sandbox.faults("api=ire, every=1, key=SN100, do=code(LOCK_TIMEOUT)")
+    summary = classic.apply(lasting, settle=0.05)
+    classic.sandbox.clear_faults()
+    assert (summary.exit, summary.total("rejected") + summary.total("applied")) == (Exit.PARTIAL, 2)
+    assert summary.total("rejected") >= 1

@@ -173,4 +173,4 @@ def _refused_together(parcel: Parcel, seen: dict[int, Seen]) -> Refused:
     bad = named(parcel, seen)
     told = tuple(outcome(one, bad[one.op]) for one in (*parcel.items, *parcel.relations) if one.op in bad)
     problem = Problem("refused-together", "the server refused the request as a whole and names no item as the reason")
-    return Refused(problem, named=told, for_a_part=not told)
+    return Refused(problem, named=told, later=_held(parcel, told), for_a_part=not told)
