@@ -29,7 +29,7 @@ def main() -> None:
         "only",
         nargs="*",
         metavar="PART",
-        help="startup, sizes, network, others, extract, compare, records (default: all)",
+        help="startup, sandbox, sizes, network, others, extract, compare, records (default: all)",
     )
     parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 200_000], help="CIs of the data centres")
     parser.add_argument(
@@ -43,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     parts: dict[str, Sequence[int | None]] = {
         "startup": (None,),
+        "sandbox": (None,),
         "sizes": options.sizes,
         "network": options.rows,
         "others": [rows for rows in options.rows if rows >= 100_000],
