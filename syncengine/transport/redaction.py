@@ -53,7 +53,8 @@ class Redactor:
             self._telling |= _telling(secret)
             if len(secret) < SHORT:
                 self._short |= {secret.encode("utf-8", "surrogatepass")}
-            self._tells = re.compile("|".join(sorted(self._telling)), re.IGNORECASE)
+            # without a pattern there is no such place: an empty one would be everywhere
+            self._tells = re.compile("|".join(sorted(self._telling)), re.IGNORECASE) if self._telling else None
             self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
 
     def mask(self, text: str) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from syncengine.transport.redaction import FOUND, MASK, SHORT, Redactor, cut, escape
+from syncengine.transport.redaction import FOUND, MASK, SHORT, Redactor, _forms, cut, escape
 
 LETTERS = st.characters(max_codepoint=0x2FF)
 FORMS: list[Callable[[str], str]] = [
@@ -82,7 +82,7 @@ def test_a_mask_in_the_midst_of_words_would_tell_so_nothing_is_shown(secret: str
     assert Redactor([secret]).show(text, 400) == MASK
 
 
-@pytest.mark.parametrize("secret", ["hunter2", "serve-r", "x7f3", "refused"])
+@pytest.mark.parametrize("secret", ["hunter2", "serve-r", "x7f3", "refused", "7hunter7", "!Pa55!", "90210"])
 def test_a_secret_that_stands_alone_is_masked_where_it_stands(secret: str) -> None:
     shown = Redactor([secret]).show(f'the login "{secret}" of ada was not taken (password={secret})')
     assert shown == 'the login "***" of ada was not taken (password=***)'
@@ -92,3 +92,10 @@ def test_a_secret_that_stands_alone_is_masked_where_it_stands(secret: str) -> No
 def test_of_a_text_with_a_short_secret_nothing_is_shown(secret: str, around: tuple[str, str]) -> None:
     for form in FORMS:
         assert Redactor([secret]).show(around[0] + form(secret) + around[1]) == MASK
+
+
+@given(secret=st.text(LETTERS, min_size=SHORT), text=st.text(st.characters(codec="ascii", categories=["L", "Zs"])))
+def test_a_text_without_the_secret_stays_as_it_is(secret: str, text: str) -> None:
+    redactor = Redactor([secret])
+    assume(not any(form.casefold() in text.casefold() for form in _forms(secret)))
+    assert redactor.mask(text) == text
