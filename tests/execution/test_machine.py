@@ -27,6 +27,7 @@ from syncengine.sandbox.process import attach
 from syncengine.targets.cmdb import CmdbTarget
 from tests.bench import Bench, app, server, uses
 from tests.execution.test_runs import only_once
+from tests.execution.test_signals import wait_for
 from tests.inside import Inside, Said
 
 
@@ -48,11 +49,16 @@ def limit(what: int, most: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(what, (most, most))
 
 
+def sampled(first: object, second: object, *more: object) -> list[Any]:
+    """The first two by default, the rest behind --long."""
+    return [first, second, *(pytest.param(one, marks=pytest.mark.long) for one in more)]
+
+
 # ── memory, files, disk ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.covers("PROC-08")
-@pytest.mark.parametrize("point", ["run.created", "request.before:2", "answer.checked:2", "result.fsync:1"])
+@pytest.mark.parametrize("point", sampled("run.created", "answer.checked:2", "request.before:2", "result.fsync:1"))
 def test_memory_that_is_used_up_leaves_a_whole_journal(inside: Inside, point: str) -> None:
     """In the main thread and in a worker."""
     inside.estate(1200)
@@ -229,8 +235,7 @@ def test_beside_a_run_a_plan_is_made_and_says_so_and_nothing_else_writes(inside:
     inside.plan()
     inside.sandbox.faults("api=ire, every=1, do=delay(2.5)")
     running = inside.start("apply", "p", "--yes", "--permits", "1")
-    while not inside.sandbox.met():
-        assert running.poll() is None
+    wait_for(inside.sandbox.met)
     run = inside.newest()["run"]
     planned = inside.call("plan", "--env", "dev", "-o", "q")
     assert planned.code == Exit.OK
@@ -430,7 +435,7 @@ def test_a_plan_is_good_within_a_major_version(inside: Inside, now: str, code: E
 
 
 @pytest.mark.covers("PROC-33", "SEC-03")
-@pytest.mark.parametrize("failure", [AssertionError, RecursionError, KeyError, UnicodeDecodeError])
+@pytest.mark.parametrize("failure", sampled(RecursionError, UnicodeDecodeError, AssertionError, KeyError))
 def test_what_breaks_in_a_worker_is_reported_without_values_and_resumed(
     inside: Inside, failure: type[Exception]
 ) -> None:
@@ -478,8 +483,7 @@ def test_a_report_says_what_it_cannot_know(inside: Inside) -> None:
     inside.plan()
     inside.sandbox.faults("api=ire, every=1, do=delay(1.5)")
     running = inside.start("apply", "p", "--yes", "--permits", "1")
-    while not inside.sandbox.met():
-        assert running.poll() is None
+    wait_for(inside.sandbox.met)
     run = inside.newest()["run"]
     going = inside.call("report", run)
     assert going.code == Exit.OK

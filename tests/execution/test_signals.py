@@ -23,7 +23,7 @@ def wait_for(is_so: Callable[[], object], seconds: float = 20) -> None:
     until = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < until, "it was never the case"
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def asked(inside: Inside) -> bool:
@@ -32,7 +32,7 @@ def asked(inside: Inside) -> bool:
 
 
 @pytest.mark.covers("PROC-02")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_the_second_signal_ends_at_once_and_loses_nothing(inside: Inside, number: int) -> None:
     """Although a request is still on its way; the shell sees 130 or 143, and a person what to do."""
     inside.estate(900)
