@@ -186,6 +186,14 @@ def test_a_third_of_the_owned_records_may_not_change_unasked(bench: Bench) -> No
     assert (guard.guard, guard.count, guard.limit, guard.state) == ("max_updates", 40, 12, "refused")
 
 
+@pytest.mark.parametrize(("changed", "state"), [(10, []), (11, ["refused"])])
+def test_of_few_records_ten_may_change(bench: Bench, changed: int, state: list[str]) -> None:
+    """A third of a handful would refuse what every estate begins with."""
+    bench.sync(*(server(n, os="a") for n in range(20)))
+    plan = bench.plan(*(server(n, os="b" if n < changed else "a") for n in range(20)))
+    assert [guard.state for guard in plan.manifest.guards] == state
+
+
 @pytest.mark.covers("IRE-03")
 def test_a_change_of_class_is_shown_and_refused_by_default(bench: Bench) -> None:
     bench.sync(server(1))

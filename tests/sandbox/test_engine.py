@@ -60,6 +60,22 @@ def test_a_source_key_finds_a_renamed_record(engine: Engine) -> None:
     assert [r["id"] for r in engine.records("sys_object_source")] == ["host/old"]
 
 
+def test_a_source_key_leads_to_no_record_of_another_kind(engine: Engine) -> None:
+    """A feed may use one key for what it makes of several classes; each is found as its own."""
+    app = server("a") | {"className": "cmdb_ci_business_app", "internal_id": "app"}
+    first = engine([server("a")])["items"][0]["sysId"]
+    made = engine([app])["items"][0]
+    assert made["operation"] == "INSERT"
+    again = engine([server("a"), app])["items"]
+    assert [(one["operation"], one["sysId"]) for one in again] == [("NO_CHANGE", first), ("NO_CHANGE", made["sysId"])]
+
+
+def test_a_source_that_may_not_insert_is_in_no_other_ones_way(engine: Engine) -> None:
+    """The rule names its data source."""
+    engine.seed(records={"cmdb_ire_data_source_rule": [{"applies_to": "cmdb_ci_server", "discovery_source": "Other"}]})
+    assert engine([server("a")])["items"][0]["operation"] == "INSERT"
+
+
 def test_the_source_key_can_be_made_to_come_last(engine: Engine) -> None:
     """Property skip_sys_object_source_matching: entries first; the key only when no entry could run."""
     engine([server("a")])

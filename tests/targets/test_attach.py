@@ -6,14 +6,19 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from syncengine.changes import Find, Record, StepInfo, StepRef
+from syncengine.changes import Find, Parcel, Record, StepInfo, StepRef
 from syncengine.errors import Exit, Place, SpecError
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
+from syncengine.targets import Answered, Manner
+from syncengine.targets.attach import AttachTarget
+from syncengine.transport.reader import Writer
 from tests.bench import Bench, actions, of_action
 from tests.targets.rows import FIELDS, person, step, table
+from tests.transport.wire_server import client_of, reply, serving
 
 TO = StepRef("s.people", "P1")
 
@@ -162,6 +167,39 @@ def test_a_replacement_that_lost_its_answers_ends_with_one_file(bench: Bench) ->
         assert bench.apply(made).exit is Exit.OK
         (one,) = there(bench)
         assert content(bench, one["sys_id"]) == text
+
+
+def test_a_plan_does_not_choose_a_file_outside_of_the_project(bench: Bench) -> None:
+    """Whatever it says: nothing is sent."""
+    table(bench)
+    bench.apply(plan(bench, person(1)))
+    made = plan(bench, person(1), file(bench, "a.txt"))
+    (change,) = of_action(made, "attach")
+    inner = bench.place / "inner"
+    inner.mkdir()
+    target = AttachTarget(made.header.steps, Manner(root=inner))
+    change.values = {**change.values, "file": "../a.txt"}
+    done = target.send(Parcel("", [change], [], []), bench.connect().writer)
+    assert isinstance(done, Answered)
+    assert [(one.result, one.code) for one in done.outcomes] == [("rejected", "bad-path")]
+    assert there(bench) == []
+
+
+@pytest.mark.covers("ATT-02")
+def test_an_answer_that_tells_of_fewer_bytes_is_not_done(bench: Bench) -> None:
+    """The instance says that it kept less than was sent."""
+    table(bench)
+    bench.apply(plan(bench, person(1)))
+    made = plan(bench, person(1), file(bench, "a.txt"))
+    (change,) = of_action(made, "attach")
+    target = AttachTarget(made.header.steps, Manner(root=bench.place))
+    for size, ends in ((5, ("applied", "")), (3, ("rejected", "short-file"))):
+        told = {"sys_id": "f" * 32, "file_name": "a.txt", "size_bytes": str(size), "table_name": "sys_user"}
+        answer = reply(201, orjson.dumps({"result": told}).decode())
+        with serving(answer) as server, client_of(server.url) as client:
+            done = target.send(Parcel("", [change], [], []), Writer(client))
+        assert isinstance(done, Answered)
+        assert [(one.result, one.code) for one in done.outcomes] == [ends]
 
 
 @pytest.mark.covers("ATT-02")
