@@ -137,17 +137,22 @@ class FourmeTarget(FlatTarget):
     def _as_planned(self, change: Change, answer: Seen) -> Seen:
         """What cannot be seen again is believed, and one value in two forms is one value.
 
-        A plan may be made of an export and checked over REST, or the other way round.
+        A plan may be made of an export and checked over REST, or the other way round. A reference reads differently
+        once this run has renamed the record that it names: where it says what is wanted, nobody else has moved it.
         """
         columns = kind_of(self.steps[change.step]).columns
+        is_update = change.action == "update" and answer.sys_id == change.sys_id and not answer.code
         for name, text in change.before.items():
             column = columns.get(name)
-            if name in answer.unread or (
-                column is not None
-                and name in answer.before
-                and is_same(column, text, answer.before[name], self.manner.account)
-            ):
+            if name in answer.unread:
                 answer.before = {**answer.before, name: text}
+            elif column is None:
+                continue
+            elif name in answer.before:
+                if is_same(column, text, answer.before[name], self.manner.account):
+                    answer.before = {**answer.before, name: text}
+            elif is_update and column.kind in ("ref", "refs"):
+                answer.action, answer.before = "update", {**answer.before, name: text}
         if answer.code:
             return answer
         if change.action == "unknown":
