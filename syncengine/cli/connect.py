@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from syncengine.cli.logins import certificate, login
 from syncengine.cli.progress import Waits
-from syncengine.errors import Problem, RemoteError, SpecError, StaleError
+from syncengine.errors import Problem, RemoteError, SpecError, StaleError, visible
 from syncengine.files import private_directory, refuse_links
 from syncengine.pipeline import Connected
 from syncengine.planning.plan import Identity
@@ -28,7 +28,7 @@ from syncengine.transport.retry import Purse
 from syncengine.transport.servicenow import ServiceNow
 
 if TYPE_CHECKING:
-    from syncengine.sandbox.process import Running
+    from syncengine.sandbox.process import RefusedError, Running
 
 SANDBOX = "sandbox"
 SERVICES = ("servicenow", "4me")
@@ -181,10 +181,18 @@ def _sandbox(project: Project, seeds: Sequence[Path]) -> Iterator[Running]:
     with contextlib.ExitStack() as stack:
         try:
             running = stack.enter_context(process.attach(place, seeds=list(seeds)))
+        except process.RefusedError as error:
+            raise wrong_seed(error) from error
         except process.SandboxError as error:
             message = str(error).splitlines()[0]
             raise RemoteError(Problem("sandbox", message, str(place), fix="syncengine sandbox reset")) from error
         yield running
+
+
+def wrong_seed(error: RefusedError) -> SpecError:
+    """A seed that the sandbox does not take, told at its file."""
+    fix = "correct it; docs/sandbox.md has all sections of a seed"
+    return SpecError(Problem("wrong-seed", visible(str(error)), os.path.relpath(error.seed or ""), fix=fix))
 
 
 def _to_sandbox(running: Running, permits: int, clock: Clock | None) -> Client:

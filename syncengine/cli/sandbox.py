@@ -65,6 +65,10 @@ def _told(data: Path | None) -> Iterator[None]:
     try:
         yield
     except RefusedError as fault:
+        if fault.seed is not None:
+            from syncengine.cli.connect import wrong_seed
+
+            raise wrong_seed(fault) from fault
         # `do=foo: there are reset, status, ...`: what is wrong, then what is right
         said, _, known = str(fault).partition("there are ")
         fix = f"there are: {known}" if known else "--help shows how it is written"
@@ -137,7 +141,7 @@ def serve(
     # the server's own imports cost more than the other commands take
     from filelock import FileLock
 
-    from syncengine.sandbox.server import Options, run
+    from syncengine.sandbox.server import Options, WrongSeedError, run
 
     directory = data_directory(data).resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -172,6 +176,10 @@ def serve(
 
     try:
         run(Options(directory, port, tls, user, password, tuple(project_seeds()), rules, attached=False), ready)
+    except WrongSeedError as fault:
+        from syncengine.cli.connect import wrong_seed
+
+        raise wrong_seed(RefusedError(fault.said, fault.path)) from fault
     except OSError as fault:
         raise SpecError(
             Problem("sandbox-port", f"cannot listen on 127.0.0.1:{port}: {os.strerror(fault.errno or 0)}", "--port")

@@ -24,6 +24,8 @@ import orjson
 from filelock import FileLock
 
 START_TIMEOUT = 30.0
+WRONG_SEED = 3
+"""What the child process ends with when a seed cannot be applied; the last line of its output says which and why."""
 
 
 class SandboxError(RuntimeError):
@@ -32,6 +34,11 @@ class SandboxError(RuntimeError):
 
 class RefusedError(SandboxError):
     """The sandbox does not take what it was given: an unknown setting, a fault rule that is none, a wrong seed."""
+
+    def __init__(self, said: str, seed: Path | None = None) -> None:
+        super().__init__(said)
+        self.seed = seed
+        """The file with the wrong seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +188,10 @@ def attach(
                 found = _start(directory, seeds, tls, faults)
             else:
                 for path in seeds:
-                    found.seed(path.read_text("utf-8"))
+                    try:
+                        found.seed(path.read_text("utf-8"))
+                    except RefusedError as fault:
+                        raise RefusedError(str(fault), path) from fault
                 if faults:
                     found.faults(*faults)
                 if tls and found.ca is None:
@@ -218,6 +228,9 @@ def _start(directory: Path, seeds: Sequence[Path], tls: bool, faults: Sequence[s
                 return found
         if child.poll() is not None:
             tail = log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+            if child.returncode == WRONG_SEED:
+                wrong = orjson.loads(tail[0])
+                raise RefusedError(wrong["said"], Path(wrong["seed"]))
             raise SandboxError(f"the sandbox ended while it started: {tail[0]}")
         time.sleep(0.005)
     child.kill()

@@ -49,7 +49,27 @@ Rows = Iterator[catalog.Row]
 _OTHERS = {"users", "clients", "api_keys", "certificates", "settings", "records", "4me", "whole"}
 CMDB = "cmdb"
 """The root of all classes."""
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML whose numbers stay text where a number would say it otherwise: `0064`, `9.10`, a sys_id of digits only."""
+
+
+def _number(_loader: Any, node: yaml.ScalarNode) -> int | str:
+    text = str(node.value)
+    return int(text) if len(text) < 19 and text.isdecimal() and str(int(text)) == text else text
+
+
+def _decimal(_loader: Any, node: yaml.ScalarNode) -> float | str:
+    text = str(node.value)
+    try:
+        return float(text) if repr(float(text)) == text else text
+    except ValueError:
+        return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
 
 
 class SeedError(ValueError):
@@ -62,7 +82,7 @@ def read(text: str) -> dict[str, Any]:
         document = orjson.loads(text)  # thirty times as fast for the many records of a test
     except ValueError:
         try:
-            document = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader
+            document = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
         except yaml.YAMLError as fault:
             raise SeedError(f"not YAML: {fault}") from fault
     if document is None:

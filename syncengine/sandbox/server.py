@@ -10,6 +10,7 @@ import secrets
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from syncengine.sandbox import seeds, tls
 from syncengine.sandbox.app import App
+from syncengine.sandbox.process import WRONG_SEED
 from syncengine.sandbox.world import World
 
 GRACE = 2.0
@@ -75,6 +77,15 @@ Ready = Callable[[str, Path | None], None]
 """Told the URL and the CA when the server answers."""
 
 
+class WrongSeedError(ValueError):
+    """A seed of the project cannot be applied."""
+
+    def __init__(self, path: Path, said: str) -> None:
+        super().__init__(f"{path}: {said}")
+        self.path = path
+        self.said = said
+
+
 def run(options: Options, ready: Ready | None = None) -> None:
     """Serve until told to end, or until nobody is attached."""
     directory = options.directory
@@ -87,7 +98,10 @@ def run(options: Options, ready: Ready | None = None) -> None:
     world.store.set_meta("password", password)
     app.accounts.set(options.user, password, _ROLES)
     for path in options.seeds:
-        seeds.apply(world, app.accounts, seeds.read(path.read_text("utf-8")), fourme=app.fourme)
+        try:
+            seeds.apply(world, app.accounts, seeds.read(path.read_text("utf-8")), fourme=app.fourme)
+        except seeds.SeedError as fault:
+            raise WrongSeedError(path, str(fault)) from fault
     for rule in options.faults:
         app.faults.add(rule)
     certificates = tls.files(directory) if options.tls else None
@@ -202,12 +216,15 @@ def main(arguments: Sequence[str]) -> None:
     given = orjson.loads(arguments[0])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; the server ends after it
-    run(
-        Options(
-            Path(given["directory"]),
-            tls=given["tls"],
-            seeds=tuple(Path(path) for path in given["seeds"]),
-            faults=tuple(given["faults"]),
-            attached=True,
-        )
+    options = Options(
+        Path(given["directory"]),
+        tls=given["tls"],
+        seeds=tuple(Path(path) for path in given["seeds"]),
+        faults=tuple(given["faults"]),
+        attached=True,
     )
+    try:
+        run(options)
+    except WrongSeedError as fault:
+        sys.stderr.write(orjson.dumps({"seed": str(fault.path), "said": fault.said}).decode() + "\n")
+        sys.exit(WRONG_SEED)
