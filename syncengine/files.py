@@ -90,13 +90,20 @@ def _foreign(path: Path, what: str) -> StateError:
     return StateError(Problem("not-ours", f"{path} {what}; nothing is written through it", str(path), fix=fix))
 
 
+_HELP = {
+    errno.ENOENT: "make the folder, or name another one",
+    errno.ENOTDIR: "make the folder, or name another one",
+    errno.EISDIR: "name a file, not a folder",
+}
+
+
 def _refused(path: Path, error: OSError) -> StateError:
     return StateError(
         Problem(
             "disk-refused",
             f"cannot write {path}: {error.strerror or error}",
             place=str(path),
-            fix="free space or give write permission, then run the command again",
+            fix=_HELP.get(error.errno or 0, "free space or give write permission, then run the command again"),
         )
     )
 

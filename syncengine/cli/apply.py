@@ -24,6 +24,7 @@ from syncengine.errors import (
     StaleError,
     SyncError,
     UnsafeError,
+    many,
 )
 from syncengine.execution.journal import State
 from syncengine.execution.locks import locked
@@ -188,11 +189,11 @@ def complaint(summary: Summary) -> SyncError | None:
     again = f"syncengine plan --again {summary.run}"
     rows = f"Rows not applied: {os.path.relpath(summary.rejects)}" if summary.rejects else ""
     if unknown:
-        problems.append(Problem("unclear", f"{unknown} writes were never answered", place, fix=resume))
-        effect = f"The outcome of {unknown} writes is unknown; they were not repeated. Settle them with: {resume}"
+        problems.append(Problem("unclear", f"{many(unknown, 'write')} never answered", place, fix=resume))
+        effect = f"The outcome of {many(unknown, 'write')} is unknown; nothing was repeated. Settle it with: {resume}"
     elif stale:
         problems.append(
-            Problem("stale", f"{stale} records were changed on the target since the plan", place, fix=again)
+            Problem("stale", f"{many(stale, 'record')} changed on the target since the plan", place, fix=again)
         )
         effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent;"
         effect = f"{effect} plan them anew with: {again}"
@@ -212,15 +213,18 @@ def complaint(summary: Summary) -> SyncError | None:
         if not problems:
             problems.append(Problem("stopped", "the run was interrupted", place, fix=resume))
     else:
+        left = rejected + unsent
+        were = "was" if left == 1 else "were"
         problems.append(
             Problem(
                 "rejected",
-                f"{rejected + unsent} operations were not applied",
+                f"{many(left, 'operation')} {were} not applied",
                 place,
                 fix=f"correct them, then: syncengine retry {summary.run} --yes\nor look first: {again}",
             )
         )
-        effect = f"{rejected + unsent} of {all_of_it} operations were not applied; the rest is. {rows}".rstrip()
+        rest = "; the rest is" if done else ""
+        effect = f"{left} of {many(all_of_it, 'operation')} {were} not applied{rest}. {rows}".rstrip()
     error = SyncError(problems, effect=effect)
     error.exit = summary.exit
     return error

@@ -11,7 +11,7 @@ import click
 
 from syncengine.cli import connect, places
 from syncengine.cli.progress import progress
-from syncengine.errors import Problem, SpecError, visible
+from syncengine.errors import Problem, SpecError, many, visible
 from syncengine.files import replacing
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def command(
     checked = check_specs(project, paths)
     wrong = sum(one.severity == "error" for one in checked.problems)
     if wrong:
-        click.echo(f"{wrong} problems in the specs: what is named there is not pulled (syncengine validate)", err=True)
+        click.echo(
+            f"{many(wrong, 'problem')} in the specs: what is named there is not pulled (syncengine validate)", err=True
+        )
     name = chosen_connection("servicenow", "sandbox pull", connection, connect.services(env))
     wanted = _wanted(checked.specs, env, name, tables, records)
     target = out or project.root / "sandbox" / places.PULLED

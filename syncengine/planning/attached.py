@@ -84,7 +84,7 @@ class Attached:
             f"there is no file {said} beside the spec",
             self._step.position,
             said,
-            "add the file, or say  if_missing: skip",
+            "add the file, or say  attach: {file: …, if_missing: skip}",
         )
         yield BadRow(made.step, made.key, problem, made.place, self._level)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from syncengine.errors import Problem
+from syncengine.errors import Problem, many
 from syncengine.planning.plan import GuardResult, Manifest, StepCounts
 
 WAIVABLE = {
@@ -100,10 +100,12 @@ def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
             continue
         place = positions.get(f"{result.step}.{result.guard}", "") or positions.get(result.step, "")
         if result.guard == "min_rows":
-            message = f'"{result.step}" has {result.count} rows; at least {result.limit} are wanted'
+            message = f'"{result.step}" has {many(result.count, "row")}; at least {result.limit} are wanted'
             fix = "look at the source; lower min_rows under guards: if so few are right"
         else:
             what = result.guard.removeprefix("max_").replace("_", " ")
+            if result.count == 1 and what.endswith("s"):
+                what = what[:-1]
             of = "rows" if result.of_rows else "owned"
             share = f" ({result.said} of {result.owned} {of})" if result.said.endswith("%") else ""
             message = f'"{result.step}" has {result.count} {what}; the limit is {result.limit}{share}'

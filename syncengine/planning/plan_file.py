@@ -140,13 +140,13 @@ def read_seal(path: Path) -> Seal:
             tail = stream.read()
             found = TRAILER.search(tail)
             if found is None:
-                raise refuse(path, "it has no trailer" if size else "it is empty")
+                raise refuse(path, "its end is missing" if size else "it is empty")
             try:
                 said = orjson.loads(found[1])
                 frame = int(said["frame"])
                 seal = Seal(str(said["made_at"]), str(said["sha256"]), str(said["plan_hash"]), frame)
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-                raise refuse(path, "its trailer cannot be read") from error
+                raise refuse(path, "its end cannot be read") from error
             if said.get("syncengine-plan") != FORMAT:
                 raise refuse(path, f"it has format {said.get('syncengine-plan')}, this product reads {FORMAT}")
             if found[1] != _trailer(seal):

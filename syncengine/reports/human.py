@@ -121,7 +121,7 @@ class HumanReport(Report):
         for guard in manifest.guards:
             yield from wrapped("  ", guard_sentence(guard))
         yield ""
-        yield plan_sentence(plan)
+        yield from wrapped("", plan_sentence(plan))
 
     def of_run(self, summary: Summary) -> Iterator[str]:
         """What became of every operation, by step; then the sentence that says it in short."""
@@ -139,7 +139,7 @@ class HumanReport(Report):
             yield ""
         yield run_sentence(summary)
         if summary.unchanged:
-            yield f"{many(summary.unchanged, 'record')} stayed, since the target has them as wanted."
+            yield f"{many(summary.unchanged, 'record')} stayed: the target has {_them(summary.unchanged)} as wanted."
         if summary.touched:
             yield f"{many(summary.touched, 'record')} only went along, as ends of relations or hosts."
 
@@ -287,6 +287,10 @@ def wrapped(begin: str, text: str) -> Iterator[str]:
     deep = " " * min(len(begin), len(begin) - len(begin.lstrip()) + 5)
     lines = textwrap.wrap(begin + text, WIDTH, subsequent_indent=deep, break_long_words=False, break_on_hyphens=False)
     yield from lines
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def _named(end: End | None) -> str:
