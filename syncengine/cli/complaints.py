@@ -93,7 +93,7 @@ _REFUSED = frozenset(
 def of_the_machine(error: BaseException, command: str) -> StateError | None:
     """What memory, disk or limits of this machine refused; None where the fault is our own."""
     found = str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in found):
         said, fix = "the memory of this process is used up", "give it more memory, or cut the source into parts"
     elif isinstance(error, OSError) and error.errno in _REFUSED:
         said, fix = f"this machine refuses: {error.strerror}", "free space or raise the limit, then run it again"

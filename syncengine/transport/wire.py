@@ -73,8 +73,9 @@ class Watchdog:
         with self._lock:
             self._flights.add(flight)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def leave(self, flight: Flight) -> None:
         with self._lock:
