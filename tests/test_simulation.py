@@ -37,7 +37,7 @@ FAULTS = (
 )
 
 relaxed = settings(
-    max_examples=300 if is_long() else 12,
+    max_examples=300 if is_long() else 8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -30,7 +30,7 @@ POINTS = (
 def project(shared: Shared, tmp_path: Path) -> Project:
     made = Project(tmp_path / "project")
     shared.lend(made.folder)
-    made.fill(600)
+    made.fill(300)
     return made
 
 
@@ -47,7 +47,7 @@ def finish(project: Project, applied_before: bool) -> None:
     with project.sandbox() as sandbox:
         assert written_twice(sandbox) == []
         inserts = sandbox.counts()["insert"]
-        assert (inserts["cmdb_ci_linux_server"], inserts["cmdb_ci_disk"]) == (600, 600)
+        assert (inserts["cmdb_ci_linux_server"], inserts["cmdb_ci_disk"]) == (300, 300)
 
 
 SAMPLE = ("run.created", "request.before", "answer.checked", "result.fsync")

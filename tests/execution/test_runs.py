@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from syncengine.changes import Pair, Record
+from syncengine.changes import Pair, Parcel, Record
 from syncengine.errors import Exit, LockedError, StaleError, StateError
+from syncengine.execution.batch import BatchRunner, Done
 from syncengine.execution.journal import Journal
 from syncengine.execution.locks import locked
 from syncengine.execution.summary import Summary
@@ -212,6 +216,36 @@ def test_the_journal_says_what_was_written_to_it(bench: Bench) -> None:
     assert sorted(one.op for one in outcomes) == sorted(change.op for change in plan.changes())
     assert all(one.result == "applied" for one in outcomes)
     assert actions(plan) == {"create": 2, "relate": 1}
+
+
+def test_requests_that_touch_one_record_are_never_in_flight_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relations of many applications to one server go one after the other, those to different ones side by side."""
+    made: list[Record | Pair] = [*(server(n) for n in range(120)), *(app(n) for n in range(120))]
+    bench.sync(*made)
+    flying: Counter[int] = Counter()
+    together: list[int] = []
+    most = [0]
+    send = BatchRunner.run
+
+    def watched(self: BatchRunner, number: int, parcel: Parcel, *more: Any, **how: Any) -> Done:
+        ends = {end.op for end in parcel.ends}
+        together.extend(op for op in ends if flying[op])
+        flying.update(ends)
+        flying[-1] += 1
+        most[0] = max(most[0], flying[-1])
+        time.sleep(0.05)
+        done = send(self, number, parcel, *more, **how)
+        flying.subtract([*ends, -1])
+        return done
+
+    monkeypatch.setattr(BatchRunner, "run", watched)
+    bench.sync(*made, *(uses(n, 1) for n in range(120)))
+    assert (together, most) == ([], [1])
+    bench.sync(*made, *(uses(n, n) for n in range(120)))
+    assert together == []
+    assert most[0] > 1
 
 
 @pytest.mark.covers("NET-08", "NET-09", "NET-10", "NET-13")

@@ -129,7 +129,7 @@ def _round(origin: Running, twin: Running, document: dict[str, Any], place: Path
 
 @given(document=instances())
 @settings(
-    max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+    max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 def test_what_is_pulled_is_what_a_sandbox_filled_with_it_tells(
     document: dict[str, Any], origin: Running, twin: Running, tmp_path_factory: pytest.TempPathFactory

@@ -15,7 +15,7 @@ from syncengine.targets.staging.foretell import ACTIONS
 from tests.bench import Bench
 from tests.budget import is_long
 
-CASES = 320 if is_long() else 15
+CASES = 320 if is_long() else 10
 TABLE = "u_any_import"
 SOURCES = ["u_a", "u_b", "u_c", "u_d", "u_e", "u_f"]
 WORDS = st.sampled_from(["", "one", "ONE", "two", "three", "four", "five", "six", "a,b"])
