@@ -218,6 +218,8 @@ class Client:
             raw = raw._replace(body=read_body(response, self._limits.answer))
             verdict = outcome.of_answer(request, raw, self.manners)
             is_reusable = verdict.ending is not Ending.UNKNOWN
+        except MemoryError:
+            raise  # says nothing of the server, and asking again needs as much; an open intent is settled by resume
         except Exception as error:  # noqa: BLE001  # the last net: nothing may leave a write undecided
             verdict = outcome.of_failure(
                 error, is_sent=flight.is_sent, is_late=flight.is_late, is_proxied=bool(self._proxy)

@@ -721,3 +721,18 @@ def test_the_deadline_of_a_request_wins_over_the_clients() -> None:
     with Silence() as silence:
         answer = once(lambda got, sock: silence.keep(), Request("GET", "/x", deadline=0.2), hours=Hours())
     assert answer.is_late
+
+
+@pytest.mark.covers("PROC-08")
+@pytest.mark.parametrize("request_", [READ, WRITE])
+def test_memory_that_is_used_up_is_no_fault_of_the_server(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked again and again for what there is no room for."""
+
+    def full(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("syncengine.transport.client.read_body", full)
+    with serving(reply()) as server, client_of(server.url) as client:
+        with pytest.raises(MemoryError):
+            client.call(request_)
+        assert len(server.got) == 1
