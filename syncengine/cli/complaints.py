@@ -90,10 +90,14 @@ _REFUSED = frozenset(
 )
 
 
+_NO_MEMORY = ("start new thread", "out of memory", "Allocation error", "failed to map segment", "allocate memory")
+"""How threads, SQLite, zstd and the loader of modules say it."""
+
+
 def of_the_machine(error: BaseException, command: str) -> StateError | None:
     """What memory, disk or limits of this machine refused; None where the fault is our own."""
     found = str(error)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in found):
+    if isinstance(error, MemoryError) or any(words in found for words in _NO_MEMORY):
         said, fix = "the memory of this process is used up", "give it more memory, or cut the source into parts"
     elif isinstance(error, OSError) and error.errno in _REFUSED:
         said, fix = f"this machine refuses: {error.strerror}", "free space or raise the limit, then run it again"

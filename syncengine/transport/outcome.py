@@ -243,7 +243,12 @@ def parse(raw: Raw, decode: Decode | None = None) -> Any:
             return decode(raw.body)
         except ValueError:  # another kind of answer, or a damaged one: the general reader tells which
             pass
-    return orjson.loads(raw.body)
+    try:
+        return orjson.loads(raw.body)
+    except ValueError as damage:
+        if "Not enough memory" in str(damage):
+            raise MemoryError from damage  # the server is not to blame
+        raise
 
 
 def _is_html(raw: Raw) -> bool:
