@@ -1,8 +1,6 @@
-"""What an instance knows of its tables beside their columns: names like one, and rows that it has removed."""
+"""What an instance knows of its tables beside their columns: rows that it has removed."""
 
 from __future__ import annotations
-
-from difflib import get_close_matches
 
 from syncengine.errors import AuthError, RemoteError
 from syncengine.transport.dictionary import ancestors, is_not_readable
@@ -30,16 +28,3 @@ def deleted_ids(reader: Reader, table: str, since: str) -> list[str] | None:
             return None
         raise
     return found
-
-
-def similar_tables(reader: Reader, table: str) -> list[str] | None:
-    """Tables with a name like one that is not there; None where the list of tables is not for this user."""
-    try:
-        if ancestors(reader, table) or not ancestors(reader, "sys_user"):
-            return None
-        names = [row["name"] for row in table_rows(reader, "sys_db_object", f"nameSTARTSWITH{table[:3]}", ("name",))]
-    except (AuthError, RemoteError) as error:
-        if is_not_readable(error):
-            return None
-        raise
-    return get_close_matches(table, names, 3, 0.6)

@@ -16,13 +16,13 @@ from typing import Any
 from syncengine.errors import Exit, Problem, SpecError, SyncError, worst
 from syncengine.extract import window
 from syncengine.extract.columns import ASIDE, Typed, flat, type_of
-from syncengine.extract.known import deleted_ids, similar_tables
+from syncengine.extract.known import deleted_ids
 from syncengine.extract.warehouse import State, Warehouse
 from syncengine.files import reach
 from syncengine.sources.servicenow import Incremental
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.transport.aggregates import aggregate_columns, aggregates
-from syncengine.transport.dictionary import ColumnInfo, columns_of
+from syncengine.transport.dictionary import ColumnInfo, columns_of, similar_tables
 from syncengine.transport.reader import Reader
 from syncengine.transport.servicenow import table_rows
 

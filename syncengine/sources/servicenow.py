@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syncengine import sources
 from syncengine.changes import Row
-from syncengine.errors import Place, Problem, SourceError
+from syncengine.errors import Place, Problem, RemoteError, SourceError
 
 if TYPE_CHECKING:
     from syncengine.transport.reader import Reader
@@ -103,12 +103,29 @@ class TableSource(sources.Source):
         self.is_complete = self._options.incremental is None
         whole = hashlib.sha256()
         size = count = 0
-        for count, values in enumerate(self._values(reader), 1):
+        for count, values in enumerate(self._named(reader), 1):
             line = repr(values).encode()
             whole.update(line)
             size += len(line)
             yield Row(values, Place(self._options.shown, count, 0))
         self._digest = sources.Digest(whole.hexdigest(), size, count)
+
+    def _named(self, reader: Reader) -> Iterator[dict[str, str | None]]:
+        """The rows; an instance that has no such table is asked for those with a name like it."""
+        try:
+            yield from self._values(reader)
+        except RemoteError as error:
+            from syncengine.transport.dictionary import is_not_readable, similar_tables
+
+            near = similar_tables(reader, self._options.table) if is_not_readable(error) else None
+            if near is None:
+                raise
+            said = f"{self._options.shown} does not exist on {reader.host}, or is not visible to this user"
+            fix = (
+                f"table: {near[0]}" if near else "correct  table:  under  servicenow:, or ask the admin for read access"
+            )
+            found = error.problems[0].found
+            raise RemoteError(Problem("unknown-table", said, self._options.shown, found, fix)) from error
 
     def _values(self, reader: Reader) -> Iterator[dict[str, str | None]]:
         aggregate = self._options.aggregate

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -44,6 +45,19 @@ def ancestors(reader: Reader, table: str) -> list[str]:
         parent = rows[0].get("super_class", "")
         rows = find_rows(reader, "sys_db_object", [("sys_id", parent)], ["name", "super_class"]) if parent else []
     return found
+
+
+def similar_tables(reader: Reader, table: str) -> list[str] | None:
+    """Tables with a name like one that is not there; None where the list of tables is not for this user."""
+    try:
+        if ancestors(reader, table) or not ancestors(reader, "sys_user"):
+            return None
+        names = [row["name"] for row in table_rows(reader, "sys_db_object", f"nameSTARTSWITH{table[:3]}", ("name",))]
+    except (AuthError, RemoteError) as error:
+        if is_not_readable(error):
+            return None
+        raise
+    return get_close_matches(table, names, 3, 0.6)
 
 
 def columns_of(reader: Reader, table: str) -> dict[str, ColumnInfo]:

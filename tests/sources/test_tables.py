@@ -143,7 +143,11 @@ def test_a_table_that_is_not_there_or_closed_is_named(places: Reader, bench: Ben
     """Whatever the instance answers."""
     with pytest.raises(RemoteError) as caught:
         values(source(places, Options("u_nothing")))
-    assert caught.value.problems[0].found == "Invalid table u_nothing"
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.found) == ("unknown-table", "Invalid table u_nothing")
+    with pytest.raises(RemoteError) as caught:
+        values(source(places, Options("cmn_locatoin", fields=("name",), incremental=Incremental())))
+    assert caught.value.problems[0].fix == "table: cmn_location"
     bench.sandbox.settings(access__hidden_table="403")
     try:
         with (
