@@ -42,7 +42,8 @@ def lines(problems: Iterable[Problem], effect: str = "") -> Iterable[str]:
         if problem.place:
             yield f"  at {visible(str(problem.place))}"
         if problem.found:
-            yield f"  found: {visible(problem.found)[:FOUND_WIDTH]}"
+            found = visible(problem.found)
+            yield f"  found: {found if len(found) <= FOUND_WIDTH else found[: FOUND_WIDTH - 1] + '…'}"
         if problem.fix:
             # a line of a file with a caret below it stays as it is
             from syncengine.spec.wording import wrapped  # the whole room of specs: --help does without

@@ -226,14 +226,18 @@ class Warehouse:
             fix = f"in the environment:  extract: {{destination: {place.destination}, options: {{...}}}}"
             return SpecError(Problem("destination-settings", f"{place.destination} is not configured", to, said, fix))
         if place.destination == "duckdb":
-            fix = "close what has the file open; if it is damaged, move it away and extract anew"
+            fix = (
+                "close what has the file open; if it is damaged, move it away and extract anew"
+                if place.file.parent.is_dir()
+                else f"make the folder {place.file.parent}, or name another file with --file"
+            )
             return StateError(
                 Problem("destination", "the DuckDB file cannot be used", str(place.file), said, fix),
-                effect="What was loaded before is kept; the cursor did not move.",
+                effect="What was loaded before is kept; the next run goes on from there.",
             )
         return RemoteError(
             Problem("destination", "the destination refused the rows", to, said, "put it right, then run it again"),
-            effect="What was loaded before is kept; the cursor did not move.",
+            effect="What was loaded before is kept; the next run goes on from there.",
         )
 
 

@@ -292,8 +292,17 @@ def test_a_file_that_is_in_use_is_told(here: Extract) -> None:
     """Another program has it open; nothing is lost."""
     here.place.folder.mkdir(parents=True)
     here.place.file.write_text("this is no database")
-    with pytest.raises(StateError, match="the DuckDB file cannot be used"):
+    with pytest.raises(StateError, match="the DuckDB file cannot be used") as caught:
         here.run()
+    assert caught.value.problems[0].fix.startswith("close what has the file open")
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_told(here: Extract) -> None:
+    """The folder is what is missing; nobody has the file open."""
+    here.place = replace(here.place, duckdb=here.place.folder / "nowhere" / "x.duckdb")
+    with pytest.raises(StateError) as caught:
+        here.run()
+    assert caught.value.problems[0].fix.startswith(f"make the folder {here.place.file.parent}")
 
 
 @pytest.mark.parametrize(("destination", "code"), [("nowhere", "unknown-destination"), ("postgres", "destination")])
