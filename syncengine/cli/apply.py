@@ -224,7 +224,7 @@ def complaint(summary: Summary) -> SyncError | None:
             )
         )
         rest = "; the rest is" if done else ""
-        effect = f"{left} of {many(all_of_it, 'operation')} {were} not applied{rest}. {rows}".rstrip()
+        effect = f"{left:,} of {many(all_of_it, 'operation')} {were} not applied{rest}. {rows}".rstrip()
     error = SyncError(problems, effect=effect)
     error.exit = summary.exit
     return error

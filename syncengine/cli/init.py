@@ -198,7 +198,7 @@ def _next(folder: Path, spec: str) -> list[str]:
         *lines,
         "  syncengine validate",
         "  syncengine test",
-        "  syncengine plan -o first.plan            against the sandbox; nothing leaves this machine",
+        "  syncengine plan -o first.plan        against the sandbox, on this machine",
         "  syncengine apply first.plan --yes",
     ]
 

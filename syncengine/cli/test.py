@@ -29,7 +29,8 @@ def command(paths: tuple[Path, ...]) -> None:
         for line in one.differences:
             click.echo(f"       {visible(line)}")
     if not results:
-        click.echo("There are no tests here yet. A spec brings them along:  tests: {TITLE: {given: ..., expect: ...}}")
+        click.echo("There are no tests here yet. A spec brings them along:")
+        click.echo("  tests: {TITLE: {given: ..., expect: ...}}")
         return
     failed = [one for one in results if not one.passed]
     click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed.")

@@ -107,8 +107,8 @@ def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
             if result.count == 1 and what.endswith("s"):
                 what = what[:-1]
             of = "rows" if result.of_rows else "owned"
-            share = f" ({result.said} of {result.owned} {of})" if result.said.endswith("%") else ""
-            message = f'"{result.step}" has {result.count} {what}; the limit is {result.limit}{share}'
+            share = f" ({result.said} of {result.owned:,} {of})" if result.said.endswith("%") else ""
+            message = f'"{result.step}" has {result.count:,} {what}; the limit is {result.limit or 0:,}{share}'
             fix = (
                 f"if that is right: set {result.guard} under guards:, or once:"
                 f"  --allow {result.step}.{short[result.guard]}={result.count}"

@@ -33,7 +33,7 @@ _KEYS = ("serialnumber", "serial", "id", "key", "assettag", "name", "hostname")
 _WORDS = {
     "name": ("name", "hostname", "servername", "ciname", "devicename", "displayname", "computername"),
     "serial_number": ("serialnumber", "serial", "serialno", "sn"),
-    "ip_address": ("ipaddress", "ip", "ipv4", "ipv4address"),
+    "ip_address": ("ipaddress", "ip", "ipv4", "ipv4address", "ipaddr", "mgmtip", "managementip", "managementipaddress"),
     "os": ("os", "operatingsystem", "osname"),
     "os_version": ("osversion",),
     "mac_address": ("macaddress", "mac"),
@@ -130,7 +130,9 @@ def first_spec(found: Survey, name: str, path: str, of: ClassFacts, schema: str 
     lines += [f"      {target}: {as_column(column)}" for target, column in placed.items()]
     left = [one for one in found.columns if one not in {*placed.values(), key} and one.isprintable()]
     if left:
-        lines += ["      # Columns that have no field yet:"]
+        lines += [
+            f"      # Columns that have no field yet; syncengine schema --class {of.name} --fields lists what there is:"
+        ]
         lines += [f"      # FIELD: {as_column(column)}" for column in left]
     return "\n".join(lines) + "\n"
 

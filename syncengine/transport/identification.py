@@ -185,7 +185,7 @@ ADVICE: Mapping[str, str] = {
     "LOCK_TIMEOUT": "somebody else kept writing the same records: plan it anew when they are done",
     "METADATA_RULE_MISSING": "the class depends on another but no rule says on which: have one made",
     "MISSING_DEPENDENCY": "say which CI it lives in, with relations: on the step",
-    "MISSING_MATCHING_ATTRIBUTES": "fill the fields of one identification entry of its class",
+    "MISSING_MATCHING_ATTRIBUTES": "fill what identifies it: syncengine schema --class CLASS --fields tells",
     "MULTIPLE_DEPENDENCIES": "it may live in one CI only: take the other relation out",
     "MULTIPLE_DUPLICATE_RECORDS": "the CMDB holds duplicates of it: have them merged",
     "MULTI_MATCH": "several records of the CMDB match it: have the duplicates merged",

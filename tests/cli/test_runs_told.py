@@ -14,8 +14,10 @@ import orjson
 import pytest
 
 from syncengine.cli import report, retry, show, status, unlock
+from syncengine.cli.apply import complaint
 from syncengine.errors import Exit
 from syncengine.execution.locks import lock_name
+from syncengine.execution.summary import StepSummary, Summary
 from syncengine.planning.plan_file import open_plan
 from tests.cli.here import Here
 
@@ -189,3 +191,19 @@ def test_a_lock_is_let_go_by_the_name_of_the_run_that_holds_it(here: Here, capsy
     with held(here, second, host="another-host", pid=os.getpid()):
         assert here.run_main("unlock", first, "--yes") == Exit.LOCKED
         assert f"syncengine unlock {second}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rejected", "applied", "told"),
+    [
+        (1, 1, ("1 operation was not applied", "1 of 2 operations was not applied; the rest is.")),
+        (2, 1, ("2 operations were not applied", "2 of 3 operations were not applied; the rest is.")),
+        (1, 0, ("1 operation was not applied", "1 of 1 operation was not applied.")),
+    ],
+)
+def test_what_was_not_applied_is_told_in_the_right_number(rejected: int, applied: int, told: tuple[str, str]) -> None:
+    """One is one, and no rest is told where there is none."""
+    counts = {"rejected": {"create": rejected}, "applied": {"create": applied}}
+    error = complaint(Summary("r", "h", "sandbox", {"s": StepSummary(counts)}))
+    assert error is not None
+    assert (error.problems[0].message, error.effect) == told
