@@ -118,10 +118,10 @@ def as_text(of: Standing, number: int) -> Iterator[str]:
     yield from _section("Open", [_open(row, running) for row in wanting])
     yield from _section(
         "Rows not applied",
-        [f"{row.id}  {_ended(row)}: syncengine retry {row.id} --yes" for row in left]
+        [f"{row.id}  {_ended(row)}:\n      syncengine retry {row.id} --yes" for row in left]
         + [
-            f"{one.run}  {many(one.number, 'operation')} of {one.spec} that no later window need read:"
-            f" syncengine retry {one.run} --yes"
+            f"{one.run}  {many(one.number, 'operation')} of {one.spec} that later plans do not read again:\n"
+            f"      syncengine retry {one.run} --yes"
             for found in of.left.values()
             for one in found
             if all(one.run != row.id for row in left)
@@ -155,15 +155,16 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _open(row: RunRow, running: set[str]) -> str:
-    what = "running now" if row.id in running else f"{_ended(row)}: syncengine resume {row.id}"
+    what = "running now" if row.id in running else f"{_ended(row)}:\n      syncengine resume {row.id}"
     return f"{row.id}  {row.environment}  {what}"
 
 
 def _lock(how: str, holder: Holder) -> str:
     said = {
         "running": f"held by {holder}",
-        "gone": f"{holder} left it, and nobody holds it: the next run takes it",
-        "elsewhere": f"held by {holder}, which cannot be seen from here; if it is gone: syncengine unlock {holder.run}",
+        "gone": f"{holder} left it, and nobody holds it:\n      the next run takes it",
+        "elsewhere": f"held by {holder},\n      which cannot be seen from here; if it is gone:"
+        f" syncengine unlock {holder.run}",
     }
     return said[how]
 

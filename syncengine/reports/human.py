@@ -255,7 +255,7 @@ def _updated(change: Change, *, show: bool) -> Iterator[str]:
         if not show:
             yield f"      {name}"
             continue
-        yield f"      {name}: {shown(before) or '(empty)'} → {shown(after) or '(empty)'}"
+        yield from wrapped(f"      {name}: ", f"{shown(before) or '(empty)'} → {shown(after) or '(empty)'}")
     if change.reason == "parts":
         yield f"      lookup and related items: {', '.join(part for part in change.parts if part)}"
     elif change.reason in ("unexplained", "unreadable") and not change.was_class:

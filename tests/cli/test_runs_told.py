@@ -87,14 +87,14 @@ def test_a_report_of_an_open_run_tells_what_the_journal_has(here: Here) -> None:
     assert f"Run         {run}: auth" in told
     assert f"Next        syncengine resume {run}" in told
     told = here.run(status.command).output
-    assert told.startswith(f"Open\n  {run}  dev  auth: 16 not sent: syncengine resume {run}\n")
+    assert told.startswith(f"Open\n  {run}  dev  auth: 16 not sent:\n      syncengine resume {run}\n")
 
 
 def test_status_names_what_wants_something_done_and_forgets_it_when_it_is_done(here: Here) -> None:
     assert here.run(status.command).output == "No runs yet.\n"
     run = refused(here)
     told = here.run(status.command).output
-    assert f"Rows not applied\n  {run}  partial: 4 rejected: syncengine retry {run} --yes\n" in told
+    assert f"Rows not applied\n  {run}  partial: 4 rejected:\n      syncengine retry {run} --yes\n" in told
     assert "Newest run of each environment and specs\n  dev  partial: 4 rejected" in told
     here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)))
     assert here.run(retry.command, "--yes").return_value == Exit.OK
