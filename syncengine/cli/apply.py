@@ -82,7 +82,9 @@ def command(
                 "this is not the plan with that hash",
                 str(plan_path),
                 found=plan.seal.plan_hash,
-                fix="apply the file that was reviewed",
+                fix="apply the file that was reviewed"
+                if len(plan_hash) >= 12
+                else "give at least twelve digits of the hash",
             )
         )
     check_guards(plan, allow)

@@ -90,7 +90,10 @@ def _looks(project: Project, env: Environment, checked: Checked, *, is_told: boo
 def _of_specs(checked: Checked) -> Iterator[Finding]:
     """Specs that are wrong by themselves: they are told, and the others are examined."""
     wrong = [one for one in checked.problems if one.severity == "error"]
-    if wrong:
+    if [one.code for one in wrong] == ["no-specs"]:
+        message = "there are none yet, so nothing that they would want is examined"
+        yield Finding("specs", "warning", message, "syncengine init --from FILE   writes a first one")
+    elif wrong:
         message = f"{many(len(wrong), 'problem')} in the specs; what is wrong in itself is not examined"
         yield Finding("specs", "problem", message, "syncengine validate", str(wrong[0].place), Exit.SPEC)
     else:

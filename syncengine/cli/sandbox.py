@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
@@ -72,7 +73,9 @@ def _told(data: Path | None) -> Iterator[None]:
         # `do=foo: there are reset, status, ...`: what is wrong, then what is right
         said, _, known = str(fault).partition("there are ")
         fix = f"there are: {known}" if known else "--help shows how it is written"
-        problem = Problem("sandbox-refused", said.rstrip(" :;") or str(fault), "command line", fix=wrapped(fix))
+        message = said.rstrip(" :;") or str(fault)
+        message = f"the sandbox does not know {message}" if known and " " not in message else message
+        problem = Problem("sandbox-refused", message, "command line", fix=wrapped(fix))
         raise SpecError(problem) from fault
     except SandboxError as fault:
         raise RemoteError(Problem("sandbox", str(fault)[:160], str(data_directory(data)))) from fault
@@ -259,6 +262,9 @@ def certificate(*, name: str, data: Path | None) -> None:
 def reset(*, data: Path | None, yes: bool) -> None:
     """Empty it to what a new sandbox holds; identity, users and settings stay."""
     if not yes:
+        if not sys.stdin.isatty():
+            said = "nobody is there to ask"
+            raise SpecError(Problem("not-confirmed", said, "syncengine sandbox reset", fix="add --yes"))
         click.confirm(f"Delete all records in {data_directory(data)}?", abort=True)
     with _attached(data) as sandbox:
         sandbox.reset()
