@@ -428,6 +428,16 @@ def test_no_answer_in_time_is_settled_by_the_marker(bench: Bench, send: str, fau
     assert staged(bench) == 3
 
 
+def test_the_mark_of_an_earlier_run_is_not_taken_for_that_of_this_one(bench: Bench) -> None:
+    """Operations are numbered anew in every plan; a row that never arrived is sent again all the same."""
+    table(bench)
+    settled(bench, bench.apply(plan(bench, *(person(n) for n in range(3)), **MARKED)), 3)
+    made = plan(bench, *(person(n) for n in range(10, 13)), **MARKED)
+    bench.sandbox.faults("api=import_one, at=1, times=1, do=reset")
+    summary = bench.apply(made)
+    assert (summary.exit, summary.total("applied"), len(people(bench))) == (Exit.OK, 3, 6)
+
+
 @pytest.mark.covers("NET-10")
 def test_a_row_that_arrives_late_is_found(bench: Bench) -> None:
     """The connection breaks, the write takes effect within the settle time."""
