@@ -148,6 +148,16 @@ def test_two_new_records_whose_names_differ_in_their_case_are_one(bench: Bench) 
     assert rejected == {"S0": "same-identity", "S60": "same-identity"}
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_a_relation_to_a_record_that_only_the_whole_plan_refuses_is_refused_with_it(bench: Bench) -> None:
+    """Its own request would have been taken."""
+    made: list[Record | Pair] = [*(server(n) for n in range(60)), server(60, name="srv0"), app(1), uses(1, 0)]
+    plan = bench.plan(*made, uses(1, 1))
+    rejected = [(change.key, change.code) for change in of_action(plan, "rejected")]
+    assert rejected == [("S0", "same-identity"), ("S60", "same-identity"), ("", "end-rejected")]
+    assert actions(plan)["relate"] == 1
+
+
 def test_one_native_key_in_two_steps_is_refused_before_anything_is_asked(bench: Bench) -> None:
     with pytest.raises(SpecError) as caught:
         bench.plan(server(1), app(1)._replace(key="S1"))
