@@ -165,7 +165,11 @@ class LongForm(Shape[tuple[Value, bool, bool]]):
             if not origins:
                 said = "A value needs an origin: from, const, first, cases, step, find_in or lookup_in"
                 raise report.stop("no-origin", said, node.position, "{from: COLUMN, ...}")
-            raise report.stop("two-origins", f"A value has one origin; here are {' and '.join(origins)}", node.position)
+            said = f"A value has one origin; here are {' and '.join(origins)}"
+            fix = "keep one of them"
+            if "lookup_in" in origins:
+                fix += ";  {lookup_in: SOURCE, where: {COLUMN: COLUMN}, take: COLUMN}  takes a column of another source"
+            raise report.stop("two-origins", said, node.position, fix)
         origin = self._origin(origins[0], fields, report)
         compare, sensitive = fields.get(COMPARE), fields.get(SENSITIVE)
         return self._shaped(origin, fields, report), compare is not False, sensitive is True
