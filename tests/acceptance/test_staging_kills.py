@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.project import Project, kill_when
+from tests.peak import peak_of
 from tests.sandboxed import Shared
 
 PEOPLE, ASSETS = 6, 230
@@ -93,15 +92,10 @@ def test_a_process_killed_while_an_import_set_waits_goes_on_with_the_same_set(pr
 
 def peak(project: Project, *arguments: str) -> int:
     """The most memory that a command held, in bytes."""
-    process = project.start(*arguments)
-    for stream in (process.stdout, process.stderr):
-        assert stream is not None
-        with stream:
-            stream.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    call, environment = project.command(*arguments)
+    done = peak_of(call, project.folder, environment)
+    assert done.code == 0, done.err
+    return done.bytes
 
 
 @pytest.mark.covers("ATT-09")
