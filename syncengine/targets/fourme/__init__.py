@@ -16,7 +16,7 @@ from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, Ste
 from syncengine.errors import AuthError, Problem, RemoteError
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType, import_types
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Unclear, Watch
-from syncengine.targets.fourme.base import Base, QuotaError
+from syncengine.targets.fourme.base import Base, QuotaError, place_of
 from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.jobs import Ended, follow
 from syncengine.targets.fourme.matching import Look, Matcher, kind_of, type_of
@@ -190,8 +190,9 @@ class FourmeTarget(FlatTarget):
             base = self._bases.get(name)
             if base is None:
                 system = self.manner.system or f"{reader.base_url} {self.manner.account}"
-                state = self.manner.state / "4me" if self.manner.state is not None else None
-                base = self._bases[name] = Base(state, system, name, kind)
+                state = self.manner.state
+                place = place_of(state / "4me", system) if state is not None else None
+                base = self._bases[name] = Base(place, name, kind)
             try:
                 base.refresh(reader)
                 look = Look(base.records)

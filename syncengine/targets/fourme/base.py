@@ -24,9 +24,10 @@ import orjson
 
 from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
 from syncengine.files import private_directory, replacing
-from syncengine.spec.import_types import ID, ImportType
+from syncengine.spec.import_types import ID, ImportType, import_types
 from syncengine.targets.fourme.compare import shown
-from syncengine.targets.fourme.records import Records
+from syncengine.targets.fourme.records import Records, Replaced
+from syncengine.targets.fourme.renamed import Renamed, Renames, concerned, renewed
 from syncengine.transport.fourme import QuotaError, export
 from syncengine.transport.reader import Reader
 
@@ -37,18 +38,23 @@ MARGIN = timedelta(minutes=2)
 _FORMAT = 3
 
 
+def place_of(directory: Path, system: str) -> Path:
+    """Where the exports of an account are kept, in a state directory."""
+    of = hashlib.blake2b(system.encode(), digest_size=8).hexdigest()
+    return private_directory(private_directory(directory) / of)
+
+
 class Base:
     """One type of one account; shared by the threads of a plan."""
 
-    def __init__(self, directory: Path | None, system: str, name: str, kind: ImportType) -> None:
+    def __init__(self, place: Path | None, name: str, kind: ImportType) -> None:
+        """In a folder, see `place_of`; without one it is kept as long as this is."""
         self.name = name
         self.kind = kind
         self._lock = threading.Lock()
-        self._temporary = tempfile.TemporaryDirectory(prefix="syncengine-") if directory is None else None
-        root = Path(self._temporary.name) if self._temporary else private_directory(directory or Path())
-        of = hashlib.blake2b(system.encode(), digest_size=8).hexdigest()
-        place = private_directory(root / of)
-        self._path, self._said = place / f"{name}.db", place / f"{name}.json"
+        self._temporary = tempfile.TemporaryDirectory(prefix="syncengine-") if place is None else None
+        self._place = Path(self._temporary.name) if self._temporary else place or Path()
+        self._path, self._said = self._place / f"{name}.db", self._place / f"{name}.json"
         self.records = Records(kind, self._path)
 
     # ── taking it ───────────────────────────────────────────────────────────────────────────────
@@ -59,13 +65,34 @@ class Base:
         Rows of owners leave no trace when they are removed, so those are always taken in full. Raises QuotaError,
         AuthError and RemoteError.
         """
-        with self._lock, filelock.FileLock(self._path.with_suffix(".lock"), mode=0o600):
+        renames: Renames = {}
+        with self._lock, self._alone():
             keeps = not self.kind.group and ID in self.kind.columns
             through = self._trusted() if keeps else None
             if through is not None and self._count_fits(reader):
-                self._add(reader, through)
+                renames = self._add(reader, through)
             else:
                 self._take(reader)
+        for other in concerned(self.name, renames):
+            Base(self._place, other, import_types()[other])._rename(self.name, renames)
+
+    def _alone(self) -> filelock.BaseFileLock:
+        """No other process refreshes it meanwhile."""
+        return filelock.FileLock(self._path.with_suffix(".lock"), mode=0o600)
+
+    def _rename(self, name: str, renames: Renames) -> None:
+        """Let its rows name records of another type as they are called by now, where it is kept."""
+        if not self._said.exists():
+            return
+        with self._alone():
+            if self._trusted() is None:
+                return  # it is taken anew before it is looked at
+            said = orjson.loads(self._said.read_bytes())
+            self._said.unlink()
+            columns = self.records.columns
+            self.records.change(lambda cells: renewed(self.kind, name, columns, cells, renames))
+            self.records.close()
+            self._say(datetime.fromisoformat(said["taken"]), datetime.fromisoformat(said["through"]))
 
     def _trusted(self) -> datetime | None:
         """Up to which moment the kept base goes; None where it has to be taken anew."""
@@ -95,17 +122,19 @@ class Base:
         with self._download(reader, "") as (stream, date):
             began = date - MARGIN
             self._said.unlink(missing_ok=True)
-            self._insert(stream, replace=False)
+            self._insert(stream)
         self._say(began, began)
 
-    def _add(self, reader: Reader, through: datetime) -> None:
+    def _add(self, reader: Reader, through: datetime) -> Renames:
         since = (through - MARGIN).strftime("%Y-%m-%dT%H:%M:%SZ")
         taken = orjson.loads(self._said.read_bytes())["taken"]
         with self._download(reader, since) as (stream, date):
+            seen = Renamed(self.name, self.records.columns)
             if stream is not None:
                 self._said.unlink()
-                self._insert(stream, replace=True)
+                self._insert(stream, told=seen.see)
         self._say(datetime.fromisoformat(taken), date - MARGIN)
+        return seen.all()
 
     @contextlib.contextmanager
     def _download(self, reader: Reader, since: str) -> Iterator[tuple[io.TextIOWrapper | None, datetime]]:
@@ -122,20 +151,20 @@ class Base:
             finally:
                 text.detach()
 
-    def _insert(self, stream: io.TextIOWrapper | None, *, replace: bool) -> None:
+    def _insert(self, stream: io.TextIOWrapper | None, *, told: Replaced | None = None) -> None:
         try:
             reader = csv.reader(stream or (), strict=True)
             header = next(reader, [])
-            if not replace:
+            if told is None:
                 self.records.take(name for name in self.kind.columns if name in header)
             places = [header.index(name) if name in header else None for name in self.records.columns]
             if not any(place is not None for place in places):
                 raise self._damaged("it has none of the documented columns")
             rows = self._cells(reader, places, len(header))
-            if replace:
-                self.records.add(rows, replace=True)
-            else:
+            if told is None:
                 self.records.clear(rows)
+            else:
+                self.records.add(rows, replace=True, told=told)
         except (csv.Error, UnicodeDecodeError, IndexError) as error:
             raise self._damaged(str(error)) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,10 @@ CREATE INDEX row_natural ON row(natural) WHERE natural<>'';
 CREATE INDEX row_id ON row(id) WHERE id<>'';
 CREATE INDEX row_owner ON row(owner) WHERE owner<>'';
 """
+
+
+Replaced = Callable[[Sequence[str | None], Sequence[str | None]], None]
+"""Hears of a record that takes the place of what it was: its cells before and now."""
 
 
 class Held(NamedTuple):
@@ -80,15 +84,30 @@ class Records:
 
     # ── filling ─────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, rows: Iterable[Sequence[str | None]], *, replace: bool = False) -> None:
-        """Cells in the order of `columns`; with `replace` they stand for those of the same ID."""
+    def add(self, rows: Iterable[Sequence[str | None]], *, replace: bool = False, told: Replaced | None = None) -> None:
+        """Cells in the order of `columns`; with `replace` they stand for those of their ID; `told` hears of both."""
         given = iter(rows)
         with self._lock, self._open() as db:
             while some := list(islice(given, _BLOCK)):
                 made = [self._row(cells) for cells in some]
                 if replace:
-                    db.executemany("DELETE FROM row WHERE id=?", {(one[0],) for one in made if one[0]})
+                    new = {str(one[0]): cells for one, cells in zip(made, some, strict=True) if one[0]}
+                    if told is not None:
+                        sql = "SELECT id, cells FROM row WHERE id IN (SELECT value FROM json_each(?)) AND id<>''"
+                        for record_id, cells in db.execute(sql, (orjson.dumps(list(new)).decode(),)).fetchall():
+                            told(orjson.loads(cells), new[record_id])
+                    db.executemany("DELETE FROM row WHERE id=?", [(one,) for one in new])
                 db.executemany("INSERT INTO row VALUES(?,?,?,?,?,?)", made)
+
+    def change(self, renewed: Callable[[Sequence[str | None]], Sequence[str | None] | None]) -> None:
+        """Give rows the cells that `renewed` makes of theirs, where it makes any."""
+        with self._lock, self._open() as db:
+            made = []
+            for number, cells in db.execute("SELECT rowid, cells FROM row"):
+                now = renewed(orjson.loads(cells))
+                if now is not None:
+                    made.append((*self._row(now), number))
+            db.executemany("UPDATE row SET id=?, source=?, pair=?, natural=?, owner=?, cells=? WHERE rowid=?", made)
 
     def _row(self, cells: Sequence[str | None]) -> tuple[str | bytes, ...]:
         record_id, source, source_id = [(cells[at] or "") if at is not None else "" for at in self._places]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from syncengine.errors import Exit
-from tests.targets.fourme.desk import Desk
+from tests.targets.fourme.desk import PEOPLE, Desk
 
 TEAMS = """syncengine: 1
 data_source: HR
@@ -44,3 +46,21 @@ def test_a_team_that_somebody_gave_another_manager_is_stale(desk: Desk) -> None:
     desk.sync(TEAMS, teams_csv=TEAM.replace("P1", "P3"), people_csv=people)
     summary = desk.apply(plan)
     assert (summary.exit, summary.total("stale")) == (Exit.STALE, 1)
+
+
+@pytest.mark.parametrize("who", ["we", "somebody"])
+def test_a_kept_export_follows_a_person_who_gets_another_address(desk: Desk, who: str) -> None:
+    """Exports of what changed do not hold the team that names him: nothing of the team was changed."""
+    people = "id,mail,name,team\nP1,ana@x.example,Ana,T1\nP2,bo@x.example,Bo,T1\n"
+    desk.sync(TEAMS, teams_csv=TEAM, people_csv=people)
+    desk.plan(TEAMS)  # takes the export
+    desk.sandbox.advance(1500)
+    moved = people.replace("ana@", "ana.r@")
+    if who == "we":
+        desk.sync(TEAMS, people_csv=moved)
+    else:
+        alone = "id,mail,name,title,boss\nP1,ana.r@x.example,Ana,,\n"
+        Desk(desk.sandbox, desk.place / "elsewhere").sync(PEOPLE, people_csv=alone)
+    desk.sandbox.advance(1500)
+    again = desk.plan(TEAMS, people_csv=moved)
+    assert not [one for one in again.changes() if one.is_sent]

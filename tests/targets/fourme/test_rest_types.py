@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncengine.spec.import_types import ImportColumn, import_types
-from syncengine.targets.fourme.base import Base
+from syncengine.targets.fourme.base import Base, place_of
 from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.rest import OverRest, unreadable
 from tests.targets.fourme.desk import Desk
@@ -91,7 +91,7 @@ def test_rest_says_what_an_export_says(desk: Desk, name: str) -> None:
     records = {one: [given] for one, given in TARGETS.items()}
     desk.sandbox.seed({"4me": {"records": {**records, name: [*records.get(name, ()), cells]}}}, force=True)
     reader = desk.connect().reader
-    base = Base(desk.place / "exports", "one", name, kind)
+    base = Base(place_of(desk.place / "exports", "one"), name, kind)
     base.refresh(reader)
     over = OverRest(name, reader, desk.said.append, desk.sandbox.fourme.account, "it is spent")
     over.read_all_of({"HR"})
