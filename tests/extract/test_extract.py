@@ -233,7 +233,9 @@ def test_presets_and_counts(here: Extract) -> None:
     assert [one.rows for one in extract(of, {name: PRESETS[name] for name in ("incidents", "aggregates")})] == [1, 2]
     assert here.rows('SELECT priority, "count" FROM servicenow.aggregates ORDER BY 1') == [("2", 3), ("3", 1)]
     here.one(Options("incident", fields=("assigned_to", "priority"), display_value="both"))
-    found = here.rows("SELECT DISTINCT assigned_to, assigned_to_display, priority FROM servicenow.incident ORDER BY 3")
+    found = here.rows(
+        "SELECT DISTINCT assigned_to, assigned_to_display, priority FROM servicenow.incident ORDER BY 3, 1 NULLS FIRST"
+    )
     assert found == [(None, None, 2), (sys_id(5000), "Ada", 2), (sys_id(5000), "Ada", 3)]
 
 
