@@ -284,7 +284,7 @@ def test_two_files_of_one_type_never_wait_side_by_side(desk: Desk, monkeypatch: 
 
 
 @pytest.mark.covers("SCALE-12", "JOB-09")
-@pytest.mark.parametrize("size", [20, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [20, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_many_jobs_are_all_seen_to_their_end_within_five_minutes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
