@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -30,10 +31,10 @@ def measured() -> list[Row]:
 
         for state in ("new", "known"):
             for call in ("queryEnhanced", "enhanced"):
-                rate = CIS / _spent(running, lambda call=call: _through(post, f"/identifyreconcile/{call}"))  # type: ignore[misc]
+                rate = CIS / _spent(running, partial(_through, post, f"/identifyreconcile/{call}"))
                 found.append(Row(f"sandbox: {call}, {state} CIs", f"{rate:,.0f} a second of one processor"))
         for title, state in (("one", "inserted"), ("two", "updated"), ("two", "left as they are")):
-            rate = ROWS / _spent(running, lambda title=title: _staged(running, post, title))  # type: ignore[misc]
+            rate = ROWS / _spent(running, partial(_staged, running, post, title))
             found.append(Row(f"sandbox: insertMultiple, rows {state}", f"{rate:,.0f} a second of one processor"))
     return found
 

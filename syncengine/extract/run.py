@@ -19,7 +19,7 @@ from syncengine.extract.columns import ASIDE, Typed, flat, type_of
 from syncengine.extract.known import deleted_ids
 from syncengine.extract.warehouse import State, Warehouse
 from syncengine.files import reach
-from syncengine.sources.servicenow import Incremental
+from syncengine.sources.servicenow import Aggregate, Incremental
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.transport.aggregates import aggregate_columns, aggregates
 from syncengine.transport.dictionary import ColumnInfo, columns_of, similar_tables
@@ -87,7 +87,7 @@ def extract(of: Extracting, tables: Mapping[str, TableOptions]) -> list[TableDon
         before = of.warehouse.columns(name)
         try:
             if options.aggregate is not None:
-                _counted(of, options, one)
+                _counted(of, options, options.aggregate, one)
             else:
                 _TablePass(of, options, known[options.table], one).run()
             one.total = of.warehouse.count(name)
@@ -127,9 +127,7 @@ def _check(of: Extracting, tables: Mapping[str, TableOptions], known: Mapping[st
         raise SpecError(problems)
 
 
-def _counted(of: Extracting, options: TableOptions, one: TableDone) -> None:
-    rule = options.aggregate
-    assert rule is not None  # noqa: S101  # the caller looked
+def _counted(of: Extracting, options: TableOptions, rule: Aggregate, one: TableDone) -> None:
     names = aggregate_columns(rule.group_by, rule.functions)
     rows = list(aggregates(of.reader, options.table, options.query, rule.group_by, rule.functions))
     whole = ColumnInfo("count", "integer", "", 0, "", "")

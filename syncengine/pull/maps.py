@@ -21,7 +21,11 @@ _MAP = ("name", "active", "order", "source_table", "target_table", "enforce_mand
         "create_new_record_on_empty_coalesce_fields", "run_business_rules", "run_script", "script")  # fmt: skip
 _ENTRY = ("map", "source_field", "target_field", "coalesce", "coalesce_case_sensitive", "coalesce_empty_fields",
           "choice_action", "reference_value_field", "date_format", "use_source_script", "source_script")  # fmt: skip
-_FLAGS = {"copy_empty_fields": "false", "create_new_record_on_empty_coalesce_fields": "false", "run_business_rules": "true"}  # fmt: skip # noqa: E501
+_FLAGS = {
+    "copy_empty_fields": "false",
+    "create_new_record_on_empty_coalesce_fields": "false",
+    "run_business_rules": "true",
+}
 _FIELD_FLAGS = {"coalesce": "coalesce", "case_sensitive": "coalesce_case_sensitive",
                 "coalesce_empty": "coalesce_empty_fields"}  # fmt: skip
 _USUAL = {"choice_action": ("create", ""), "reference_value_field": ("",), "date_format": ("yyyy-MM-dd HH:mm:ss", "")}
