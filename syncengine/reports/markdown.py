@@ -7,7 +7,7 @@ an image or a mention.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from syncengine.changes import SECOND_PASS, Change
@@ -79,21 +79,8 @@ class MarkdownReport(Report):
             if not listed:
                 continue
             total = max(plan.manifest.total(action), len(listed))
-            yield ""
-            yield f"<details{' open' if action in ('reclassify', 'retire', 'rejected') else ''}>"
-            yield f"<summary>{action}: {total:,}</summary>"
-            yield ""
-            written = 0
-            for line in listed:
-                if len(line) + 1 > room:
-                    break
-                room -= len(line) + 1
-                written += 1
-                yield line
-            if written < total:
-                yield f"- … and {total - written:,} more: `syncengine show --all PLAN`"
-            yield ""
-            yield "</details>"
+            is_open = action in ("reclassify", "retire", "rejected")
+            room = yield from _folded(action, listed, total, room, "syncengine show --all PLAN", is_open=is_open)
 
     def of_run(self, summary: Summary) -> Iterator[str]:
         """A table of results by step."""
@@ -118,21 +105,30 @@ class MarkdownReport(Report):
                 listed.append(_left(change, account.plan, why, message))
         room = ROOM
         for result, listed in kept.items():
-            yield ""
-            yield "<details open>"
-            yield f"<summary>{result.replace('_', ' ')}: {total[result]:,}</summary>"
-            yield ""
-            written = 0
-            for line in listed:
-                if len(line) + 1 > room:
-                    break
-                room -= len(line) + 1
-                written += 1
-                yield line
-            if written < total[result]:
-                yield f"- … and {total[result] - written:,} more: {code('syncengine report --all ' + account.row.id)}"
-            yield ""
-            yield "</details>"
+            title, more = result.replace("_", " "), f"syncengine report --all {account.row.id}"
+            room = yield from _folded(title, listed, total[result], room, more, is_open=True)
+
+
+def _folded(
+    title: str, listed: Sequence[str], total: int, room: int, more: str, *, is_open: bool
+) -> Generator[str, None, int]:
+    """A section that folds, with as many lines as there is room for; returns the room that is left."""
+    yield ""
+    yield "<details open>" if is_open else "<details>"
+    yield f"<summary>{title}: {total:,}</summary>"
+    yield ""
+    written = 0
+    for line in listed:
+        if len(line) + 1 > room:
+            break
+        room -= len(line) + 1
+        written += 1
+        yield line
+    if written < total:
+        yield f"- … and {total - written:,} more: `{more}`"
+    yield ""
+    yield "</details>"
+    return room
 
 
 def _left(change: Change, plan: PlanFile, why: str, message: str) -> str:
