@@ -12,40 +12,10 @@ from click.testing import CliRunner, Result
 
 from syncengine.cli import apply, plan, status
 from syncengine.cli import run as command_line
+from tests.acceptance import project
 from tests.bench import Bench
 
-SPEC = """\
-syncengine: 1
-data_source: T
-sources:
-  servers: servers.csv
-  disks: disks.csv
-  apps: apps.csv
-  uses: uses.csv
-steps:
-  servers:
-    source: servers
-    cmdb: cmdb_ci_linux_server
-    key: serial
-    fields: {name: name, serial_number: serial, os: os}
-  disks:
-    source: disks
-    cmdb: cmdb_ci_disk
-    key: [serial, device]
-    fields: {name: device}
-    relations:
-      - {type: "Contains::Contained by", parent: {step: servers, key: serial}}
-  apps:
-    source: apps
-    cmdb: cmdb_ci_business_app
-    key: app
-    fields: {name: app}
-  uses:
-    source: uses
-    relation: Depends on::Used by
-    parent: {step: apps, key: app}
-    child: {step: servers, key: serial}
-"""
+SPEC = project.SPEC.replace("data_source: ImportSet", "data_source: T")
 
 
 class Here:
