@@ -289,6 +289,7 @@ class Journal:
         query = sa.select(*columns).where(entries.c.run == self.run).order_by(entries.c.seq)
         unpack = zstandard.ZstdDecompressor()
         try:
+            self._connection.exec_driver_sql("BEGIN")  # what is read is of one moment: the run may be at work
             for seq, kind, batch, packed, seal in self._connection.execute(query):
                 if seq != self._seq + 1 or seal != self._sealed(seq, kind, batch, packed):
                     raise damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")

@@ -18,6 +18,7 @@ import orjson
 
 from syncengine.sandbox.process import Running, attach
 from tests.called import called
+from tests.processes import started
 
 ROOT = Path(__file__).parents[2]
 SPEC = """\
@@ -99,12 +100,13 @@ class Project:
             call, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def start(self, *arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a command and leave it running."""
+    @contextmanager
+    def start(self, *arguments: str | Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+        """Start a command and leave it running while the block lasts."""
         call, environment = self.command(*arguments, env=env)
-        return subprocess.Popen(
-            call, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with started(call, cwd=self.folder, env=environment, **pipes) as process:
+            yield process
 
     @contextmanager
     def sandbox(self) -> Iterator[Running]:

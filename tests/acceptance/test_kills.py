@@ -104,8 +104,8 @@ def test_a_signal_stops_cleanly_and_resume_goes_on(project: Project, number: int
     assert project.run("plan", "-o", "p1").returncode == 0
     with project.sandbox() as sandbox:
         sandbox.faults("api=ire, every=1, do=delay(0.3)")
-        process = project.start("apply", "p1", "--yes", "--permits", "1")
-        kill_when(process, lambda: sandbox.counts().get("insert"), number=number)
+        with project.start("apply", "p1", "--yes", "--permits", "1") as process:
+            kill_when(process, lambda: sandbox.counts().get("insert"), number=number)
         assert process.returncode == exit_class
         sandbox.clear_faults()
     finish(project, applied_before=True)
@@ -117,8 +117,8 @@ def test_an_apply_of_nine_thousand_records_killed_in_the_middle(project: Project
     project.fill(4500)
     assert project.run("plan", "-o", "p1").returncode == 0
     with project.sandbox() as sandbox:
-        process = project.start("apply", "p1", "--yes")
-        kill_when(process, lambda: sandbox.counts().get("insert", {}).get("cmdb_ci_linux_server", 0) > 1000)
+        with project.start("apply", "p1", "--yes") as process:
+            kill_when(process, lambda: sandbox.counts().get("insert", {}).get("cmdb_ci_linux_server", 0) > 1000)
         before = sandbox.counts()["insert"]["cmdb_ci_linux_server"]
         assert before < 4500
         done = project.run("resume")

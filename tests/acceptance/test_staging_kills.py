@@ -81,8 +81,8 @@ def test_a_process_killed_while_an_import_set_waits_goes_on_with_the_same_set(pr
     with project.sandbox() as sandbox:
         assert project.run("plan", "-o", "p1").returncode == 0
         sandbox.settings(**{"import.start_seconds": 600})
-        process = project.start("apply", "p1", "--yes")
-        kill_when(process, lambda: sandbox.counts().get("stage", {}).get("u_asset_import", 0) >= 200)
+        with project.start("apply", "p1", "--yes") as process:
+            kill_when(process, lambda: sandbox.counts().get("stage", {}).get("u_asset_import", 0) >= 200)
         sandbox.settings(**{"import.start_seconds": 0})
         sandbox.advance(700)
         done = project.run("resume")

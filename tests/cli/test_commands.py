@@ -6,6 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
+import orjson
 import pytest
 
 from syncengine.cli import COMMANDS
@@ -278,13 +279,10 @@ def test_sensitive_values_are_nowhere_but_on_the_target(project: Project) -> Non
 def test_a_connection_over_https_with_a_ca_of_its_own(project: Project) -> None:
     folder = project.folder / "elsewhere"
     folder.mkdir()
-    process = project.start("sandbox", "serve", "--tls", "--data", folder)
-    try:
+    with project.start("sandbox", "serve", "--tls", "--data", folder) as process:
         line = process.stdout.readline() if process.stdout else ""
         url = line.split()[2].rstrip(",")
         assert url.startswith("https://"), line
-        import orjson
-
         known = orjson.loads((folder / "run.json").read_bytes())
         environment(project, "tls", url, f"    ca_bundle: {known['ca']}\n")
         secret = {"TEST_PASSWORD": known["password"]}
@@ -295,7 +293,6 @@ def test_a_connection_over_https_with_a_ca_of_its_own(project: Project) -> None:
         refused = project.run("plan", "--env", "bare", env=secret)
         assert refused.returncode == 6
         assert "ca_bundle" in refused.stderr
-    finally:
         process.terminate()
         process.communicate()
 

@@ -20,6 +20,7 @@ from syncengine.execution.locks import lock_name
 from syncengine.execution.summary import StepSummary, Summary
 from syncengine.planning.plan_file import open_plan
 from tests.cli.here import Here
+from tests.processes import started
 
 HOLD = """\
 import sys, filelock
@@ -124,14 +125,12 @@ def held(here: Here, run: str, *, host: str, pid: int | None = None) -> Iterator
     name = lock_name(open_plan(place / "runs" / run / "plan"))
     (place / "locks").mkdir(exist_ok=True)
     path = place / "locks" / f"{name}.lock"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with started([sys.executable, "-c", HOLD, path], **pipes) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         path.with_suffix(".json").write_bytes(orjson.dumps({"run": run, "pid": pid or holder.pid, "host": host}))
         yield holder
-        holder.kill()
 
 
 def lasting(here: Here) -> str:

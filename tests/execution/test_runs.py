@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from syncengine.changes import Pair, Parcel, Record
 from syncengine.errors import Exit, LockedError, StaleError, StateError
 from syncengine.execution.batch import BatchRunner, Done
-from syncengine.execution.journal import Journal
+from syncengine.execution.journal import Journal, State
 from syncengine.execution.locks import locked
 from syncengine.execution.summary import Summary
 from tests.bench import Bench, actions, app, disk, of_action, server, uses
@@ -216,6 +218,22 @@ def test_the_journal_says_what_was_written_to_it(bench: Bench) -> None:
     assert sorted(one.op for one in outcomes) == sorted(change.op for change in plan.changes())
     assert all(one.result == "applied" for one in outcomes)
     assert actions(plan) == {"create": 2, "relate": 1}
+
+
+def test_a_journal_that_grows_while_it_is_read_is_whole(bench: Bench) -> None:
+    """What `status` tells of a run at work is as of one moment: each question of the reader meets one entry more."""
+    summary = bench.apply(bench.plan(*(server(n) for n in range(3))))
+    writer, elsewhere = Journal(bench.state, summary.run), State(bench.state.directory)
+    whole = writer.read()
+    reader = Journal(elsewhere, summary.run)
+    numbers = count(len(whole))
+    sa.event.listen(elsewhere.engine, "before_cursor_execute", lambda *_: writer.intent(next(numbers), [0]))
+    known = reader.read()
+    assert 0 < len(known) < next(numbers)
+    assert known.items() >= whole.items()
+    reader.close()
+    elsewhere.close()
+    writer.close()
 
 
 def test_requests_that_touch_one_record_are_never_in_flight_together(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -88,13 +89,10 @@ def test_what_is_killed_is_run_again_and_no_row_is_missing_or_there_twice(projec
 def test_killed_at_any_time_again_and_again(project: Project) -> None:
     """Each time a quarter later, until one comes to its end."""
     for number in range(14):
-        process = project.start("extract", "--format", "json")
-        try:
+        late = contextlib.suppress(subprocess.TimeoutExpired)
+        with project.start("extract", "--format", "json") as process, late:
             process.communicate(timeout=2 * 1.25**number)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-        else:
+        if process.returncode == 0:
             break
     assert process.returncode == 0
     assert counted(project) == (3000, 3000)

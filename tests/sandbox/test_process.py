@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from syncengine.cli.sandbox import command
 from syncengine.errors import SpecError
 from syncengine.sandbox.process import SandboxError, attach, running
+from tests.processes import started
 from tests.sandbox.conftest import Http, server
 
 
@@ -67,12 +68,10 @@ def test_it_ends_also_when_the_command_was_killed(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from syncengine.sandbox.process import attach\n"
         "with attach(Path(sys.argv[1])) as one: print(one.pid, flush=True); time.sleep(60)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    pid = int(child.stdout.readline())
-    child.kill()
-    child.wait()
-    child.stdout.close()
+    with started([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
+    assert child.returncode == -signal.SIGKILL
     assert gone(pid)
 
 
@@ -143,19 +142,18 @@ def test_serve_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
     """Commands attach to it and do not end it; a second one is refused."""
     arguments = ["serve", "--data", str(tmp_path), "--user", "ada", "--fault", "api=ire, at=1, do=status(500)"]
     script = "import sys; from syncengine.cli.sandbox import command; command(sys.argv[1:])"
-    child = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert "user ada" in child.stdout.readline()
-    with attach(tmp_path) as one:
-        assert one.pid == child.pid
-        assert Http(one).engine("/enhanced", server("a")).status_code == 500
-        with pytest.raises(SpecError, match="already serves"):
-            command(["serve", "--data", str(tmp_path)], standalone_mode=False)
-    time.sleep(2.6)
-    assert running(tmp_path) is not None
-    child.send_signal(signal.SIGINT)
-    assert child.wait(10) in (0, 130, -signal.SIGINT)
-    child.stdout.close()
+    with started([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert "user ada" in child.stdout.readline()
+        with attach(tmp_path) as one:
+            assert one.pid == child.pid
+            assert Http(one).engine("/enhanced", server("a")).status_code == 500
+            with pytest.raises(SpecError, match="already serves"):
+                command(["serve", "--data", str(tmp_path)], standalone_mode=False)
+        time.sleep(2.6)
+        assert running(tmp_path) is not None
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) in (0, 130, -signal.SIGINT)
     assert running(tmp_path) is None
 
 

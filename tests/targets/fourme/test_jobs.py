@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ from syncengine.execution.summary import Summary
 from syncengine.sandbox.process import Running
 from syncengine.targets.fourme import FourmeTarget
 from syncengine.transport.clock import Clock
+from tests.processes import started
 from tests.targets.fourme.desk import Desk, csv_of, lines
 
 
@@ -231,16 +230,14 @@ def test_a_run_that_is_killed_while_it_waits_goes_on_with_the_same_job(desk: Des
     said = {one.name: getattr(desk.sandbox, one.name) for one in fields(Running)}
     said |= {"ca": None, "fourme": asdict(desk.sandbox.fourme)}
     where = [str(desk.place), json.dumps(said), str(plan.path)]
-    process = subprocess.Popen([sys.executable, "-c", script, *where])
     until = time.monotonic() + 120
-    while not desk.sandbox.met() and time.monotonic() < until:
-        time.sleep(0.05)
-    desk.sandbox.settings(fourme__start_seconds=40)  # for this upload; the export that it compares with is over
-    while not desk.started() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert desk.started()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started([sys.executable, "-c", script, *where]):
+        while not desk.sandbox.met() and time.monotonic() < until:
+            time.sleep(0.05)
+        desk.sandbox.settings(fourme__start_seconds=40)  # for this upload; the export that it compares with is over
+        while not desk.started() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert desk.started()
     (run,) = [row.id for row in desk.state.runs()]
     desk.sandbox.settings(fourme__start_seconds=0)
     desk.sandbox.advance(later)
