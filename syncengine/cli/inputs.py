@@ -100,9 +100,10 @@ def _digest(spec: Spec, name: str, variables: Mapping[str, str]) -> str | None:
 
 
 def _differs(said: Input) -> Problem:
+    counts = "" if said.kind != "spec" else " (shared files and syncengine.yaml count, tests and comments do not)"
     return Problem(
         "input-changed",
         f"the {said.kind} {said.name} is not what the plan was made from",
         said.path,
-        fix=f"plan anew, or apply the reviewed plan all the same:  --allow {CHANGED}",
+        fix=f"plan anew{counts}, or apply the reviewed plan all the same:  --allow {CHANGED}",
     )

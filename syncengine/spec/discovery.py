@@ -110,8 +110,7 @@ def _walk(folder: Path) -> list[Path]:
 
 def read_file(path: Path, shown: str, project: Project, problems: list[Problem], *, explicit: bool) -> Read | None:
     """A file if it is a spec; of another kind it is checked where it was named itself. Raises SpecError."""
-    data = read_bytes(path, shown)
-    node = compose(decode(data, shown), shown)
+    node = compose(decode(read_bytes(path, shown), shown), shown)
     report = Report(shown)
     if not explicit and path.name == PROJECT_FILE:
         return None
@@ -123,7 +122,7 @@ def read_file(path: Path, shown: str, project: Project, problems: list[Problem],
         problems.extend(report.problems)
         return None
     if kind == "spec":
-        return read_spec(path, shown, project, node, data)
+        return read_spec(path, shown, project, node)
     if explicit:
         _other(kind, path, node, project, report)
         problems.extend(report.problems)

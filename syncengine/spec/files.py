@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from syncengine.errors import Position
 from syncengine.mapping.model import ValueMap
+from syncengine.spec import pinned
 from syncengine.spec.atoms import IF_EMPTY, NAME, NAME_MUST, Zone, read_entries
 from syncengine.spec.extracts import EXTRACT
 from syncengine.spec.guards import GUARDS_SHAPE
@@ -211,6 +212,7 @@ def read_project(node: MapNode, root: Path, file: Path, report: Report) -> Proje
         allow_paths=tuple((root / one).resolve() for one in fields.get(_ALLOW) or ()),
         vars=fields.get(VARS) or {},
         extract=fields.get(EXTRACT) or Extract(),
+        digest=pinned.of_project(node),
     )
 
 

@@ -117,6 +117,8 @@ class Project(msgspec.Struct, frozen=True):
     allow_paths: tuple[Path, ...] = ()
     vars: Mapping[str, str] = msgspec.field(default_factory=dict)
     extract: Extract = msgspec.field(default_factory=Extract)
+    digest: str = ""
+    """Of what it says about every spec."""
 
 
 class BasicAuth(msgspec.Struct, frozen=True):
@@ -331,7 +333,7 @@ class Spec(msgspec.Struct, frozen=True):
     path: Path
     """As messages show it: relative to the project."""
     digest: str
-    """SHA-256 of the bytes that were read, shared files included."""
+    """SHA-256 of what plans depend on, shared files and the project's included (`pinned`)."""
     project: Project
     data_source: str | None
     sources: Mapping[str, Source]

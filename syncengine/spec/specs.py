@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from syncengine.errors import Position, SpecError
 from syncengine.mapping.model import RowRules, ValueMap
+from syncengine.spec import pinned
 from syncengine.spec.atoms import NAME, NAME_MUST
 from syncengine.spec.files import (
     DATA_SOURCE,
@@ -136,7 +136,7 @@ def name_of(shown: str) -> str:
     return text.removeprefix("specs/")
 
 
-def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: bytes) -> Read:
+def read_spec(path: Path, shown: str, project: Project, node: MapNode) -> Read:
     """One spec; its problems are in the note."""
     note = Reader(shown, name=name_of(shown))
     read = Read(path, shown, note.name, note)
@@ -156,8 +156,8 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
             return name_of(str(near_file.resolve()))
 
     note.beside = beside
-    digest = hashlib.sha256(data)
-    note.maps = {**_shared(fields, path, project, note, digest), **(fields.get(MAPS) or {})}
+    shared, maps = _shared(fields, path, project, note)
+    note.maps = {**maps, **(fields.get(MAPS) or {})}
     read.sources = _sources(fields, note, project)
     written = fields.get(DEFAULTS)
     data_source = fields.get(DATA_SOURCE) or project.data_source
@@ -177,7 +177,7 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
     read.spec = Spec(
         note.name,
         Path(shown),
-        digest.hexdigest(),
+        pinned.of_spec(node, shared, project.digest),
         project,
         data_source,
         read.sources,
@@ -192,7 +192,9 @@ def read_spec(path: Path, shown: str, project: Project, node: MapNode, data: byt
     return read
 
 
-def _shared(fields: Fields, path: Path, project: Project, note: Reader, digest: Any) -> dict[str, ValueMap]:
+def _shared(fields: Fields, path: Path, project: Project, note: Reader) -> tuple[list[MapNode], dict[str, ValueMap]]:
+    """The shared files that a spec uses, and their maps by name."""
+    nodes: list[MapNode] = []
     maps: dict[str, ValueMap] = {}
     for written in fields.get(_USE) or ():
         position = fields.position(_USE)
@@ -216,12 +218,12 @@ def _shared(fields: Fields, path: Path, project: Project, note: Reader, digest: 
             continue
         except Wrong:
             continue
-        digest.update(data)
+        nodes.append(node)
         for name, one in found.items():
             if name in maps:
                 note.add("duplicate-name", f'The map "{name}" is in two shared files', position)
             maps[name] = one
-    return maps
+    return nodes, maps
 
 
 def _sources(fields: Fields, note: Reader, project: Project) -> dict[str, Source]:

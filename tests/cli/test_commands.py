@@ -192,13 +192,23 @@ def test_inputs_that_are_here_and_differ_are_refused_and_absent_ones_are_said(pr
     assert "apps.csv" in done.stderr
     apps.write_text(before)
     spec = project.folder / "specs" / "estate.yaml"
-    kept = spec.read_text()
-    spec.write_text(kept + "# a remark\n")
+    spec.write_text(spec.read_text() + "vars: {later: more}\n")
     assert project.run("apply", "p1", "--yes").returncode == 8
     spec.unlink()
     done = project.run("apply", "p1", "--yes")
     assert done.returncode == 0, done.stderr
     assert "specs/estate.yaml" in done.stderr
+
+
+def test_what_no_plan_depends_on_may_change_in_a_spec_after_the_review(project: Project) -> None:
+    """A remark, a description, a test; nobody needs to review the plan again, or to allow changed inputs."""
+    project.run("plan", "-o", "p1")
+    spec = project.folder / "specs" / "estate.yaml"
+    test = "tests: {empty: {given: {apps: []}, expect: {apps: []}}}\n"
+    spec.write_text(f"# a remark\n{spec.read_text()}description: later\n{test}")
+    assert project.run("validate").returncode == 0
+    done = project.run("apply", "p1", "--yes")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.covers("SEC-51")
