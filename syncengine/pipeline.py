@@ -339,6 +339,7 @@ def _write(
             if of.selection is not None:
                 bounds = {guard: bound for guard, bound in bounds.items() if bound.percent is None}
             manifest.guards += guards.judge(name, counts, found, bounds, of.waivers)
+        manifest.notes += guards.unneeded(manifest.guards, of.waivers)
         writer.manifest(manifest)
         writer.close(of.made_at)
     return open_plan(path)

@@ -9,7 +9,8 @@ import click
 from msgspec.structs import replace
 
 from syncengine.cli import connect, places
-from syncengine.cli.making import Inputs, asked, mention_open_runs, parse_waivers
+from syncengine.cli import waivers as allowed
+from syncengine.cli.making import Inputs, asked, mention_open_runs
 from syncengine.errors import Problem, SpecError, many
 from syncengine.execution.account import OVER, Account, account_of
 from syncengine.execution.journal import RunRow, State
@@ -39,7 +40,7 @@ def planned(
     Raises SpecError for a run that is not there, not over, of another environment, or that left nothing behind.
     """
     project = places.project()
-    waivers = parse_waivers(allow)
+    waivers = allowed.parse(allow, "plan --again")
     state = State(connect.state_directory(project))
     try:
         row = find_run(state, name)
@@ -51,6 +52,7 @@ def planned(
             inputs = _inputs(project, account, env_file)
     finally:
         state.close()
+    allowed.check_steps(waivers, [step.full_name for spec in inputs.specs for step in spec.steps.values()])
     mention_open_runs(project)
     return asked(replace(inputs, waivers=waivers), permits, path)
 

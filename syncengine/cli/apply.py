@@ -11,9 +11,9 @@ import click
 
 from syncengine import __version__
 from syncengine.cli import connect, places
+from syncengine.cli import waivers as allowed
 from syncengine.cli.complaints import complain, say
 from syncengine.cli.inputs import CHANGED, check_inputs, originals_of
-from syncengine.cli.making import parse_waivers
 from syncengine.cli.progress import follow, progress
 from syncengine.errors import (
     NOTHING_SENT,
@@ -31,7 +31,7 @@ from syncengine.execution.locks import locked
 from syncengine.execution.run import begin
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import apply_plan, check_key
-from syncengine.planning.guards import refusals
+from syncengine.planning.guards import refusals, unneeded, waived
 from syncengine.planning.plan_file import PlanFile, open_plan
 from syncengine.planning.sealing import KEY_NAME
 from syncengine.reports import find
@@ -112,16 +112,13 @@ def check_version(plan: PlanFile) -> None:
 
 
 def check_guards(plan: PlanFile, allow: Sequence[str]) -> None:
-    """Refuse a plan that a guard refused, unless exactly its count is waived now."""
-    waivers = parse_waivers(allow)
+    """Refuse a plan that a guard refused, unless exactly its count is waived now; raises SpecError, UnsafeError."""
+    waivers = allowed.parse(allow, "apply")
     manifest = plan.manifest
-    for index, guard in enumerate(manifest.guards):
-        short = guard.guard.removeprefix("max_")
-        names = (f"{guard.step}.{short}", f"{guard.step.rsplit('.', 1)[-1]}.{short}")
-        if guard.state == "refused" and any(waivers.get(name) == guard.count for name in names):
-            manifest.guards[index] = type(guard)(
-                guard.step, guard.guard, guard.count, guard.limit, guard.owned, "waived", guard.said
-            )
+    allowed.check_steps(waivers, manifest.counts)
+    manifest.guards = [guard if guard.state == "waived" else waived(guard, waivers) for guard in manifest.guards]
+    for note in unneeded(manifest.guards, waivers):
+        say(f"note: {note.message}", err=True)
     if manifest.is_refused:
         raise UnsafeError(refusals(manifest, {step.name: step.position for step in plan.header.steps}))
 

@@ -12,13 +12,13 @@ import msgspec
 
 from syncengine import __version__
 from syncengine.cli import connect, places
-from syncengine.cli.inputs import CHANGED
+from syncengine.cli import waivers as allowed
 from syncengine.cli.progress import progress
-from syncengine.errors import Problem, SpecError, many
+from syncengine.errors import Problem, many
 from syncengine.pipeline import Planning, make_plan
 from syncengine.planning import selection
 from syncengine.planning.connections import connections_of, source_connections
-from syncengine.planning.guards import WAIVABLE, refusals
+from syncengine.planning.guards import refusals
 from syncengine.planning.plan import ReadWindow
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import KEY_NAME
@@ -40,8 +40,9 @@ def planned(
 ) -> tuple[PlanFile, list[Problem]]:
     """Make a plan at `path`; returns it with what its guards refuse."""
     project = places.project()
-    waivers = parse_waivers(allow)
+    waivers = allowed.parse(allow, "plan")
     specs = load_specs(project, paths)
+    allowed.check_steps(waivers, _positions(specs))
     selected = None
     if texts or limit is not None:
         selected = selection.select(specs, texts, limit)
@@ -154,24 +155,3 @@ def missing(project: Project, environment: str, specs: Sequence[Spec]) -> dict[s
 
 def _positions(specs: Sequence[Spec]) -> dict[str, str]:
     return {step.full_name: str(step.position) for spec in specs for step in spec.steps.values()}
-
-
-def parse_waivers(allow: Sequence[str]) -> dict[str, int]:
-    """`STEP.GUARD=N` as a mapping; raises SpecError for what is no waiver."""
-    waivers: dict[str, int] = {}
-    for text in allow:
-        if text == CHANGED:
-            continue
-        name, _, number = text.partition("=")
-        guard = name.rpartition(".")[2]
-        if guard not in WAIVABLE or not number.isdigit() or "." not in name:
-            raise SpecError(
-                Problem(
-                    "waiver",
-                    f"--allow {text} is not STEP.GUARD=N",
-                    "syncengine plan",
-                    fix=f"guards that can be waived: {', '.join(WAIVABLE)}; N is the number that the plan shows",
-                )
-            )
-        waivers[name] = int(number)
-    return waivers

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
 from syncengine.errors import Problem, many
-from syncengine.planning.plan import GuardResult, Manifest, StepCounts
+from syncengine.planning.plan import GuardResult, Manifest, Note, StepCounts
 
 WAIVABLE = {
     "creates": "max_creates",
@@ -18,6 +18,7 @@ WAIVABLE = {
     "bad_rows": "max_bad_rows",
     "touched_foreign": "max_touched_foreign",
 }
+_SHORT = {guard: name for name, guard in WAIVABLE.items()}
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -73,7 +74,7 @@ def judge(
 ) -> list[GuardResult]:
     """Hold a step's counts against its limits; a waiver counts only for exactly the number that was seen."""
     results = []
-    for short, guard in WAIVABLE.items():
+    for guard in WAIVABLE.values():
         bound = bounds.get(guard)
         if bound is None:
             continue
@@ -81,20 +82,52 @@ def judge(
         count = found[guard]
         if limit is None or count <= limit:
             continue
-        waived = waivers.get(f"{step}.{short}", waivers.get(f"{step.rsplit('.', 1)[-1]}.{short}"))
-        state: Literal["waived", "refused"] = "waived" if waived == count else "refused"
         whole = counts.rows if bound.of_rows else counts.owned
-        results.append(GuardResult(step, guard, count, limit, whole, state, bound.said, bound.of_rows))
+        result = GuardResult(step, guard, count, limit, whole, "refused", bound.said, bound.of_rows)
+        results.append(waived(result, waivers))
     least = bounds.get("min_rows")
     if least is not None and least.number is not None and counts.rows < least.number:
         results.append(GuardResult(step, "min_rows", counts.rows, least.number, counts.owned, "refused", least.said))
     return results
 
 
+def names_of(step: str, short: str) -> tuple[str, str]:
+    """What a guard of a step may be called in a waiver; the first counts where both are given."""
+    return f"{step}.{short}", f"{step.rpartition('.')[2]}.{short}"
+
+
+def waived(result: GuardResult, waivers: Mapping[str, int]) -> GuardResult:
+    """A guard that said no, with the waiver for it: one for exactly its number lets it pass, another one is told."""
+    given = next((name for name in _names(result) if name in waivers), None)
+    if given is None:
+        return result
+    if waivers[given] == result.count:
+        return replace(result, state="waived", given="")
+    return replace(result, given=f"{given}={waivers[given]}")
+
+
+def _names(result: GuardResult) -> tuple[str, ...]:
+    return names_of(result.step, _SHORT[result.guard]) if result.guard in _SHORT else ()
+
+
+def unneeded(results: Sequence[GuardResult], waivers: Mapping[str, int]) -> list[Note]:
+    """Waivers that let nothing pass which would have been refused, and name no refused guard either."""
+    notes = []
+    for name, number in waivers.items():
+        over = [result for result in results if name in _names(result)]
+        if any(result.state == "refused" or result.count == number for result in over):
+            continue
+        step, _, short = name.rpartition(".")
+        why = f"the {short.replace('_', ' ')} of {step} are over no limit"
+        if over:
+            why = f"the plan lets {over[0].count:,} pass already"
+        notes.append(Note("waiver-not-needed", f"--allow {name}={number} was not needed: {why}", fix="leave it out"))
+    return notes
+
+
 def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
     """The guards that said no, with both ways past each."""
     problems = []
-    short = {guard: name for name, guard in WAIVABLE.items()}
     for result in manifest.guards:
         if result.state != "refused":
             continue
@@ -111,7 +144,8 @@ def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
             message = f'"{result.step}" has {result.count:,} {what}; the limit is {result.limit or 0:,}{share}'
             fix = (
                 f"if that is right: set {result.guard} under guards:, or once:"
-                f"  --allow {result.step}.{short[result.guard]}={result.count}"
+                f"  --allow {result.step}.{_SHORT[result.guard]}={result.count}"
             )
-        problems.append(Problem(f"guard-{result.guard.replace('_', '-')}", message, place, fix=fix))
+        found = f"--allow {result.given}, which is another number" if result.given else ""
+        problems.append(Problem(f"guard-{result.guard.replace('_', '-')}", message, place, found, fix))
     return problems

@@ -88,6 +88,8 @@ class GuardResult:
     """The limit as written, e.g. `30%`."""
     of_rows: bool = False
     """Its share is one of the rows read, not of the records owned; `owned` then is their number."""
+    given: str = ""
+    """A waiver that names another number than the count, as it was written: it let nothing pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ def find(kind: str) -> Report:
 def guard_sentence(guard: GuardResult) -> str:
     """A guard that was broken or waived."""
     said = "waived" if guard.state == "waived" else "REFUSED"
-    return f"{said}: {guard.step} {guard.guard} {guard.count:,}, the limit is {guard.limit}"
+    told = f"; --allow {guard.given} names another number" if guard.given else ""
+    return f"{said}: {guard.step} {guard.guard} {guard.count:,}, the limit is {guard.limit}{told}"
 
 
 def plan_sentence(plan: PlanFile) -> str:

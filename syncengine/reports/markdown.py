@@ -60,7 +60,8 @@ class MarkdownReport(Report):
         yield ""
         for guard in manifest.guards:
             said = "waived" if guard.state == "waived" else "**refused**"
-            yield f"- {said}: {code(guard.step)} {guard.guard} = {guard.count:,} (limit {guard.limit})"
+            other = f"; {code(f'--allow {guard.given}')} names another number" if guard.given else ""
+            yield f"- {said}: {code(guard.step)} {guard.guard} = {guard.count:,} (limit {guard.limit}){other}"
         for note in manifest.notes:
             yield f"- warning {code(note.code)}: {code(note.message, 200)}" + (
                 f"; {code(note.fix, 200)}" if note.fix else ""

@@ -230,6 +230,51 @@ def test_a_guard_ends_unsafe_names_the_way_past_and_the_waiver_is_in_the_plan(pr
     assert project.run("apply", "p2", "--yes").returncode == 0
 
 
+def test_a_waiver_that_does_not_match_is_told_with_the_number_that_would(project: Project) -> None:
+    """At plan and at apply; for exactly the number alone a guard steps aside."""
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text() + "guards: {max_creates: {servers: 5}}\n")
+    done = project.run("plan", "-o", "p1", "--allow", "servers.creates=19")
+    assert done.returncode == 10
+    assert "found: --allow servers.creates=19, which is another number" in done.stderr
+    assert "--allow estate.servers.creates=20" in done.stderr
+    assert "--allow servers.creates=19 names another number" in " ".join(done.stdout.split())
+    done = project.run("apply", "p1", "--yes", "--allow", "estate.servers.creates=21")
+    assert done.returncode == 10
+    assert "found: --allow estate.servers.creates=21, which is another number" in done.stderr
+    assert project.run("apply", "p1", "--yes", "--allow", "estate.servers.creates=20").returncode == 0
+
+
+def test_a_waiver_of_what_is_over_no_limit_is_told(project: Project) -> None:
+    """Where a reviewer sees it; nothing else changes by it."""
+    done = project.run("plan", "-o", "p1", "--allow", "estate.servers.creates=20")
+    assert done.returncode == 0
+    assert "warning[waiver-not-needed]: --allow estate.servers.creates=20 was not needed" in done.stdout
+    done = project.run("apply", "p1", "--yes", "--allow", "servers.updates=3")
+    assert done.returncode == 0
+    assert "--allow servers.updates=3 was not needed: the updates of servers are over no limit" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["estate.server.creates=1"], "fix: --allow estate.servers.creates=1"),
+        (["srvers.creates=1"], "fix: --allow servers.creates=1"),
+        (["estate.servers.creates=1", "estate.servers.creates=2"], "two numbers: 1 and 2"),
+        (["estate.servers.creates=²"], "is not STEP.GUARD=N"),
+        (["changed-inputs"], "changed-inputs is for apply"),
+    ],
+)
+def test_a_waiver_that_means_nothing_is_refused_before_anybody_is_asked(
+    untouched: Project, given: list[str], said: str
+) -> None:
+    """A step that is not there, two numbers for one guard, no number."""
+    done = untouched.run("plan", "-o", "p1", *(part for one in given for part in ("--allow", one)))
+    assert done.returncode == 3
+    assert said in done.stderr
+    assert not (untouched.folder / ".syncengine" / "sandbox").exists()
+
+
 APPS = """\
 syncengine: 1
 data_source: ImportSet
