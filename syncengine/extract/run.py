@@ -110,13 +110,13 @@ def _check(of: Extracting, tables: Mapping[str, TableOptions], known: Mapping[st
         columns = known[options.table]
         if not columns and (near := similar_tables(of.reader, options.table)) is not None:
             said = f"the instance has no table {options.table}, or not for this user"
-            problems.append(Problem("unknown-table", said, name, fix=", ".join(near)))
+            problems.append(Problem("unknown-table", said, options.at.get("table", name), fix=", ".join(near)))
         for field_name in options.fields if columns else ():
             first = field_name.partition(".")[0]
             if first not in columns:
                 said = f"table {options.table} has no column {first}"
                 fix = ", ".join(get_close_matches(first, columns, 3, 0.6) or sorted(columns)[:30])
-                problems.append(Problem("unknown-column", said, name, fix=fix))
+                problems.append(Problem("unknown-column", said, options.at.get(f"fields.{field_name}", name), fix=fix))
         kept = of.warehouse.state(name)
         if kept.get("system", of.system) != of.system and not of.anew and options.aggregate is None:
             said = f"{name} holds rows of another system ({kept['system']}), not of {of.system}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syncengine import sources
 from syncengine.changes import Row
-from syncengine.errors import Place, Problem, RemoteError, SourceError
+from syncengine.errors import Place, Position, Problem, RemoteError, SourceError
 
 if TYPE_CHECKING:
     from syncengine.transport.reader import Reader
@@ -53,11 +53,21 @@ class Options(sources.Options):
     aggregate: Aggregate | None = None
     connection: str | None = None
     kind: str = "servicenow"
+    at: Mapping[str, Position] = field(default_factory=dict, compare=False)
+    """Where a spec says what: `table`, `fields`, and each of them: `fields.name`."""
 
     @property
     def shown(self) -> str:
         """What messages call it."""
         return f"table {self.table}"
+
+    def place(self, *said: str) -> Position | str:
+        """The place in the spec of the first of these that is written there; the table, where no spec says it."""
+        return next((self.at[name] for name in said if name in self.at), self.shown)
+
+    def place_of(self, column: str) -> Position | str:
+        """The place in the spec of a column that it names."""
+        return self.place(f"fields.{column}", "incremental.by", "incremental", "table")
 
 
 class TableSource(sources.Source):
@@ -98,7 +108,7 @@ class TableSource(sources.Source):
         reader = self._access.reader
         if reader is None:
             said = f"The rows of {self._options.shown} are on an instance; this is read without a connection"
-            raise SourceError(Problem("offline", said, self._options.shown, fix="syncengine plan --env NAME"))
+            raise SourceError(Problem("offline", said, self._options.place("table"), fix="syncengine plan --env NAME"))
         self._remarks = []
         self.is_complete = self._options.incremental is None
         whole = hashlib.sha256()
@@ -121,11 +131,9 @@ class TableSource(sources.Source):
             if near is None:
                 raise
             said = f"{self._options.shown} does not exist on {reader.host}, or is not visible to this user"
-            fix = (
-                f"table: {near[0]}" if near else "correct  table:  under  servicenow:, or ask the admin for read access"
-            )
+            fix = f"table: {near[0]}" if near else "correct it, or ask the admin for read access"
             found = error.problems[0].found
-            raise RemoteError(Problem("unknown-table", said, self._options.shown, found, fix)) from error
+            raise RemoteError(Problem("unknown-table", said, self._options.place("table"), found, fix)) from error
 
     def _values(self, reader: Reader) -> Iterator[dict[str, str | None]]:
         aggregate = self._options.aggregate
@@ -184,10 +192,11 @@ class TableSource(sources.Source):
             if first not in known:
                 close = get_close_matches(first, known, 1, 0.7)
                 said = f"{options.shown} has no column {first}" + (f"; did you mean {close[0]}?" if close else "")
-                problems.append(Problem("unknown-column", said, options.shown, fix=", ".join(sorted(known)[:30])))
+                fix = ", ".join(sorted(known)[:30])
+                problems.append(Problem("unknown-column", said, options.place_of(name), name, fix))
             elif "." in name and not known[first].reference:
                 said = f"{first} of {options.shown} refers to no table, so {name} leads nowhere"
-                problems.append(Problem("unknown-column", said, options.shown))
+                problems.append(Problem("unknown-column", said, options.place_of(name), name))
         if problems:
             raise SourceError(problems)
 
@@ -222,7 +231,7 @@ class TableSource(sources.Source):
                     Problem(
                         "hidden-column",
                         f"{options.shown} shows no column {name} to this user",
-                        options.shown,
+                        options.place_of(name),
                         fix="ask the admin for read access to it, or take it out of fields",
                     )
                     for name in never
@@ -291,7 +300,7 @@ def _text(options: Options, name: str, value: object) -> str | None:
     if isinstance(value, dict) and isinstance(value.get("display_value"), str):
         return str(value["display_value"])  # display_value=true gives references as objects (documented)
     said = f"{options.shown} answers {name} as {type(value).__name__}, not as text"
-    raise SourceError(Problem("unexpected-value", said, options.shown))
+    raise SourceError(Problem("unexpected-value", said, options.place_of(name)))
 
 
 def open_options(options: Options, access: sources.Access) -> TableSource:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from syncengine import sources
 from syncengine.changes import Row
-from syncengine.errors import Place, Problem, SourceError
+from syncengine.errors import Place, Position, Problem, SourceError
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,6 +36,12 @@ class Options(sources.Options):
     allowed: tuple[Path, ...] = ()
     """Folders outside the project that may be read."""
     kind: str = "sql"
+    at: Mapping[str, Position] = field(default_factory=dict, compare=False)
+    """Where a spec says what: `query`, and each database: `attach.name`."""
+
+    def place(self, said: str) -> Position | str:
+        """The place in the spec of what is said there."""
+        return self.at.get(said, "sql")
 
 
 class QuerySource(sources.Source):
@@ -59,7 +65,8 @@ class QuerySource(sources.Source):
         try:
             import duckdb  # an extra, and only these sources need it
         except ImportError:
-            raise SourceError(Problem("not-installed", "a sql source needs DuckDB", "sql", fix=INSTALL)) from None
+            place = self._options.place("query")
+            raise SourceError(Problem("not-installed", "a sql source needs DuckDB", place, fix=INSTALL)) from None
         whole = hashlib.sha256()
         size = count = 0
         try:
@@ -91,7 +98,8 @@ class QuerySource(sources.Source):
             said = f"a sql source is one SELECT; found {len(statements)} statements"
             if len(statements) == 1:
                 said = f"a sql source is one SELECT, not {statements[0].type.name}"
-            raise SourceError(Problem("sql", said, "sql", fix="sql: {query: SELECT ... FROM ...}"))
+            fix = "sql: {query: SELECT ... FROM ...}"
+            raise SourceError(Problem("sql", said, self._options.place("query"), fix=fix))
         return str(statements[0].query).strip().rstrip(";")
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -107,9 +115,10 @@ class QuerySource(sources.Source):
             if not any(real.is_relative_to(one) for one in allowed):
                 said = f"{path} is outside the project"
                 fix = f"Allow it in syncengine.yaml:  allow_paths: [{real.parent}]"
-                raise SourceError(Problem("outside-project", said, path, fix=fix))
+                raise SourceError(Problem("outside-project", said, self._options.place(f"attach.{name}"), fix=fix))
             if not real.is_file():
-                raise SourceError(Problem("no-file", f"there is no database {path}", path))
+                place = self._options.place(f"attach.{name}")
+                raise SourceError(Problem("no-file", f"there is no database {path}", place))
             quoted = str(real).replace("'", "''")
             connection.execute(f"ATTACH '{quoted}' AS \"{name}\" (READ_ONLY)")
         connection.execute("SET allowed_directories=?", [[f"{one}/" for one in allowed]])
@@ -120,7 +129,8 @@ class QuerySource(sources.Source):
         lines = [line for line in str(error).splitlines() if line.strip()]
         said = lines[0] if lines else type(error).__name__
         fix = "\n".join(lines[1:6])
-        raise SourceError(Problem("sql", f"the query cannot be answered: {said}"[:160], "sql", fix=fix)) from None
+        said = f"the query cannot be answered: {said}"[:160]
+        raise SourceError(Problem("sql", said, self._options.place("query"), fix=fix)) from None
 
 
 def open_options(options: Options, access: sources.Access) -> QuerySource:

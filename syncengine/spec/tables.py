@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from syncengine.errors import Position
 from syncengine.sources.servicenow import Aggregate, Incremental
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.sources.sql import Options as QueryOptions
 from syncengine.spec.atoms import NAME, NAME_MUST, TABLE, TABLE_MUST
 from syncengine.spec.keys import Fields, Key, Mapped
-from syncengine.spec.nodes import Node, Scalar
+from syncengine.spec.nodes import ListNode, MapNode, Node, Scalar
 from syncengine.spec.report import Report, Wrong
 from syncengine.spec.shapes import Duration, Either, Flag, ListOf, MapOf, Schema, Shape, Text
 
@@ -114,6 +115,18 @@ AGGREGATE = Key(
 )
 
 
+def _positions(fields: Fields) -> dict[str, Position]:
+    """Where the keys have their values, `fields`, and where those that have several have each, `fields.name`."""
+    found: dict[str, Position] = {}
+    for key, value in fields.node.pairs:
+        found[key.text] = value.position
+        if isinstance(value, ListNode):
+            found.update({f"{key.text}.{one.text}": one.position for one in value.items if isinstance(one, Scalar)})
+        elif isinstance(value, MapNode):
+            found.update({f"{key.text}.{name.text}": one.position for name, one in value.pairs})
+    return found
+
+
 def table_options(fields: Fields, report: Report) -> TableOptions:
     """A table with its rows and columns; problems are noted, and `Wrong` raised."""
     if fields.has(AGGREGATE):
@@ -131,6 +144,7 @@ def table_options(fields: Fields, report: Report) -> TableOptions:
         cast(Any, fields.get(DISPLAY) or "false"),
         (said if isinstance(said, Incremental) else Incremental()) if said else None,
         fields.get(AGGREGATE),
+        at=_positions(fields),
     )
 
 
@@ -171,7 +185,7 @@ def _query(fields: Fields, report: Report) -> QueryOptions:
     del report
     if fields.failed:
         raise Wrong
-    return QueryOptions(fields.need(SELECT), fields.get(ATTACH) or {})
+    return QueryOptions(fields.need(SELECT), fields.get(ATTACH) or {}, at=_positions(fields))
 
 
 QUERY_OPTIONS: Mapped[QueryOptions] = Mapped("sql", "a sql source", (SELECT, ATTACH), _query)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from syncengine.cli import apply, plan
+from syncengine.errors import SyncError
 from tests.bench import Bench
 
 SPEC = """syncengine: 1
@@ -136,3 +137,19 @@ def test_records_of_rows_that_did_not_change_can_be_referred_to(here: Here) -> N
     assert "since" in told
     assert "rejected" not in told
     assert "1 to update" in told
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (SPEC.replace("sys_user,", "sys_usr,"), "specs/s.yaml:5:25: table sys_usr does not exist"),
+        (SPEC.replace("title, email]", "titel, email]"), "specs/s.yaml:5:79: table sys_user has no column titel"),
+        (SPEC.replace("{lag: 1m}", "{by: changed}"), "specs/s.yaml:5:112: table sys_user has no column changed"),
+    ],
+)
+def test_what_the_instance_does_not_have_is_told_with_its_line_of_the_spec(here: Here, wrong: str, said: str) -> None:
+    """What can be asked for is known to the instance alone, so validate could not tell."""
+    here.spec.write_text(wrong.replace("key: user_name", "key: email").replace("title}", "email}"))
+    with pytest.raises(SyncError) as caught:
+        CliRunner().invoke(plan.command, ["--env", "dev"], catch_exceptions=False, standalone_mode=False)
+    assert [f"{one.place}: {one.message}"[: len(said)] for one in caught.value.problems] == [said]

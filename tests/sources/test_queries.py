@@ -13,6 +13,9 @@ from syncengine.changes import Row
 from syncengine.errors import SourceError
 from syncengine.sources import open_source
 from syncengine.sources.sql import Options
+from syncengine.spec import load_specs
+from syncengine.spec import open_source as open_spec_source
+from syncengine.spec.model import Project
 
 
 def rows(root: Path, query: str, **options: Any) -> list[Any]:
@@ -90,3 +93,23 @@ def test_rows_are_streamed(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("{query: SELEC 1}", "s.yaml:2:23"),
+        ("{query: SELECT 1 AS a, attach: {o: other.duckdb}}", "s.yaml:2:50"),
+        ("{query: SELECT 1 AS a, attach: {o: ../other.duckdb}}", "s.yaml:2:50"),
+    ],
+)
+def test_a_query_that_cannot_be_answered_is_told_with_its_line_of_the_spec(
+    tmp_path: Path, source: str, place: str
+) -> None:
+    """And so is a database that is not there."""
+    step = "steps: {s: {cmdb: cmdb_ci_server, key: a, fields: {name: a}}}"
+    (tmp_path / "s.yaml").write_text(f"syncengine: 1\nsource: {{sql: {source}}}\ndata_source: T\n{step}\n")
+    (spec,) = load_specs(Project(tmp_path), [tmp_path / "s.yaml"])
+    with pytest.raises(SourceError) as caught:
+        list(open_spec_source(spec, "source").rows())
+    assert str(caught.value.problems[0].place) == place
