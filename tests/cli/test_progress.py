@@ -11,6 +11,7 @@ from syncengine.cli import progress
 from syncengine.errors import Problem
 from syncengine.transport.answer import Answer, Ending
 from tests.inside import Inside
+from tests.waiting import wait_for
 
 
 @pytest.mark.covers("NET-48")
@@ -21,13 +22,10 @@ def test_a_sign_of_life_comes_before_the_first_answer(
     monkeypatch.setattr(progress, "PATIENCE", 0.02)
     monkeypatch.setattr(progress, "EVERY", 0.06)
     with progress.progress("Applying") as shown:
-        time.sleep(0.2)
-        said = capsys.readouterr().err
-        assert said.startswith("Applying: no answer yet (")
+        wait_for(lambda: "Applying: no answer yet (" in capsys.readouterr().err)
         shown.add("settled", 1200)
-        time.sleep(0.15)
-    said = capsys.readouterr().err
-    assert "Applying: 1,200 settled (" in said
+        wait_for(lambda: "Applying: 1,200 settled (" in capsys.readouterr().err)
+    capsys.readouterr()
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
 

@@ -27,8 +27,8 @@ from syncengine.sandbox.process import attach
 from syncengine.targets.cmdb import CmdbTarget
 from tests.bench import Bench, app, server, uses
 from tests.execution.test_runs import only_once
-from tests.execution.test_signals import wait_for
 from tests.inside import Inside, Said
+from tests.waiting import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -250,7 +250,7 @@ def test_beside_a_run_a_plan_is_made_and_says_so_and_nothing_else_writes(inside:
         has_five_parts(said, "locked")
         assert f"run {run} (process {running.pid}" in said.err
         assert "effect: Nothing was sent." in said.err
-    running.communicate(timeout=30)
+    running.communicate(timeout=60)
     assert running.returncode == Exit.OK
     inside.sandbox.clear_faults()
     inside.settled(600)
@@ -493,7 +493,7 @@ def test_a_report_says_what_it_cannot_know(inside: Inside) -> None:
     assert going.code == Exit.OK
     assert f"note: run {run} (process {running.pid} on" in going.err
     assert "is going on at this moment" in going.err
-    running.communicate(timeout=30)
+    running.communicate(timeout=60)
     with sqlite3.connect(inside.state / "state.db") as db:
         db.execute("UPDATE entry SET body=zeroblob(9) WHERE seq=2")
     db.close()

@@ -11,6 +11,7 @@ import requests
 from syncengine.sandbox.faults.rules import ACTIONS, RuleError, parse
 from syncengine.sandbox.process import SandboxError
 from tests.sandbox.conftest import Http, server
+from tests.waiting import wait_for
 
 BROKEN = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
@@ -48,6 +49,7 @@ def test_a_request_can_hang_without_or_with_effect(http: Http, action: str, effe
     http.running.faults(f"api=ire, at=1, do={action}")
     with pytest.raises(requests.Timeout):
         http.engine("/enhanced", server("a"), timeout=0.3)
+    wait_for(lambda: not effect or written(http))  # a busy machine takes longer than the client waits
     assert written(http) == effect
 
 
@@ -59,9 +61,7 @@ def test_a_write_can_come_after_the_client_gave_up(http: Http) -> None:
     http.running.advance(119)
     assert written(http) == {}
     http.running.advance(2)
-    deadline = time.monotonic() + 5
-    while written(http) == {} and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: written(http))
     assert written(http) == {"insert": {"cmdb_ci_linux_server": 1}}
 
 

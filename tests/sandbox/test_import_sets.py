@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import requests
 
 from syncengine.sandbox.process import attach
 from tests.sandbox.conftest import Http
+from tests.waiting import wait_for
 
 COLUMNS = {"u_tag": "string", "u_name": ["string", "Name", 100], "u_marker": ["string", "Marker", 100]}
 TAG = {"source": "u_tag", "coalesce": True}
@@ -144,9 +144,7 @@ def test_a_set_is_transformed_without_being_asked(http: Http) -> None:
     """The server does it when it has time; nobody moves the clock."""
     staging(http)
     import_set = many(http, rows(700))
-    until = time.monotonic() + 20
-    while state(http, import_set) != "processed" and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: state(http, import_set) == "processed")
     assert set(states(http, import_set)) == {"inserted"}
     assert http.running.counts() == {"insert": {"alm_asset": 700}, "stage": {"u_asset": 700}}
 
@@ -158,9 +156,7 @@ def test_a_set_begins_when_its_time_has_come(http: Http) -> None:
     later = many(http, rows(1))
     http.running.settings(import__start_seconds=1)
     soon = many(http, rows(1, 1))
-    until = time.monotonic() + 20
-    while not http.running.counts().get("insert") and time.monotonic() < until:
-        time.sleep(0.1)  # the ledger's control does not make anything run
+    wait_for(lambda: http.running.counts().get("insert"))  # the ledger's control does not make anything run
     assert [state(http, one) for one in (later, soon)] == ["loaded", "processed"]
 
 
@@ -457,9 +453,7 @@ def test_rows_can_come_late(http: Http) -> None:
         http.post("/import/u_asset/insertMultiple", {"records": rows(5)})
     assert http.rows("u_asset") == []
     http.running.advance(121)
-    until = time.monotonic() + 10
-    while len(http.rows("u_asset")) < 5 and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: len(http.rows("u_asset")) == 5)
     http.running.run_imports()
     assert len(http.rows("alm_asset")) == 5
 

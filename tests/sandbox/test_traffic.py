@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import requests
 
 from tests.sandbox.conftest import Http, server
+from tests.waiting import wait_for
 
 Later = Callable[..., Future[requests.Response]]
 
@@ -27,14 +27,6 @@ def later(http: Http) -> Iterator[Later]:
         yield send
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    """Until it holds, a few seconds at most."""
-    deadline = time.monotonic() + 5
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert true()
-
-
 def struck(http: Http) -> int:
     """How many requests the rules in force have met."""
     return sum(rule["met"] for rule in http.running.faults())
@@ -42,7 +34,7 @@ def struck(http: Http) -> int:
 
 def let_pass(http: Http, sent: list[Future[requests.Response]], seconds: float) -> list[int]:
     """Move the clock until all are answered."""
-    wait_for(lambda: (http.running.advance(seconds) and all(one.done() for one in sent)) is True)
+    wait_for(lambda: http.running.advance(seconds) and all(one.done() for one in sent))
     return sorted(one.result().status_code for one in sent)
 
 

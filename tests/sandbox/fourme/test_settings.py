@@ -193,26 +193,26 @@ def test_faults_that_every_call_can_meet_are_met_here(me: Client, api: str, acti
     told = me.load("people", f"{HEAD}\nHR,1,Ann,ann@x.com\n")
     link = me.job(me.ask_export("sites").json()["token"], "export")["url"]
     url = f"{me.running.url}/v1"
-    calls: dict[str, Callable[[], Any]] = {
-        "me_upload": lambda: (
-            me.session.post(f"{url}/import", timeout=1).json()["message"] == "the Content-Type has no boundary" or None
+    calls: dict[str, Callable[[float], Any]] = {
+        "me_upload": lambda s: (
+            me.session.post(f"{url}/import", timeout=s).json()["message"] == "the Content-Type has no boundary" or None
         ),
-        "me_poll": lambda: (
-            me.session.get(f"{url}/import/0123456789", timeout=1).json()["message"] == "Not Found" or None
+        "me_poll": lambda s: (
+            me.session.get(f"{url}/import/0123456789", timeout=s).json()["message"] == "Not Found" or None
         ),
-        "me_log": lambda: requests.get(told["logfile"], timeout=1).content.decode()[:5] == "# imp" or None,
-        "me_read": lambda: me.session.get(f"{url}/me", timeout=1).json()["id"],
-        "me_export": lambda: me.session.post(f"{url}/export", data={"type": "sites"}, timeout=1).json()["token"],
-        "me_file": lambda: requests.get(link, timeout=1).content.decode()[:9] == "ID,Source" or None,
-        "oauth": lambda: (
-            requests.post(f"{me.running.url}/oauth/token", timeout=1).json()["error"] == "invalid_request" or None
+        "me_log": lambda s: requests.get(told["logfile"], timeout=s).content.decode()[:5] == "# imp" or None,
+        "me_read": lambda s: me.session.get(f"{url}/me", timeout=s).json()["id"],
+        "me_export": lambda s: me.session.post(f"{url}/export", data={"type": "sites"}, timeout=s).json()["token"],
+        "me_file": lambda s: requests.get(link, timeout=s).content.decode()[:9] == "ID,Source" or None,
+        "oauth": lambda s: (
+            requests.post(f"{me.running.url}/oauth/token", timeout=s).json()["error"] == "invalid_request" or None
         ),
     }
-    assert calls[api]()
+    assert calls[api](30)
     me.running.faults(f"api={api}, do={action}")
     usual: Any = None
     try:
-        usual = calls[api]()
+        usual = calls[api](1)
     except (requests.RequestException, ValueError, KeyError):
         usual = None
     assert usual is None
