@@ -79,6 +79,21 @@ class Plain(msgspec.Struct, frozen=True):
 SecretSource = FromEnv | FromFile | FromCommand | Plain
 
 
+def reference(source: SecretSource) -> str:
+    """Where a secret comes from, for people: as an environment file writes it, and the place there; never a value."""
+    match source:
+        case FromEnv():
+            said = f"{{env: {source.name}}}"
+        case FromFile():
+            said = f"{{file: {source.path}}}"
+        case FromCommand():
+            more = ", …" if len(source.command) > 1 else ""
+            said = f"{{command: [{source.command[0]}{more}]}}"  # what follows may be nobody's business
+        case Plain():
+            said = "the text"
+    return f"{said} at {source.position}"
+
+
 def resolve(source: SecretSource, root: Path, environ: Mapping[str, str] | None = None) -> Secret:
     """The secret; raises `SpecError` that names the source, never a value."""
     match source:

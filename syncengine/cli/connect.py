@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from syncengine.cli.logins import certificate, login
+from syncengine.cli.logins import Hidden, certificate, login
 from syncengine.cli.progress import Waits
 from syncengine.errors import Problem, RemoteError, SpecError, StaleError, visible
 from syncengine.files import private_directory, refuse_links
@@ -24,6 +24,7 @@ from syncengine.transport.auth import BasicAuth, NoAuth
 from syncengine.transport.client import Client, Limits
 from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
+from syncengine.transport.redaction import Redactor
 from syncengine.transport.retry import Purse
 from syncengine.transport.servicenow import ServiceNow
 
@@ -99,7 +100,8 @@ def opened(
         if gone:
             said = f"environment {env.name} has no connection {', '.join(sorted(gone))}"
             raise SpecError(Problem("unknown-connection", said, str(env.file or "")))
-        yield {name: _open(project, env.connections[name], permits, clock, stack) for name in sorted(needed)}
+        told = Hidden()
+        yield {name: _open(project, env.connections[name], permits, clock, stack, told) for name in sorted(needed)}
 
 
 def _sandboxed(
@@ -128,7 +130,8 @@ def dialled(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterat
             yield lambda: _to_sandbox(running, 1, None)
         return
     connection = only_connection(env)
-    yield lambda: _client(project, connection, 1, None, Limits(total=60.0, gate=0.0))
+    told = Hidden()
+    yield lambda: _client(project, connection, 1, None, told, Limits(total=60.0, gate=0.0))
 
 
 def anonymous(project: Project, env: Environment) -> Callable[[], Client]:
@@ -151,10 +154,10 @@ def accounts(project: Project, env: Environment, seeds: Sequence[Path]) -> Itera
             running = stack.enter_context(_sandbox(project, seeds))
             yield [(fourme.to_sandbox(running, 1, None, stack), running.fourme.account, "the built-in environment")]
             return
-        limits = Limits(total=60.0, gate=0.0)
+        limits, told = Limits(total=60.0, gate=0.0), Hidden()
         of_kind = [one for one in env.connections.values() if one.kind == "4me"]
         yield [
-            (fourme.dialled(project, one, 1, None, stack, limits), one.account or "", str(one.position))
+            (fourme.dialled(project, one, 1, None, stack, told, limits), one.account or "", str(one.position))
             for one in of_kind
         ]
 
@@ -201,11 +204,17 @@ def _to_sandbox(running: Running, permits: int, clock: Clock | None) -> Client:
 
 
 def _client(
-    project: Project, connection: Connection, permits: int, clock: Clock | None, limits: Limits | None = None
+    project: Project,
+    connection: Connection,
+    permits: int,
+    clock: Clock | None,
+    told: Hidden,
+    limits: Limits | None = None,
 ) -> Client:
+    redactor = Redactor(on_hidden=told)
     return Client(
         connection.url,
-        login(connection.auth, project.root),
+        login(connection.auth, project.root, redactor),
         ServiceNow(),
         permits=permits,
         ca_bundle=connection.ca_bundle,
@@ -213,6 +222,7 @@ def _client(
         proxy=proxy(),
         limits=limits,
         clock=clock or Clock(),
+        redactor=redactor,
     )
 
 
@@ -222,14 +232,19 @@ def proxy() -> str:
 
 
 def _open(
-    project: Project, connection: Connection, permits: int | None, clock: Clock | None, stack: contextlib.ExitStack
+    project: Project,
+    connection: Connection,
+    permits: int | None,
+    clock: Clock | None,
+    stack: contextlib.ExitStack,
+    told: Hidden,
 ) -> Connected:
     many = permits or connection.permits
     if connection.kind == "4me":
         from syncengine.cli import fourme  # as above
 
-        return fourme.opened(project, state_directory(project), connection, many, clock, stack)
-    client = _client(project, connection, many, clock)
+        return fourme.opened(project, state_directory(project), connection, many, clock, stack, told)
+    client = _client(project, connection, many, clock, told)
     stack.callback(client.close)
     manner = Manner(
         pin=connection.pin,

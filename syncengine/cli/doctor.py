@@ -19,6 +19,7 @@ from syncengine.errors import Exit, SpecError, many, visible
 from syncengine.spec import Checked, check_specs
 from syncengine.spec.model import Environment, Project, Spec
 from syncengine.transport.client import Client
+from syncengine.transport.redaction import SHORT
 
 WIDTH = 80
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "cyan"}
@@ -76,6 +77,7 @@ def _looks(project: Project, env: Environment, checked: Checked, *, is_told: boo
                 click.echo(f"{env.name}: {visit.client.base_url}")
             yield from _of_specs(checked)
             yield from missing
+            yield from _short_secrets(visit.client)
             yield from examine(visit)
     else:
         yield from _of_specs(checked)
@@ -84,7 +86,15 @@ def _looks(project: Project, env: Environment, checked: Checked, *, is_told: boo
             for client, account, place in accounts:
                 if is_told:
                     click.echo(f"{env.name}: {client.base_url}, account {account}")
+                yield from _short_secrets(client)
                 yield from fourme.look(client, account, steps, place)
+
+
+def _short_secrets(client: Client) -> Iterator[Finding]:
+    """Secrets of which even a mask would tell something, so that whole messages are hidden."""
+    for name in client.redactor.short:
+        said = f"the secret {name} has fewer than {SHORT} characters; a message that holds it is hidden as ***"
+        yield Finding("secrets", "warning", said, "have a longer one set")
 
 
 def _of_specs(checked: Checked) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from syncengine.cli.logins import Hidden, secret_of
 from syncengine.cli.progress import Waits
 from syncengine.credentials import resolve
 from syncengine.errors import NOTHING_SENT, Problem, SpecError
@@ -23,6 +24,7 @@ from syncengine.transport.clock import Clock
 from syncengine.transport.foreign import Foreign
 from syncengine.transport.fourme import BURST, ElsewhereOAuth, Fourme, file_hosts, headers, token_url
 from syncengine.transport.reader import Writer
+from syncengine.transport.redaction import Redactor
 from syncengine.transport.retry import Purse
 from syncengine.transport.wire import is_loopback, is_public
 
@@ -67,9 +69,10 @@ def opened(
     permits: int,
     clock: Clock | None,
     stack: contextlib.ExitStack,
+    told: Hidden,
 ) -> Connected:
     """An account that an environment names; raises SpecError for a login that 4me does not know."""
-    client = dialled(project, connection, permits, clock, stack)
+    client = dialled(project, connection, permits, clock, stack, told)
     account = connection.account or ""
     manner = Manner(account=account, import_jobs=connection.import_jobs, state=state, say=_say)
     url = connection.url.rstrip("/")
@@ -84,11 +87,15 @@ def dialled(
     permits: int,
     clock: Clock | None,
     stack: contextlib.ExitStack,
+    told: Hidden,
     limits: Limits | None = None,
 ) -> Client:
     """A client of an account, with a login of its own."""
-    login = _login(project, connection, clock or Clock(), stack)
-    client = _client(connection.url, connection.account or "", login, connection.ca_bundle, permits, clock, limits)
+    redactor = Redactor(on_hidden=told)
+    login = _login(project, connection, clock or Clock(), stack, redactor)
+    client = _client(
+        connection.url, connection.account or "", login, connection.ca_bundle, permits, clock, limits, redactor
+    )
     stack.callback(client.close)
     return client
 
@@ -101,6 +108,7 @@ def _client(
     permits: int,
     clock: Clock | None,
     limits: Limits | None = None,
+    redactor: Redactor | None = None,
 ) -> Client:
     return Client(
         url,
@@ -111,17 +119,20 @@ def _client(
         proxy=_proxy(),
         limits=limits or Limits(gate=WINDOW),
         clock=clock or Clock(),
+        redactor=redactor,
         headers=headers(account),
         burst=BURST,
         told=lambda seconds: _say(f"4me: the requests of this hour are spent; going on in {seconds / 60:.0f} min"),
     )
 
 
-def _login(project: Project, connection: Connection, clock: Clock, stack: contextlib.ExitStack) -> transport.Auth:
+def _login(
+    project: Project, connection: Connection, clock: Clock, stack: contextlib.ExitStack, redactor: Redactor
+) -> transport.Auth:
     """A personal access token, or client credentials against the OAuth host of the API's host."""
     said = connection.auth
     if isinstance(said, TokenAuth):
-        return transport.KeyAuth(resolve(said.token, project.root).reveal, **BEARER)
+        return transport.KeyAuth(secret_of(said.token, project.root, redactor), **BEARER)
     if not isinstance(said, ClientAuth) or said.user is not None:
         problem = Problem(
             "bad-auth",
@@ -131,7 +142,7 @@ def _login(project: Project, connection: Connection, clock: Clock, stack: contex
         )
         raise SpecError(problem, effect=NOTHING_SENT)
     client_id = resolve(said.client_id, project.root).reveal()
-    secret = resolve(said.client_secret, project.root).reveal()
+    secret = secret_of(said.client_secret, project.root, redactor)()
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
     url = token_url(connection.url)
     account = connection.account or ""
@@ -143,6 +154,7 @@ def _login(project: Project, connection: Connection, clock: Clock, stack: contex
         ca_bundle=connection.ca_bundle,
         proxy=_proxy(),
         clock=clock,
+        redactor=redactor,
     )
     stack.callback(host.close)
     path = "/token" if url != connection.url else "/oauth/token"

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -17,6 +17,8 @@ SENTENCE = 160
 """Longest sentence."""
 SHORT = 4
 """Secrets below this length stand in any text by chance."""
+TOO_SHORT = "is so short that it stands in almost any text"
+IN_A_WORD = "stands inside a word there"
 _LOOKED_AT = 64 * 1024
 _UNSHOWABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufff9-\ufffb]"
@@ -30,22 +32,37 @@ class Redactor:
     """Masks the secrets it was told; shared by all that show text of one run.
 
     A mask in the midst of words tells what it hides: `s***rv***r` has lost an e, `***r failed` the rest of a server. So
-    where a secret is that short, or stands inside a longer word, nothing of the text is shown.
+    where a secret is that short, or stands inside a longer word, nothing of the text is shown, and `on_hidden` is told
+    once which secret was to blame: its name, and why.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self, secrets: Iterable[str] = (), *, on_hidden: Callable[[str, str], None] = lambda _name, _why: None
+    ) -> None:
+        self._names: dict[str, str] = {}
+        self._on_hidden = on_hidden
         self._forms: frozenset[str] = frozenset()
         self._telling: set[str] = set()
         self._short: frozenset[bytes] = frozenset()
         self._pattern: re.Pattern[str] | None = None
         self._tells: re.Pattern[str] | None = None
+        self._blamed: set[str] = set()
         self._lock = threading.Lock()
         for secret in secrets:
             self.add(secret)
 
-    def add(self, secret: str) -> None:
-        """Mask this from now on, and its base64, URL, JSON and HTML forms."""
-        if not secret or secret in self._forms:
+    @property
+    def short(self) -> list[str]:
+        """The names of secrets that are so short that they stand in any text by chance."""
+        return [name for secret, name in self._names.items() if len(secret) < SHORT]
+
+    def add(self, secret: str, name: str = "") -> None:
+        """Mask this from now on, and its base64, URL, JSON and HTML forms; `name` says where it comes from."""
+        if not secret:
+            return
+        if name:
+            self._names.setdefault(secret, name)
+        if secret in self._forms:
             return
         with self._lock:
             self._forms |= frozenset(_forms(secret))
@@ -62,28 +79,43 @@ class Redactor:
         pattern = self._pattern
         if pattern is None:
             return text
-        if (self._tells is not None and self._tells.search(text)) or (self._short and self._is_packed(text)):
+        if (self._tells is not None and self._tells.search(text)) or _is_packed(text, self._short):
+            self._blame(text)
             return MASK
         masked = pattern.sub(MASK, text)
         # A mask may complete another secret (`a*` after `a`): then nothing of the text is worth the risk.
         return MASK if masked != text and any(form in masked for form in self._forms) else masked
 
-    def _is_packed(self, text: str) -> bool:
-        """Whether a short secret is inside a base64, of which too few letters are its own to be looked for."""
-        for run in _BASE64.findall(text):
-            for start in range(min(4, len(run) - 1)):
-                part = run[start:].replace("-", "+").replace("_", "/")
-                part = part[: len(part) - (len(part) % 4 == 1)]
-                data = base64.b64decode(part + "=" * (-len(part) % 4))
-                if any(secret in data for secret in self._short):
-                    return True
-        return False
+    def _blame(self, text: str) -> None:
+        """Tell which of the secrets that have a name hides a text, the first time it does."""
+        for secret, name in list(self._names.items()):
+            is_short = len(secret) < SHORT
+            packed = {secret.encode("utf-8", "surrogatepass")} if is_short else ()
+            inside = _telling(secret)
+            if (inside and re.search("|".join(inside), text, re.IGNORECASE)) or _is_packed(text, packed):
+                with self._lock:
+                    is_new = name not in self._blamed
+                    self._blamed.add(name)
+                if is_new:
+                    self._on_hidden(name, TOO_SHORT if is_short else IN_A_WORD)
 
     def show(self, text: str, width: int = FOUND) -> str:
         """One line fit for a terminal: masked first, then escaped, then cut."""
         # Escaping can spell a secret (`\x1b` is four letters), so what was escaped is masked again.
         shown = self.mask(escape(self.mask(text[:_LOOKED_AT])))
         return self.mask(cut(shown, width))
+
+
+def _is_packed(text: str, secrets: Collection[bytes]) -> bool:
+    """Whether a short secret is inside a base64, of which too few letters are its own to be looked for."""
+    for run in _BASE64.findall(text) if secrets else ():
+        for start in range(min(4, len(run) - 1)):
+            part = run[start:].replace("-", "+").replace("_", "/")
+            part = part[: len(part) - (len(part) % 4 == 1)]
+            data = base64.b64decode(part + "=" * (-len(part) % 4))
+            if any(secret in data for secret in secrets):
+                return True
+    return False
 
 
 def escape(text: str) -> str:

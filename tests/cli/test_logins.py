@@ -76,3 +76,18 @@ def test_a_user_without_the_role_is_told_what_is_missing(project: Project) -> No
     assert "guest-password" not in done.stderr
     assert "error[" in done.stderr
     assert "effect:" in done.stderr
+
+
+@pytest.mark.parametrize(("secret", "why"), [("as", "is so short"), ("refuse", "stands inside a word")])
+def test_a_secret_that_hides_whole_messages_is_named_and_not_shown(project: Project, secret: str, why: str) -> None:
+    """Once, by where it comes from; otherwise nobody could tell why the message is gone."""
+    with project.sandbox() as sandbox:
+        write(project, "short", sandbox.url, "{user: nobody, password: {env: SHORT}}")
+        done = project.run("plan", "--env", "short", env={"SHORT": secret})
+        report = project.run("doctor", "--env", "short", env={"SHORT": secret})
+    assert done.returncode == 5
+    assert "]: ***" in done.stderr
+    told = "note: a message is hidden as ***, since the secret {env: SHORT} at environments/short.yaml:8:36"
+    assert done.stderr.count(f"{told} {why}") == 1
+    short = "secrets: the secret {env: SHORT} at environments/short.yaml:8:36 has fewer than 4 characters"
+    assert (short in report.stdout) == (len(secret) < 4)

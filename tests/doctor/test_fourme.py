@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncengine.cli import fourme
+from syncengine.cli.logins import Hidden
 from syncengine.doctor.finding import Finding
 from syncengine.doctor.fourme import look
 from syncengine.sandbox.process import Running
@@ -67,5 +68,5 @@ def test_client_credentials_go_to_the_host_of_tokens(
     project = Project(tmp_path)
     env = load_environment(project, "dev", None)
     with contextlib.ExitStack() as stack:
-        client = fourme.dialled(project, env.connections["me"], 1, None, stack)
+        client = fourme.dialled(project, env.connections["me"], 1, None, stack, Hidden())
         assert {one.level for one in look(client, sandbox.fourme.account, (), "")} == {"ok"}

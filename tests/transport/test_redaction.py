@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from syncengine.transport.redaction import FOUND, MASK, SHORT, Redactor, _forms, cut, escape
+from syncengine.transport.redaction import FOUND, IN_A_WORD, MASK, SHORT, TOO_SHORT, Redactor, _forms, cut, escape
 
 LETTERS = st.characters(max_codepoint=0x2FF)
 FORMS: list[Callable[[str], str]] = [
@@ -86,6 +86,21 @@ def test_a_mask_in_the_midst_of_words_would_tell_so_nothing_is_shown(secret: str
 def test_a_secret_that_stands_alone_is_masked_where_it_stands(secret: str) -> None:
     shown = Redactor([secret]).show(f'the login "{secret}" of ada was not taken (password={secret})')
     assert shown == 'the login "***" of ada was not taken (password=***)'
+
+
+@pytest.mark.parametrize(("secret", "why"), [("f", TOO_SHORT), ("rve", TOO_SHORT), ("serve", IN_A_WORD)])
+def test_the_name_of_a_secret_that_hides_a_whole_text_is_told_once(secret: str, why: str) -> None:
+    """Not that of one which is masked alone."""
+    told: list[tuple[str, str]] = []
+    redactor = Redactor(on_hidden=lambda name, said: told.append((name, said)))
+    redactor.add("hunter2", "{env: OTHER}")
+    redactor.add(secret, "{env: PASSWORD}")
+    assert redactor.show("hunter2 is gone") == "*** is gone"
+    assert told == []
+    for _ in range(2):
+        assert redactor.show("the server refused hunter2") == MASK
+    assert told == [("{env: PASSWORD}", why)]
+    assert redactor.short == (["{env: PASSWORD}"] if why == TOO_SHORT else [])
 
 
 @given(secret=st.text(LETTERS, min_size=1, max_size=SHORT - 1), around=st.tuples(*[st.text(LETTERS, max_size=20)] * 2))
