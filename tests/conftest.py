@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from tests.sandboxed import Shared
 
 # Commands in processes of their own would compile the product anew each time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What is started in the background ignores these two, and so would the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 CATALOGUE = Path(__file__).parent / "faults.txt"
 _covered: set[str] = set()
