@@ -26,6 +26,7 @@ from syncengine.errors import (
     UnsafeError,
     many,
 )
+from syncengine.execution.account import account_of
 from syncengine.execution.journal import State
 from syncengine.execution.locks import locked
 from syncengine.execution.run import begin
@@ -161,15 +162,34 @@ def applied(
                     originals=originals_of(project, plan, env.vars),
                 )
                 finished = follow(events, shown)
+        return told(state, finished.summary, form)
     finally:
         state.close()
-    return told(finished.summary, form)
 
 
-def told(summary: Summary, form: str) -> int:
+IN_SHORT = ("human", "json")
+"""Formats in which a run that just ended is told by its numbers: its rows are in `rejects.csv` and in `report`."""
+
+
+def tells_plan_too(form: str) -> bool:
+    """Whether what is about to be applied is told before: a page and a test report are one document, of the run.
+
+    Annotations name each row once, as the run leaves it.
+    """
+    return form in ("human", "json", "markdown")
+
+
+def told(state: State, summary: Summary, form: str) -> int:
     """Report a run on stdout, and what is left to do on stderr; returns the exit class."""
-    for line in find(form).of_run(summary):
-        say(line)
+    report = find(form)
+    if form in IN_SHORT:
+        for line in report.of_run(summary):
+            say(line)
+    else:
+        row = next(row for row in state.runs() if row.id == summary.run)
+        with account_of(state, row) as account:
+            for line in report.of_account(account, details=places.DETAILS):
+                say(line)
     error = complaint(summary)
     if error is not None:
         complain(error)

@@ -32,14 +32,6 @@ permits_option = click.option("--permits", type=click.IntRange(1, 64), help="Req
 format_option = click.option(
     "--format",
     "form",
-    type=click.Choice(["human", "json", "markdown"]),
-    default="human",
-    show_default=True,
-    help="How it is told on stdout.",
-)
-report_format_option = click.option(
-    "--format",
-    "form",
     type=click.Choice(["human", "json", "markdown", "html", "github", "junit"]),
     default="human",
     show_default=True,

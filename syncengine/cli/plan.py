@@ -36,7 +36,7 @@ from syncengine.reports import ALL, find
 @click.option("--all", "everything", is_flag=True, help="Write out every operation, not a few of each kind.")
 @click.option("--full", is_flag=True, help="Read incremental sources from the start.")
 @places.permits_option
-@places.report_format_option
+@places.format_option
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -22,7 +22,7 @@ from syncengine.spec.model import Project
 @click.argument("run", required=False)
 @click.option("--all", "everything", is_flag=True, help="Write out every operation, not a few of each kind.")
 @places.env_file_option
-@places.report_format_option
+@places.format_option
 def command(run: str | None, everything: bool, env_file: Path | None, form: str) -> int:
     """Tell what a run did: RUN, or the newest.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from syncengine.cli import again, connect, places
-from syncengine.cli.apply import applied
+from syncengine.cli.apply import applied, tells_plan_too
 from syncengine.cli.complaints import complain
 from syncengine.cli.making import mention_open_runs
 from syncengine.cli.places import DETAILS
@@ -61,8 +61,9 @@ def command(
         except again.NothingLeftError as nothing:
             complain(nothing)
             return int(Exit.OK)
-        for line in find(form).of_plan(plan, details=DETAILS):
-            click.echo(line)
+        if plan.manifest.is_refused or tells_plan_too(form):
+            for line in find(form).of_plan(plan, details=DETAILS):
+                click.echo(line)
         if plan.manifest.is_refused:
             raise UnsafeError(problems, effect=NOTHING_WRITTEN)
         return applied(project, plan, row.environment, env_file, permits, form, stale_check=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(name="show")
 @click.argument("what", metavar="PLAN|RUN")
 @click.option("--all", "everything", is_flag=True, help="Write out every operation, not a few of each kind.")
-@places.report_format_option
+@places.format_option
 def command(what: str, everything: bool, form: str) -> int:
     """Show a plan file, or the plan of a run.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from syncengine.cli import connect, places
-from syncengine.cli.apply import applied
+from syncengine.cli.apply import applied, tells_plan_too
 from syncengine.cli.making import planned
 from syncengine.cli.places import DETAILS
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, UnsafeError
@@ -37,12 +37,15 @@ def command(
     refuse_where_plans_are_reviewed(env, f"syncengine plan --env {env.name} -o FILE, then: syncengine apply FILE")
     with tempfile.TemporaryDirectory(prefix="syncengine-") as place:
         plan, problems = planned(paths, env_name, env_file, (), permits, Path(place) / "plan")
-        for line in find(form).of_plan(plan, details=DETAILS):
-            click.echo(line)
-        if plan.manifest.is_refused:
+        manifest = plan.manifest
+        is_done = not manifest.changes and not manifest.missing and not plan.header.windows
+        if manifest.is_refused or is_done or tells_plan_too(form):
+            for line in find(form).of_plan(plan, details=DETAILS):
+                click.echo(line)
+        if manifest.is_refused:
             raise UnsafeError(problems, effect=NOTHING_WRITTEN)
-        if not plan.manifest.changes and not plan.manifest.missing and not plan.header.windows:
-            return int(Exit.PARTIAL if plan.manifest.total("rejected") else Exit.OK)
+        if is_done:
+            return int(Exit.PARTIAL if manifest.total("rejected") else Exit.OK)
         return applied(project, plan, env_name, env_file, permits, form, stale_check=True)
 
 

@@ -41,8 +41,8 @@ def annotation(severity: Severity, place: Position | Place | str, title: str, me
 
 
 def of_problem(problem: Problem) -> str:
-    """A problem of a spec."""
-    said = problem.message + (f"\n{problem.fix}" if problem.fix else "")
+    """A problem, beside the line of the spec where that is its place."""
+    said = visible(problem.message) + _fix(problem.fix)
     return annotation(problem.severity, problem.place, problem.code, said)
 
 
@@ -74,7 +74,9 @@ class GithubReport(Report):
         yield annotation("notice", "", f"syncengine plan {plan.seal.plan_hash[:16]}", plan_sentence(plan))
 
     def of_run(self, summary: Summary) -> Iterator[str]:
-        """The numbers."""
+        """Why it stopped, where it did; the numbers."""
+        if summary.problem is not None:
+            yield of_problem(summary.problem)
         severity: Severity = "error" if summary.exit else "notice"
         yield annotation(severity, "", f"syncengine run {summary.run}", run_sentence(summary))
 

@@ -109,6 +109,9 @@ class JunitReport(Report):
 
 
 def _add_steps(suite: Suite, summary: Summary) -> None:
+    if (why := summary.problem) is not None:
+        failure = Failure(why.code, visible(why.message), f"fix: {why.fix}" if why.fix else "")
+        suite.add(Case("run", "reached its end", (failure,)))
     for name, step in summary.steps.items():
         said = [f"{step.total(result):,} {result.replace('_', ' ')}" for result in RESULTS if step.total(result)]
         left = [one for one in said if not one.endswith("applied")]

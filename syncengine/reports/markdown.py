@@ -97,6 +97,9 @@ class MarkdownReport(Report):
         yield from self.of_run(account.summary)
         yield ""
         yield f"Ended: {account.ending}" + (f"; next: {code(account.next_step, 80)}" if account.next_step else "")
+        if (stopped := account.summary.problem) is not None:
+            yield ""
+            yield f"Stopped: {code(stopped.code)} {code(stopped.message, 200)}"
         kept: dict[str, list[str]] = {}
         total: dict[str, int] = {}
         for change, result, why, message in left_of(account):

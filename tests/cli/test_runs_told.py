@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import orjson
 import pytest
 
-from syncengine.cli import report, retry, show, status, unlock
+from syncengine.cli import apply, report, resume, retry, show, status, sync, unlock
 from syncengine.cli.apply import complaint
 from syncengine.errors import Exit
 from syncengine.execution.locks import lock_name
@@ -63,6 +63,45 @@ def test_a_report_tells_how_a_run_ended_and_every_row_that_was_not_applied(here:
     suite = ElementTree.fromstring(here.run(report.command, run, "--format", "junit").output)
     assert suite.findall("testcase[@name='applied']/system-out")[0].text == "3 applied, 2 rejected"
     assert here.run(show.command, run, "--format", "junit").output.startswith("<?xml")
+
+
+@pytest.mark.parametrize("form", ["markdown", "html", "github", "junit"])
+def test_a_run_is_told_when_it_ends_as_its_report_tells_it(here: Here, form: str) -> None:
+    """By every command that ends one; the rows that were not applied stand there, one by one."""
+    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
+    here.plan()
+    told = here.run(apply.command, "p", "--yes", "--format", form).stdout
+    assert told == here.run(report.command, "--format", form).output
+    assert "S9" in told
+    told = here.run(retry.command, "--yes", "--format", form).stdout
+    assert told.endswith(here.run(report.command, "--format", form).output)
+    if form in ("html", "junit"):
+        assert told.count("<!doctype" if form == "html" else "<?xml") == 1
+
+
+def test_sync_tells_one_document_and_the_plan_where_nothing_was_sent(here: Here) -> None:
+    """A page or a test report that holds two would be none."""
+    arguments = ("--env", "dev", "--yes", "--format", "junit")
+    suite = ElementTree.fromstring(here.run(sync.command, *arguments).stdout)
+    assert (suite.attrib["name"], suite.attrib["failures"]) == (f"syncengine run {here.newest()}", "0")
+    suite = ElementTree.fromstring(here.run(sync.command, *arguments).stdout)
+    assert suite.attrib["name"] == "syncengine plan dev"
+
+
+def test_a_run_that_stops_says_why_in_every_format(here: Here) -> None:
+    """And what resume makes of it is told in the same way."""
+    here.plan()
+    here.bench.sandbox.faults("api=ire, do=unauthorized")
+    told = here.run(apply.command, "p", "--yes", "--format", "junit")
+    here.bench.sandbox.clear_faults()
+    assert told.return_value == Exit.AUTH
+    suite = ElementTree.fromstring(told.stdout)
+    assert suite.findall("testcase[@name='reached its end']/failure[@type='login-refused']")
+    told = here.run(report.command, "--format", "github")
+    assert "title=login-refused::" in told.stdout
+    assert "Stopped: `login-refused`" in here.run(report.command, "--format", "markdown").stdout
+    suite = ElementTree.fromstring(here.run(resume.command, "--format", "junit").stdout)
+    assert suite.attrib["failures"] == "0"
 
 
 def test_a_report_writes_the_rows_that_were_not_applied_where_their_file_is_missing(here: Here) -> None:
