@@ -173,9 +173,10 @@ class FourmeTarget(FlatTarget):
             if look.over is not None and not look.why_not:
                 look.over.fetch([cells_of(one, self.steps[one.step], import_types()[name])[0] for one in some])
                 look = replace(look, why_not=look.over.why_not)
-            ahead = {}
+            ahead: Mapping[str, Held] = {}
             if not look.why_not and import_types()[name].has_pair and not import_types()[name].group:
-                ahead = self._matcher.ahead(some, look.records)
+                same, some, ahead = self._matcher.ahead(some, look.records)
+                found += same
             with self._lock:
                 found += [self._matcher.seen(change, look, matched, ahead) for change in some]
         return found

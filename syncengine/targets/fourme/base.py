@@ -26,7 +26,7 @@ from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
 from syncengine.files import private_directory, replacing
 from syncengine.spec.import_types import ID, ImportType, import_types
 from syncengine.targets.fourme.compare import shown
-from syncengine.targets.fourme.records import Records, Replaced
+from syncengine.targets.fourme.records import Records, Replaced, picker
 from syncengine.targets.fourme.renamed import Renamed, Renames, concerned, renewed
 from syncengine.transport.fourme import QuotaError, export
 from syncengine.transport.reader import Reader
@@ -157,10 +157,11 @@ class Base:
             header = next(reader, [])
             if told is None:
                 self.records.take(name for name in self.kind.columns if name in header)
-            places = [header.index(name) if name in header else None for name in self.records.columns]
-            if not any(place is not None for place in places):
+            wanted = len(header)
+            places = [header.index(name) if name in header else wanted for name in self.records.columns]
+            if min(places, default=wanted) == wanted:
                 raise self._damaged("it has none of the documented columns")
-            rows = self._cells(reader, places, len(header))
+            rows = self._cells(reader, places, wanted)
             if told is None:
                 self.records.clear(rows)
             else:
@@ -168,15 +169,15 @@ class Base:
         except (csv.Error, UnicodeDecodeError, IndexError) as error:
             raise self._damaged(str(error)) from error
 
-    def _cells(
-        self, rows: Iterable[list[str]], places: Sequence[int | None], wanted: int
-    ) -> Iterator[list[str | None]]:
+    def _cells(self, rows: Iterable[list[str]], places: Sequence[int], wanted: int) -> Iterator[tuple[str | None, ...]]:
+        picked = picker(places)
         for row in rows:
             if len(row) != wanted:
                 raise self._damaged(f"a row has {len(row)} cells, the header has {wanted}")
-            yield [
-                None if place is None else cell if (cell := row[place])[:1] != "\t" else shown(cell) for place in places
-            ]
+            cells = picked((*row, None))
+            if "\t" in "".join(row):  # rare, and seen in a tenth of the time that every cell by itself takes
+                cells = tuple(cell if cell is None else shown(cell) for cell in cells)
+            yield cells
 
     def _damaged(self, why: str) -> RemoteError:
         return RemoteError(

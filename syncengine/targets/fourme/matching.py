@@ -6,14 +6,14 @@ told apart by what names them (inferred).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
 from syncengine.changes import SECOND_PASS, Change, Seen, StepInfo
 from syncengine.spec.import_types import ID, PAIR, SOURCE, SOURCE_ID, ImportType, import_types
 from syncengine.targets.fourme.compare import is_same
-from syncengine.targets.fourme.records import Held, Records, natural_of, owner_of
+from syncengine.targets.fourme.records import Held, Records, natural_of, owner_of, pair_of
 from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.sheet import cells_of
 
@@ -54,22 +54,38 @@ class Matcher:
         self.names = [type_of(step) for step in steps]
         """The type of each step; empty for steps of other kinds."""
 
-    def ahead(self, changes: Sequence[Change], records: Records) -> dict[tuple[str, str], Held]:
-        """What the rows will find by their pairs: one question for all costs a tenth of one for each."""
-        return records.by_pairs(
-            [
-                (self.steps[one.step].data_source, one.values.get(SOURCE_ID) or one.native_key or one.key)
-                for one in changes
-            ]
-        )
+    def ahead(self, changes: Sequence[Change], records: Records) -> tuple[list[Seen], list[Change], Mapping[str, Held]]:
+        """What stays as it is at first sight, the other rows, and what rows find by their pairs: one question for all.
 
-    def seen(self, change: Change, look: Look, matched: set[int], ahead: Mapping[tuple[str, str], Held]) -> Seen:
+        At first sight: the values stand there letter by letter, as those of most rows of most plans do. Not where a row
+        names its record or another one by ID, or completes one that is not there yet.
+        """
+        pairs = [
+            pair_of(self.steps[one.step].data_source, one.values.get(SOURCE_ID) or one.native_key or one.key)
+            for one in changes
+        ]
+        held_by = records.by_pairs(pairs)
+        name = self.names[changes[0].step]
+        has_id = ID in import_types()[name].columns
+        same: list[Seen] = []
+        others: list[Change] = []
+        picks: dict[tuple[str, ...], Callable[[Sequence[str | None]], tuple[str | None, ...]] | None] = {}
+        for change, pair in zip(changes, pairs, strict=True):
+            held, values = held_by.get(pair), change.values
+            if held is not None and not change.refs and ID not in values and change.basis != "implied":
+                columns = tuple(values)
+                pick = picks[columns] if columns in picks else picks.setdefault(columns, records.picked(columns))
+                if pick is not None and pick(held.row) == tuple(values.values()):
+                    sys_id = held.id if has_id else ""
+                    same.append(Seen(change.op, action="unchanged", basis="compared", sys_id=sys_id, class_name=name))
+                    continue
+            others.append(change)
+        return same, others, held_by
+
+    def seen(self, change: Change, look: Look, matched: set[int], ahead: Mapping[str, Held]) -> Seen:
         """What would become of a row; `matched` are the rows of owners that others stand for, and grows."""
         step, name = self.steps[change.step], self.names[change.step]
         kind = import_types()[name]
-        plain = self._plainly(change, step, ahead) if ahead else None
-        if plain is not None:
-            return Seen(change.op, action="unchanged", basis="compared", sys_id=_id(kind, plain), class_name=name)
         cells, bad = cells_of(change, step, kind)
         if bad:
             said = "; ".join(f"{one.column} {one.said}" for one in bad)
@@ -84,18 +100,6 @@ class Matcher:
         if held is None:
             return self._new(change, cells, kind)
         return self._compared(change, cells, held, claims, look.how)
-
-    @staticmethod
-    def _plainly(change: Change, step: StepInfo, ahead: Mapping[tuple[str, str], Held]) -> Held | None:
-        """The record of a row whose values stand there letter by letter: most rows of most plans.
-
-        Not where a row names its record or another one by ID, or completes one that is not there yet.
-        """
-        values = change.values
-        held = ahead.get((step.data_source, values.get(SOURCE_ID) or change.native_key or change.key))
-        if held is None or change.refs or ID in values or change.basis == "implied":
-            return None
-        return held if values.items() <= held.cells.items() else None
 
     def _rejected(self, change: Change, code: str, message: str) -> Seen:
         name = type_of(self.steps[change.step])
@@ -116,7 +120,7 @@ class Matcher:
         cells: Mapping[str, str],
         kind: ImportType,
         records: Records,
-        ahead: Mapping[tuple[str, str], Held] | None = None,
+        ahead: Mapping[str, Held] | None = None,
     ) -> tuple[Held | str | None, bool]:
         """The record that 4me would find (documented: ID, then the pair, then the type's own key), or why not.
 
@@ -129,7 +133,7 @@ class Matcher:
             return held or said, claims
         if kind.has_pair and cells.get(SOURCE) and cells.get(SOURCE_ID):
             pair = cells[SOURCE], cells[SOURCE_ID]
-            held = records.by_pair(*pair) if ahead is None else ahead.get(pair)
+            held = records.by_pair(*pair) if ahead is None else ahead.get(pair_of(*pair))
             if held is not None or not kind.special or not cells.get(kind.special):
                 return held, False
             other = records.by_natural(natural_of(kind, cells))

@@ -6,14 +6,18 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 
+from syncengine import spill
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType
 
-_BLOCK = 2000
+_BLOCK = 100
+"""Rows at a time: so few are still in the processor's cache when they are written."""
 _TABLE = "CREATE TABLE row(id TEXT, source TEXT, pair TEXT, natural TEXT, owner TEXT, cells BLOB)"
 _INDEXES = """
 CREATE INDEX row_pair ON row(pair) WHERE pair<>'';
@@ -27,14 +31,23 @@ Replaced = Callable[[Sequence[str | None], Sequence[str | None]], None]
 """Hears of a record that takes the place of what it was: its cells before and now."""
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, gc=False):
     """A record, as an import would write it."""
 
     number: int
     """Of its row; tells two rows of one owner apart."""
     id: str
-    cells: dict[str, str | None]
-    """By column; None where it could not be read."""
+    columns: tuple[str, ...]
+    row: list[str | None]
+    """Its cells in the order of the columns; None where one could not be read."""
+    made: dict[str, str | None] = {}
+
+    @property
+    def cells(self) -> dict[str, str | None]:
+        """The cells by column, made when they are asked for: of most records nobody does."""
+        if not self.made:
+            self.made = dict(zip(self.columns, self.row, strict=True))
+        return self.made
 
 
 class Records:
@@ -52,8 +65,9 @@ class Records:
         """Which columns its rows have, in their order; others are those that could not be read."""
         self.columns = tuple(columns)
         at = {name: number for number, name in enumerate(self.columns)}
-        self._places = [at.get(one) for one in (ID, SOURCE, SOURCE_ID)]
-        self._natural = [[at.get(one, -1) for one in columns] for columns in self.kind.natural]
+        absent = len(self.columns)  # see `_row`
+        self._keys = picker([at.get(one, absent) for one in (ID, SOURCE, SOURCE_ID)])
+        self._natural = [picker([at.get(one, absent) for one in columns]) for columns in self.kind.natural]
 
     def clear(self, rows: Iterable[Sequence[str | None]] = ()) -> None:
         """Begin anew, with these rows; in a file, a new one that only its owner reads.
@@ -97,7 +111,7 @@ class Records:
                         for record_id, cells in db.execute(sql, (orjson.dumps(list(new)).decode(),)).fetchall():
                             told(orjson.loads(cells), new[record_id])
                     db.executemany("DELETE FROM row WHERE id=?", [(one,) for one in new])
-                db.executemany("INSERT INTO row VALUES(?,?,?,?,?,?)", made)
+                spill.insert(db, "INSERT INTO row", made)
 
     def change(self, renewed: Callable[[Sequence[str | None]], Sequence[str | None] | None]) -> None:
         """Give rows the cells that `renewed` makes of theirs, where it makes any."""
@@ -109,14 +123,14 @@ class Records:
                     made.append((*self._row(now), number))
             db.executemany("UPDATE row SET id=?, source=?, pair=?, natural=?, owner=?, cells=? WHERE rowid=?", made)
 
-    def _row(self, cells: Sequence[str | None]) -> tuple[str | bytes, ...]:
-        record_id, source, source_id = [(cells[at] or "") if at is not None else "" for at in self._places]
-        pair = f"{source}\x1f{source_id}" if source and source_id else ""
-        natural = ""
-        if self._natural:
-            natural = _natural([[cells[at] if at >= 0 else None for at in places] for places in self._natural])
+    def _row(self, cells: Sequence[str | None]) -> tuple[str, ...]:
+        padded = (*cells, None)
+        record_id, source, source_id = self._keys(padded)
+        pair = pair_of(source, source_id) if source and source_id else ""
+        natural = _natural([key(padded) for key in self._natural]) if self._natural else ""
         owner = owner_of(self.kind, dict(zip(self.columns, cells, strict=True))) if self.kind.group else ""
-        return record_id, source, pair, natural, owner, orjson.dumps(cells)
+        # As text: the sqlite3 module looks for an adapter of each bytes object, which takes longer than the insert.
+        return record_id or "", source or "", pair, natural, owner, orjson.dumps(cells).decode()
 
     # ── looking up ──────────────────────────────────────────────────────────────────────────────
 
@@ -128,20 +142,22 @@ class Records:
 
     def by_pair(self, source: str, source_id: str) -> Held | None:
         """The record with this Source and Source ID."""
-        return self._one("pair", f"{source}\x1f{source_id}")
+        return self._one("pair", pair_of(source, source_id))
 
-    def by_pairs(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Held]:
-        """The records with these pairs, in one question."""
-        wanted = [f"{source}\x1f{source_id}" for source, source_id in pairs if source and source_id]
-        found: dict[tuple[str, str], Held] = {}
+    def by_pairs(self, pairs: Sequence[str]) -> dict[str, Held]:
+        """The records with these pairs, see `pair_of`, in one question."""
+        found: dict[str, Held] = {}
         sql = "SELECT rowid, id, cells, pair FROM row WHERE pair IN (SELECT value FROM json_each(?)) AND pair<>''"
         with self._lock:
-            rows = self._open().execute(sql, (orjson.dumps(wanted).decode(),)).fetchall()
+            rows = self._open().execute(sql, (orjson.dumps(pairs).decode(),)).fetchall()
         for number, one, cells, pair in rows:
-            source, _, source_id = pair.partition("\x1f")
-            held = Held(number, one, dict(zip(self.columns, orjson.loads(cells), strict=True)))
-            found.setdefault((source, source_id), held)
+            found.setdefault(pair, Held(number, one, self.columns, orjson.loads(cells)))
         return found
+
+    def picked(self, columns: Sequence[str]) -> Callable[[Sequence[Any]], tuple[Any, ...]] | None:
+        """Takes the cells of these columns out of a row; None where it has not all of them."""
+        at = {name: number for number, name in enumerate(self.columns)}
+        return picker([at[one] for one in columns]) if at.keys() >= set(columns) else None
 
     def by_id(self, record_id: str) -> Held | None:
         """The record with this ID."""
@@ -177,9 +193,17 @@ class Records:
             # The index is partial: saying that the value is not empty lets it be used.
             sql = f"SELECT rowid, id, cells FROM row WHERE {column}=? AND {column}<>'' ORDER BY rowid LIMIT {most}"
             rows = self._open().execute(sql, (value,)).fetchall()
-        return [
-            Held(number, one, dict(zip(self.columns, orjson.loads(cells), strict=True))) for number, one, cells in rows
-        ]
+        return [Held(number, one, self.columns, orjson.loads(cells)) for number, one, cells in rows]
+
+
+def picker(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Takes the cells at these places out of a row; `itemgetter` gives no tuple of one."""
+    return itemgetter(*places) if len(places) > 1 else lambda row: tuple([row[place] for place in places])
+
+
+def pair_of(source: str, source_id: str) -> str:
+    """The pair by which most records are found, in one form."""
+    return f"{source}\x1f{source_id}"
 
 
 def natural_of(kind: ImportType, cells: Mapping[str, str | None]) -> str:
@@ -191,7 +215,7 @@ def _natural(keys: Sequence[Sequence[str | None]]) -> str:
     """The first key that is filled, with its number: two types of key may have the same values."""
     for number, values in enumerate(keys):
         if all(values):
-            return "\x1f".join((str(number), *((value or "").strip().casefold() for value in values)))
+            return f"{number}\x1f" + "\x1f".join([value.strip().casefold() for value in values if value])
     return ""
 
 
