@@ -115,10 +115,6 @@ def bench(sandbox: Running, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def inside(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Inside]:
-    """A project whose commands run in this process, against the shared sandbox."""
-    made = Inside(bench, tmp_path / "inside", monkeypatch, capsys)
-    yield made
-    made.close()
+def inside(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """A project whose environment is the shared sandbox."""
+    return Inside(bench, tmp_path / "inside", monkeypatch)

@@ -34,8 +34,9 @@ from syncengine.spec.circles import circle
 from syncengine.targets.cmdb import CmdbTarget
 from tests import peak
 from tests.bench import DEPENDS, Bench, app, server, uses
+from tests.command_line import ROOT
 from tests.execution.test_runs import only_once
-from tests.inside import ROOT, Inside
+from tests.inside import Inside
 from tests.reports.test_reports import plan_of
 from tests.targets.rows import person, step, table
 
@@ -191,7 +192,7 @@ def test_the_worst_of_data_is_taken_or_refused_by_its_limit(inside: Inside) -> N
     inside.estate(1)
     inside.write("specs/servers.csv", "\n".join(rows) + "\n")
     with memory(120 * MIB):
-        assert inside.plan().code == Exit.OK
+        inside.plan().ends()
     assert len(inside.operations()) == 60
     assert inside.apply().code in (Exit.OK, Exit.PARTIAL)
     inside.write("specs/servers.csv", "serial,name,os\nS1,srv1," + "x" * (9 * MIB) + "\n")
@@ -372,8 +373,7 @@ def test_of_many_rejected_rows_a_screen_shows_some_and_the_file_all(inside: Insi
     inside.estate(size)
     inside.plan()
     inside.sandbox.faults("api=ire, every=1, seed=5, do=item_errors(0.05)")
-    said = inside.apply()
-    assert said.code == Exit.PARTIAL
+    said = inside.apply().ends(Exit.PARTIAL)
     run = inside.newest()
     results = run["summary"]["steps"]["estate.servers"]["results"]
     rejected = sum(results["rejected"].values())
@@ -381,7 +381,7 @@ def test_of_many_rejected_rows_a_screen_shows_some_and_the_file_all(inside: Insi
     assert len((said.out + said.err).splitlines()) < 40
     (path,) = inside.state.glob("runs/*/rejects.csv")
     assert len(path.read_text().splitlines()) == 1 + rejected
-    told = inside.call("report")
+    told = inside.run("report")
     assert len(told.out.splitlines()) < 120
     assert f"{rejected:,}" in told.out
 
@@ -420,9 +420,8 @@ def test_a_file_of_any_size_is_sent_as_a_stream(inside: Inside, size: int) -> No
         "    to: {step: people, key: who}\n",
     )
     with memory(12 * MIB if size < 100 else 100 * MIB, exact=size < 100):
-        assert inside.plan().code == Exit.OK
+        inside.plan().ends()
     with memory(12 * MIB if size < 100 else 100 * MIB, exact=size < 100):
-        said = inside.apply()
-    assert said.code == Exit.OK, said.err
+        inside.apply().ends()
     answer = inside.bench.connect().reader.get("/api/now/attachment", {"sysparm_query": "file_name=big.bin"})
     assert answer.body["result"][0]["size_bytes"] == str(size * MIB)

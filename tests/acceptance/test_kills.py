@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.project import Project, kill_when, written_twice
+from tests.project import Project, kill_when, written_twice
 from tests.sandboxed import Shared
 
 POINTS = (
@@ -37,13 +37,10 @@ def project(shared: Shared, tmp_path: Path) -> Project:
 def finish(project: Project, applied_before: bool) -> None:
     """Resume (or apply, where no run was recorded yet) until it is done; then the target is as planned."""
     if applied_before:
-        done = project.run("resume")
-        assert done.returncode == 0, done.stderr
+        project.run("resume").ends()
     else:
-        done = project.run("apply", "p1", "--yes")
-        assert done.returncode == 0, done.stderr
-    again = project.run("plan", "-o", "p2", "--detailed-exitcode")
-    assert again.returncode == 0, again.stdout
+        project.run("apply", "p1", "--yes").ends()
+    project.run("plan", "-o", "p2", "--detailed-exitcode").ends()
     with project.sandbox() as sandbox:
         assert written_twice(sandbox) == []
         inserts = sandbox.counts()["insert"]
@@ -58,13 +55,13 @@ SAMPLE = ("run.created", "request.before", "answer.checked", "result.fsync")
     "point", [point if point in SAMPLE else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
 )
 def test_a_process_killed_at_a_crash_point_is_resumed(project: Project, point: str) -> None:
-    assert project.run("plan", "-o", "p1").returncode == 0
+    project.run("plan", "-o", "p1").ends()
     killed = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:1=kill"})
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    rows = project.run("status").stdout
+    assert killed.code == -signal.SIGKILL, killed.err
+    rows = project.run("status").out
     if point == "end":
         assert "done" in rows
-        assert project.run("plan", "--detailed-exitcode").returncode == 0
+        project.run("plan", "--detailed-exitcode").ends()
         return
     finish(project, "resume" in rows)
 
@@ -74,14 +71,14 @@ def test_a_process_killed_at_a_crash_point_is_resumed(project: Project, point: s
 @pytest.mark.parametrize("action", ["kill", "term", "int", "raise"])
 @pytest.mark.parametrize("point", POINTS[4:-1])
 def test_the_whole_sweep_every_time_a_point_is_reached(project: Project, point: str, action: str) -> None:
-    assert project.run("plan", "-o", "p1").returncode == 0
+    project.run("plan", "-o", "p1").ends()
     command: list[str] = ["apply", "p1", "--yes"]
     for nth in range(1, 40):
         done = project.process(*command, env={"CRASH_AT": f"{point}:{nth}={action}"})
-        if done.returncode == 0:
+        if done.code == 0:
             break
         command = ["resume"]
-    finish(project, applied_before=True) if project.newest_run()["exit"] != 0 else None
+    finish(project, applied_before=True) if project.newest()["exit"] != 0 else None
     with project.sandbox() as sandbox:
         assert written_twice(sandbox) == []
 
@@ -91,17 +88,16 @@ def test_the_whole_sweep_every_time_a_point_is_reached(project: Project, point: 
 def test_a_disk_that_refuses_a_write_stops_the_run_before_the_next_request(
     project: Project, point: str, fault: str
 ) -> None:
-    assert project.run("plan", "-o", "p1").returncode == 0
-    done = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:2={fault}"})
-    assert done.returncode == 11, done.stderr
-    assert "Traceback" not in done.stderr
+    project.run("plan", "-o", "p1").ends()
+    done = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:2={fault}"}).ends(11)
+    assert "Traceback" not in done.err
     finish(project, applied_before=True)
 
 
 @pytest.mark.covers("PROC-01", "PROC-03")
 @pytest.mark.parametrize(("number", "exit_class"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_cleanly_and_resume_goes_on(project: Project, number: int, exit_class: int) -> None:
-    assert project.run("plan", "-o", "p1").returncode == 0
+    project.run("plan", "-o", "p1").ends()
     with project.sandbox() as sandbox:
         sandbox.faults("api=ire, every=1, do=delay(0.3)")
         with project.start("apply", "p1", "--yes", "--permits", "1") as process:
@@ -115,14 +111,13 @@ def test_a_signal_stops_cleanly_and_resume_goes_on(project: Project, number: int
 def test_an_apply_of_nine_thousand_records_killed_in_the_middle(project: Project) -> None:
     """No second insert in the ledger, at most one batch per worker sent again, the next plan empty."""
     project.fill(4500)
-    assert project.run("plan", "-o", "p1").returncode == 0
+    project.run("plan", "-o", "p1").ends()
     with project.sandbox() as sandbox:
         with project.start("apply", "p1", "--yes") as process:
             kill_when(process, lambda: sandbox.counts().get("insert", {}).get("cmdb_ci_linux_server", 0) > 1000)
         before = sandbox.counts()["insert"]["cmdb_ci_linux_server"]
         assert before < 4500
-        done = project.run("resume")
-        assert done.returncode == 0, done.stderr
+        project.run("resume").ends()
         assert written_twice(sandbox) == []
         inserts = sandbox.counts()["insert"]
         assert (inserts["cmdb_ci_linux_server"], inserts["cmdb_ci_disk"]) == (4500, 4500)
@@ -132,4 +127,4 @@ def test_an_apply_of_nine_thousand_records_killed_in_the_middle(project: Project
         ).fetchone()
     assert batches <= project.summary("p1")["batches"]
     assert intents - batches <= 4, "at most one batch per worker is sent again"
-    assert project.run("plan", "--detailed-exitcode").returncode == 0
+    project.run("plan", "--detailed-exitcode").ends()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.project import Project, kill_when
 from tests.peak import peak_of
+from tests.project import Project, kill_when
 from tests.sandboxed import Shared
 
 PEOPLE, ASSETS = 6, 230
@@ -21,11 +21,10 @@ def project(shared: Shared, tmp_path: Path) -> Project:
     made = Project(tmp_path / "project")
     shared.lend(made.folder)
     made.copy("people-assets")
-    header = ["employee", "first", "last", "mail", "site", "team lead", "left"]
-    people = ([f"E{n}", f"F{n}", f"L{n}", f"p{n}@x.org", "Paris", "", ""] for n in range(PEOPLE))
-    made.write("data/people", header, people)
-    assets = ([f"A-{n}", "Model", f"SN{n}", f"E{n % PEOPLE}"] for n in range(ASSETS))
-    made.write("data/assets", ["tag", "model", "serial", "owner"], assets)
+    people = (f"E{n},F{n},L{n},p{n}@x.org,Paris,," for n in range(PEOPLE))
+    made.source("data/people", "employee,first,last,mail,site,team lead,left", *people)
+    assets = (f"A-{n},Model,SN{n},E{n % PEOPLE}" for n in range(ASSETS))
+    made.source("data/assets", "tag,model,serial,owner", *assets)
     for n in range(6):
         (made.folder / "specs" / "data" / "labels" / f"A-{n}.txt").write_text(f"label {n}")
     spec = made.folder / "specs" / "people.yaml"
@@ -38,8 +37,7 @@ def project(shared: Shared, tmp_path: Path) -> Project:
 
 def finished(project: Project) -> None:
     """Nothing is left to do, and every row and file came once."""
-    again = project.run("plan", "-o", "p2", "--detailed-exitcode")
-    assert again.returncode == 0, again.stdout + again.stderr
+    project.run("plan", "-o", "p2", "--detailed-exitcode").ends()
     with project.sandbox() as sandbox:
         counts = sandbox.counts()
     assert counts["stage"] == {"u_people_import": PEOPLE, "u_asset_import": ASSETS}
@@ -68,25 +66,22 @@ SAMPLE = {("answer.checked", PEOPLE + 6)}
 def test_a_process_killed_at_a_crash_point_is_resumed(project: Project, point: str, number: int) -> None:
     """Whether the row, the import set or the file had left, came back, or was written down."""
     with project.sandbox():
-        assert project.run("plan", "-o", "p1").returncode == 0
-        killed = project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:{number}=kill"})
-        assert killed.returncode == -9, killed.stderr
-        done = project.run("resume")
-        assert done.returncode == 0, done.stdout + done.stderr
+        project.run("plan", "-o", "p1").ends()
+        project.process("apply", "p1", "--yes", env={"CRASH_AT": f"{point}:{number}=kill"}).ends(-9)
+        project.run("resume").ends()
         finished(project)
 
 
 def test_a_process_killed_while_an_import_set_waits_goes_on_with_the_same_set(project: Project) -> None:
     """The set's id was on disk before anybody waited; its rows are not sent again."""
     with project.sandbox() as sandbox:
-        assert project.run("plan", "-o", "p1").returncode == 0
+        project.run("plan", "-o", "p1").ends()
         sandbox.settings(**{"import.start_seconds": 600})
         with project.start("apply", "p1", "--yes") as process:
             kill_when(process, lambda: sandbox.counts().get("stage", {}).get("u_asset_import", 0) >= 200)
         sandbox.settings(**{"import.start_seconds": 0})
         sandbox.advance(700)
-        done = project.run("resume")
-        assert done.returncode == 0, done.stdout + done.stderr
+        project.run("resume").ends()
         finished(project)
 
 
@@ -102,9 +97,9 @@ def peak(project: Project, *arguments: str) -> int:
 @pytest.mark.parametrize("size", [32 * MIB, pytest.param(200 * MIB, marks=pytest.mark.long)])
 def test_a_large_file_takes_no_memory(project: Project, size: int) -> None:
     """Hashed and sent from disk: the run of a large file holds less than 50 MB more than that of a small one."""
-    project.write("data/assets", ["tag", "model", "serial", "owner"], ([f"A-{n}", "M", f"S{n}", "E1"] for n in (1, 9)))
+    project.source("data/assets", "tag,model,serial,owner", *(f"A-{n},M,S{n},E1" for n in (1, 9)))
     with project.sandbox():
-        assert project.run("plan", "-o", "p1").returncode == 0
+        project.run("plan", "-o", "p1").ends()
         small = peak(project, "apply", "p1", "--yes")
         with (project.folder / "specs" / "data" / "labels" / "A-9.txt").open("wb") as stream:
             for block in range(size // MIB):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncengine.sandbox.process import Running
-from tests.acceptance.project import Project
+from tests.project import Project
 from tests.sandboxed import Shared
 
 SPEC = """\
@@ -39,20 +39,18 @@ class Estate:
 
     def servers(self, *rows: tuple[str, str, str]) -> None:
         """What the source has."""
-        self.project.write("servers", ["serial", "name", "os"], rows)
+        self.project.source("servers", "serial,name,os", *map(",".join, rows))
 
     def plan(self) -> tuple[list[tuple[str, str]], list[str]]:
         """Action and key of every operation that changes something; codes and texts of the notes."""
-        done = self.project.run("plan", "-o", "p")
-        assert done.returncode == 0, done.stderr
+        self.project.run("plan", "-o", "p").ends()
         said = self.project.operations("p")
         changes = [(one["action"], one.get("key", "")) for one in said if one["action"] not in ("unchanged", "touched")]
         return changes, [f"{note['code']}: {note['message']}" for note in self.project.summary("p")["notes"]]
 
     def apply(self) -> None:
         """Apply the last plan."""
-        done = self.project.run("apply", "p", "--yes")
-        assert done.returncode == 0, done.stderr
+        self.project.run("apply", "p", "--yes").ends()
 
 
 THREE = (("S1", "a", "Debian"), ("S2", "b", "Debian"), ("S3", "c", "Debian"))
@@ -75,7 +73,7 @@ def test_a_record_whose_row_is_gone_is_retired_once(estate: Estate) -> None:
     estate.servers(*THREE[:2])
     changes, _ = estate.plan()
     assert changes == [("retire", "S3")]
-    shown = estate.project.run("show", "p").stdout
+    shown = estate.project.run("show", "p").out
     assert "- cmdb_ci_linux_server S3" in shown
     assert "install_status" in shown
     estate.apply()
@@ -140,9 +138,8 @@ def test_too_many_that_have_vanished_stop_the_plan(estate: Estate) -> None:
     spec = estate.project.folder / "specs" / "estate.yaml"
     spec.write_text(spec.read_text().replace("max_retires: 5", "max_retires: 1"))
     estate.servers(THREE[0])
-    done = estate.project.run("plan", "-o", "p")
-    assert done.returncode == 10
-    assert "max_retires" in done.stderr
+    done = estate.project.run("plan", "-o", "p").ends(10)
+    assert "max_retires" in done.err
 
 
 UPLINKS = """\
@@ -174,10 +171,10 @@ def test_a_relation_to_what_has_no_row_any_more_is_told_the_same_way_before_and_
     for expected in ([("rejected", ""), ("retire", "S1")], [("rejected", "")]):
         changes, _ = estate.plan()
         assert sorted(changes) == expected
-        shown = " ".join(estate.project.run("show", "p").stdout.split())
+        shown = " ".join(estate.project.run("show", "p").out.split())
         assert "child S1 has no row in its source any more (the target still has the record)" in shown
         assert "if_missing: omit" in shown
-        assert estate.project.run("apply", "p", "--yes").returncode == 7
+        estate.project.run("apply", "p", "--yes").ends(7)
     spec.write_text(UPLINKS.format(more=", if_missing: omit"))
     assert estate.plan()[0] == []
     spec.write_text(UPLINKS.format(more=", if_missing: skip_row"))

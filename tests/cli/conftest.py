@@ -13,4 +13,6 @@ from tests.cli.here import Here
 @pytest.fixture
 def here(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
     """A project with one spec: servers with disks, applications that use them."""
-    return Here(bench, tmp_path, monkeypatch)
+    made = Here(bench, tmp_path, monkeypatch)
+    made.fill()
+    return made

@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from syncengine.cli import explain
 from syncengine.errors import Exit
-from tests.acceptance.project import ROOT
-from tests.cli.here import SPEC, Here
+from tests.cli.here import Here
+from tests.command_line import ROOT
+from tests.project import SPEC
 
 FOLLOWED = SPEC.replace(
     "    fields: {name: name, serial_number: serial, os: os}\n",
@@ -32,16 +32,16 @@ def followed(here: Here) -> Here:
 
 
 def known(here: Here, *arguments: str) -> dict[str, Any]:
-    done = here.run(explain.command, *arguments, "--env", "dev", "--format", "json")
-    found: dict[str, Any] = orjson.loads(done.output.splitlines()[0])
+    done = here.run("explain", *arguments, "--env", "dev", "--format", "json")
+    found: dict[str, Any] = done.lines[0]
     return found
 
 
 def test_a_record_is_followed_from_its_row_to_what_became_of_it(followed: Here) -> None:
     followed.plan()
     followed.apply()
-    followed.write("servers", "serial,name,os", "S0,srv0,Debian", "S1,srv1,Alpine")
-    told = followed.run(explain.command, "estate", "servers", "S1", "--env", "dev").output
+    followed.source("servers", "serial,name,os", "S0,srv0,Debian", "S1,srv1,Alpine")
+    told = followed.run("explain", "estate", "servers", "S1", "--env", "dev").told
     expected = [
         "Row       specs/servers.csv row 2, line 3",
         "  os      Alpine",
@@ -67,15 +67,14 @@ def test_what_a_record_needs_and_the_relations_at_it_are_told(followed: Here) ->
     assert [(one["parent"], one["child"]) for one in uses["made"]] == [("estate.apps app1", "estate.servers S1")]
 
 
-def test_a_row_that_makes_no_record_is_told_with_the_reason(followed: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_that_makes_no_record_is_told_with_the_reason(followed: Here) -> None:
     """Left out by a condition, refused by a rule, or not there at all."""
-    followed.write("servers", "serial,name,os", "S0,srv0,none", f"S1,{'n' * 300},Debian", "S2,srv2,Debian")
+    followed.source("servers", "serial,name,os", "S0,srv0,none", f"S1,{'n' * 300},Debian", "S2,srv2,Debian")
     told = known(followed, "estate", "servers", "S0")
     assert told["left_out"]["text"] == "{not: none}" or "not: none" in told["left_out"]["text"]
     assert told["rows"][0]["values"]["os"] == "none"
     assert (told["made"], told["operations"]) == ([], [])
-    assert followed.run_main("explain", "estate", "servers", "S22", "--env", "dev") == Exit.SPEC
-    said = capsys.readouterr()
+    said = followed.run("explain", "estate", "servers", "S22", "--env", "dev").ends(Exit.SPEC)
     assert "error[no-such-record]" in said.err
     assert "keys of this step: S2" in said.err
     followed.spec(SPEC.replace("os: os}", 'os: "{{ os | int }}"}'))
@@ -86,15 +85,15 @@ def test_a_row_that_makes_no_record_is_told_with_the_reason(followed: Here, caps
 
 def test_a_refused_record_is_told_with_the_words_of_the_target(followed: Here) -> None:
     """Two servers that one serial number identifies: alone, each is right; the run refused both."""
-    followed.write("servers", "serial,name,os", "S0,srv0,Debian", "S9,srv0,Debian")
-    followed.write("disks", "serial,device")
-    followed.write("uses", "app,serial")
+    followed.source("servers", "serial,name,os", "S0,srv0,Debian", "S9,srv0,Debian")
+    followed.source("disks", "serial,device")
+    followed.source("uses", "app,serial")
     followed.spec(FOLLOWED.replace("SENSITIVE", "false") + "guards: {min_rows: 0}\n")
     followed.plan()
     followed.apply()
     told = known(followed, "estate", "servers", "S9")
     (run,) = told["runs"]
-    assert run["run"] == followed.newest()
+    assert run["run"] == followed.newest()["run"]
     (one,) = run["operations"]
     assert (one["action"], one["result"]) == ("rejected", "rejected")
     assert one["message"]
@@ -104,33 +103,31 @@ def test_what_is_sensitive_is_not_told(followed: Here, monkeypatch: pytest.Monke
     """Nor the row, any column of which may hold it."""
     monkeypatch.setenv("SYNCENGINE_PLAN_KEY", "a key of a plan that is long enough")
     followed.spec(FOLLOWED.replace("by hand", "CANARY-9d1").replace("SENSITIVE", "true"))
-    done = followed.run(explain.command, "estate", "servers", "S1", "--env", "dev", "--format", "json")
-    assert '"value":"***"' in done.output
-    assert '"os":"***"' in done.output
-    assert '"serial":"***"' in done.output
-    values = [field["value"] for field in orjson.loads(done.output)["made"][0]["fields"] if field["name"] == "comments"]
+    done = followed.run("explain", "estate", "servers", "S1", "--env", "dev", "--format", "json")
+    assert '"value":"***"' in done.told
+    assert '"os":"***"' in done.told
+    assert '"serial":"***"' in done.told
+    values = [field["value"] for field in orjson.loads(done.out)["made"][0]["fields"] if field["name"] == "comments"]
     assert values == ["***"]
 
 
-def test_names_that_are_nearly_right_are_corrected(followed: Here, capsys: pytest.CaptureFixture[str]) -> None:
-    assert followed.run_main("explain", "estat", "servers", "S1") == Exit.SPEC
-    assert 'did you mean "estate"?' in capsys.readouterr().err
-    assert followed.run_main("explain", "estate", "server", "S1") == Exit.SPEC
-    assert 'did you mean "servers"?' in capsys.readouterr().err
+def test_names_that_are_nearly_right_are_corrected(followed: Here) -> None:
+    assert 'did you mean "estate"?' in followed.run("explain", "estat", "servers", "S1").ends(Exit.SPEC).err
+    assert 'did you mean "servers"?' in followed.run("explain", "estate", "server", "S1").ends(Exit.SPEC).err
 
 
-def test_a_record_without_a_key_is_named_by_its_row(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_without_a_key_is_named_by_its_row(here: Here) -> None:
     """Rows for a staging table need none."""
     (here.folder / "specs" / "estate.yaml").unlink()
     for name in ("users.yaml", "users.csv"):
         shutil.copy(ROOT / "examples" / "users-staging" / name, here.folder / "specs" / name)
     here.plan()
-    assert here.apply().return_value == Exit.OK
+    here.apply().ends()
     told = known(here, "users", "users", "2")
     assert {field["name"]: field["value"] for field in told["made"][0]["fields"]}["user_id"] == "irene.vine"
     assert [(one["action"], one["basis"]) for one in told["operations"]] == [("unchanged", "predicted")]
     assert [one["result"] for one in told["runs"][0]["operations"]] == ["applied"]
-    assert here.run_main("explain", "users", "users", "irene.vine", "--env", "dev") == Exit.SPEC
-    assert "rows of this step, whose records have no key: 1, 2" in capsys.readouterr().err
-    assert here.run_main("plan", "--select", "users.users=irene.vine", "--env", "dev") == Exit.SPEC
-    assert "cannot be selected by a key" in capsys.readouterr().err
+    said = here.run("explain", "users", "users", "irene.vine", "--env", "dev").ends(Exit.SPEC).err
+    assert "rows of this step, whose records have no key: 1, 2" in said
+    said = here.run("plan", "--select", "users.users=irene.vine", "--env", "dev").ends(Exit.SPEC).err
+    assert "cannot be selected by a key" in said

@@ -10,26 +10,23 @@ from syncengine.errors import Exit
 from tests.cli.here import Here
 
 
-def test_an_environment_can_be_examined_before_there_is_a_spec(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_can_be_examined_before_there_is_a_spec(here: Here) -> None:
     """The way to the server and the login are what is looked at first."""
     (here.folder / "specs" / "estate.yaml").unlink()
-    assert here.run_main("doctor", "--env", "dev") == Exit.OK
-    told = capsys.readouterr().out
+    told = here.run("doctor", "--env", "dev").ends(Exit.OK).out
     assert "warning  specs: there are none yet" in told
     assert "ok       login" in told
 
 
 def test_a_reset_that_nobody_can_confirm_is_refused(
-    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is deleted, and the way for scripts is named."""
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    assert here.run_main("sandbox", "reset", "--data", str(tmp_path / "data")) == Exit.SPEC
-    assert "fix: add --yes" in capsys.readouterr().err
+    assert "fix: add --yes" in here.run("sandbox", "reset", "--data", str(tmp_path / "data")).ends(Exit.SPEC).err
 
 
-def test_a_hash_of_a_few_digits_is_no_hash_of_a_plan(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hash_of_a_few_digits_is_no_hash_of_a_plan(here: Here) -> None:
     """Too short is told as that."""
     here.plan()
-    assert here.run_main("apply", "p", "--yes", "--plan-hash", "abc") == Exit.STALE
-    assert "at least twelve digits" in capsys.readouterr().err
+    assert "at least twelve digits" in here.run("apply", "p", "--yes", "--plan-hash", "abc").ends(Exit.STALE).err

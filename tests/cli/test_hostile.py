@@ -55,12 +55,11 @@ def test_no_name_of_data_or_of_the_server_becomes_a_path(inside: Inside) -> None
     servers(inside, EVIL)
     outside = {path for path in inside.folder.parent.rglob("*") if inside.folder not in (path, *path.parents)}
     inside.sandbox.seed({"records": {"sys_dictionary": []}, "properties": {"glide.evil": "../../evil"}}, force=True)
-    said = inside.plan()
-    assert said.code == Exit.OK, said.err
+    inside.plan().ends()
     inside.sandbox.faults("api=ire, every=1, seed=1, do=item_errors(0.4)")
-    assert inside.apply().code == Exit.PARTIAL
+    inside.apply().ends(Exit.PARTIAL)
     for form in ("json", "html", "markdown", "junit"):
-        assert inside.call("report", "--format", form).code == Exit.OK
+        inside.run("report", "--format", form).ends()
     run = inside.newest()["run"]
     written = {str(path.relative_to(inside.folder)) for path in inside.folder.rglob("*") if path.is_file()}
     own = {"syncengine.yaml", "environments/dev.yaml", "specs/estate.yaml", "specs/servers.csv", "p"}
@@ -76,7 +75,7 @@ def test_no_name_of_data_or_of_the_server_becomes_a_path(inside: Inside) -> None
 @pytest.mark.covers("SEC-24")
 def test_the_name_of_a_run_is_a_name(inside: Inside, name: str) -> None:
     for command in ("show", "report", "resume", "unlock"):
-        assert inside.call(command, name).code in (Exit.SPEC, Exit.STALE)
+        assert inside.run(command, name).code in (Exit.SPEC, Exit.STALE)
 
 
 @pytest.mark.covers("SEC-40")
@@ -88,8 +87,7 @@ def test_what_people_open_in_a_spreadsheet_computes_nothing_and_what_machines_re
         assert rejects._inert(text) == text
     names = [f"{formula}#{number}".strip() for number, formula in enumerate(FORMULAS)]
     servers(inside, names)
-    said = inside.plan()
-    assert said.code == Exit.OK, said.err
+    inside.plan().ends()
     inside.sandbox.faults("api=ire, every=1, do=code(=2+2)")
     inside.apply()
     (path,) = inside.state.glob("runs/*/rejects.csv")
@@ -100,7 +98,7 @@ def test_what_people_open_in_a_spreadsheet_computes_nothing_and_what_machines_re
         assert not [cell for cell in row.values() if cell.lstrip('"\t\n ').startswith(("=", "+", "-", "@", "＝", "＋"))]
     assert {row["key"].removeprefix("'") for row in rows} == set(names)
     assert {row["code"] for row in rows} == {"'=2+2"}
-    lines = [orjson.loads(line) for line in inside.call("show", "p", "--all", "--format", "json").out.splitlines()]
+    lines = [orjson.loads(line) for line in inside.run("show", "p", "--all", "--format", "json").out.splitlines()]
     sent = {line["operation"]["values"]["name"] for line in lines if line["kind"] == "operation"}
     assert sent == set(names)
 
@@ -118,8 +116,7 @@ def test_nothing_is_written_through_a_link_that_came_with_a_project(inside: Insi
     link = inside.state / planted
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(aim)
-    said = inside.apply()
-    assert said.code == Exit.STATE, said.err
+    said = inside.apply().ends(Exit.STATE)
     assert "error[not-ours]" in said.err
     assert "is a link; nothing is written through it" in said.err
     assert "effect: Nothing was sent." in said.err
@@ -147,7 +144,7 @@ def test_the_names_of_unfinished_files_cannot_be_foretold(inside: Inside) -> Non
     precious = inside.folder.parent / "precious"
     precious.write_text("precious")
     (inside.folder / "p").symlink_to(precious)
-    assert inside.plan().code == Exit.OK
+    inside.plan().ends()
     assert precious.read_text() == "precious"
     assert not (inside.folder / "p").is_symlink()
 
@@ -171,9 +168,14 @@ def test_files_are_private_from_their_first_moment_whatever_the_mask(
     monkeypatch.setattr(os, "open", opened)
     monkeypatch.setattr(os, "chmod", lambda *_: pytest.fail("a mode is changed afterwards"))
     inside.sandbox.faults("api=ire, every=1, seed=1, do=item_errors(0.2)")
-    inside.mask = mask
-    assert inside.apply().code == Exit.PARTIAL
-    assert inside.plan("-o", "q").code == Exit.OK
+    umask = os.umask
+    monkeypatch.setattr(os, "umask", lambda _: mask)  # which a command would set for itself
+    before = umask(mask)
+    try:
+        inside.apply().ends(Exit.PARTIAL)
+        inside.plan("-o", "q").ends()
+    finally:
+        umask(before)
     assert len(made) >= 3
     assert {mode for _, mode in made} <= {0o600}
     kept = [inside.folder / "q", *inside.state.rglob("*")]
@@ -207,10 +209,10 @@ def test_nobody_is_spoken_to_but_the_configured_host(inside: Inside, monkeypatch
         ["apply", "p", "--yes"],
         ["doctor", "--env", "dev"],
     ):
-        inside.call(*command)
-    inside.call("report")
+        inside.run(*command)
+    inside.run("report")
     monkeypatch.setattr("syncengine.cli.plan.planned", lambda *_, **__: 1 / 0)
-    assert inside.call("plan", "--env", "dev").code == Exit.BUG
+    inside.run("plan", "--env", "dev").ends(Exit.BUG)
     host = urlsplit(inside.sandbox.url)
     assert met <= {(host.hostname, host.port)}
     assert met

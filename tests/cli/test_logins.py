@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.project import Project
+from tests.project import Project
 from tests.sandboxed import Shared
 
 SEED = """\
@@ -36,7 +36,7 @@ def project(shared: Shared, tmp_path: Path) -> Project:
     secret = made.folder / "password.txt"
     secret.write_text("robot-password\n")
     secret.chmod(0o600)
-    assert made.run("plan").returncode == 0
+    made.run("plan").ends()
     return made
 
 
@@ -52,12 +52,10 @@ def test_every_login_plans_and_applies_and_leaves_no_secret_behind(project: Proj
     with project.sandbox() as sandbox:
         for name, auth in AUTH.items():
             write(project, name, sandbox.url, auth)
-            project.write("apps", ["app"], [(f"app of {name}",)])
-            project.write("uses", ["app", "serial"], [(f"app of {name}", "S1")])
-            planned = project.run("plan", "--env", name, "-o", f"{name}.plan", env=SECRETS)
-            assert planned.returncode == 0, (name, planned.stderr)
-            done = project.run("apply", f"{name}.plan", "--yes", env=SECRETS)
-            assert done.returncode == 0, (name, done.stderr)
+            project.source("apps", "app", f"app of {name}")
+            project.source("uses", "app,serial", f"app of {name},S1")
+            project.run("plan", "--env", name, "-o", f"{name}.plan", env=SECRETS).ends()
+            project.run("apply", f"{name}.plan", "--yes", env=SECRETS).ends()
     written = b"".join(
         path.read_bytes()
         for path in project.folder.rglob("*")
@@ -71,11 +69,10 @@ def test_every_login_plans_and_applies_and_leaves_no_secret_behind(project: Proj
 def test_a_user_without_the_role_is_told_what_is_missing(project: Project) -> None:
     with project.sandbox() as sandbox:
         write(project, "guest", sandbox.url, "{user: guest, password: {env: GUEST}}")
-        done = project.run("plan", "--env", "guest", env={"GUEST": "guest-password"})
-    assert done.returncode == 5
-    assert "guest-password" not in done.stderr
-    assert "error[" in done.stderr
-    assert "effect:" in done.stderr
+        done = project.run("plan", "--env", "guest", env={"GUEST": "guest-password"}).ends(5)
+    assert "guest-password" not in done.err
+    assert "error[" in done.err
+    assert "effect:" in done.err
 
 
 @pytest.mark.parametrize(("secret", "why"), [("as", "is so short"), ("refuse", "stands inside a word")])
@@ -85,9 +82,9 @@ def test_a_secret_that_hides_whole_messages_is_named_and_not_shown(project: Proj
         write(project, "short", sandbox.url, "{user: nobody, password: {env: SHORT}}")
         done = project.run("plan", "--env", "short", env={"SHORT": secret})
         report = project.run("doctor", "--env", "short", env={"SHORT": secret})
-    assert done.returncode == 5
-    assert "]: ***" in done.stderr
+    assert done.code == 5
+    assert "]: ***" in done.err
     told = "note: a message is hidden as ***, since the secret {env: SHORT} at environments/short.yaml:8:36"
-    assert done.stderr.count(f"{told} {why}") == 1
+    assert done.err.count(f"{told} {why}") == 1
     short = "secrets: the secret {env: SHORT} at environments/short.yaml:8:36 has fewer than 4 characters"
-    assert (short in report.stdout) == (len(secret) < 4)
+    assert (short in report.out) == (len(secret) < 4)

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import orjson
 import pytest
 
-from syncengine.cli import apply, report, resume, retry, show, status, sync, unlock
 from syncengine.cli.apply import complaint
 from syncengine.errors import Exit
 from syncengine.execution.locks import lock_name
@@ -33,48 +32,48 @@ sys.stdin.read()
 
 def refused(here: Here) -> str:
     """A run that leaves S3 and S9 behind, with what lives in S3; returns it."""
-    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
+    here.source("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
     here.plan()
-    assert here.apply().return_value == Exit.PARTIAL
-    return here.newest()
+    here.apply().ends(Exit.PARTIAL)
+    return str(here.newest()["run"])
 
 
 def test_a_report_tells_how_a_run_ended_and_every_row_that_was_not_applied(here: Here) -> None:
     run = refused(here)
-    told = here.run(report.command).output
+    told = here.run("report").told
     assert told.startswith(f"Run         {run}: partial")
     for said in ("Not applied of estate.servers", "S9  (servers.csv row 5, line 6): rejected", "fix: "):
         assert said in told
     assert told.endswith(f"Next        syncengine retry {run} --yes\n")
     assert not [line for line in told.splitlines() if len(line) > 80 and " " in line.strip()]
-    said, *outcomes = map(orjson.loads, here.run(report.command, run, "--format", "json").output.splitlines())
+    said, *outcomes = here.run("report", run, "--format", "json").lines
     assert (said["ending"], said["exit"], said["next"]) == ("partial", 7, f"syncengine retry {run} --yes")
     results = [one["result"] for one in outcomes]
     assert (results.count("applied"), results.count("rejected")) == (13, 4)
     assert all(one["sys_id"] and one["operation"] for one in outcomes if one["result"] == "applied")
     assert all(one["message"] for one in outcomes if one["result"] == "rejected")
-    told = here.run(report.command, run, "--format", "markdown").output
+    told = here.run("report", run, "--format", "markdown").told
     assert "<summary>rejected: 4</summary>" in told
-    told = here.run(report.command, run, "--format", "html").output
+    told = here.run("report", run, "--format", "html").told
     assert "4 operations not applied" in told
     assert told.index("Rejected") < told.index("Applied: Create")
-    told = here.run(report.command, run, "--format", "github").output
+    told = here.run("report", run, "--format", "github").told
     assert "::error file=specs/servers.csv,line=6,title=" in told
-    suite = ElementTree.fromstring(here.run(report.command, run, "--format", "junit").output)
+    suite = ElementTree.fromstring(here.run("report", run, "--format", "junit").told)
     assert suite.findall("testcase[@name='applied']/system-out")[0].text == "3 applied, 2 rejected"
-    assert here.run(show.command, run, "--format", "junit").output.startswith("<?xml")
+    assert here.run("show", run, "--format", "junit").told.startswith("<?xml")
 
 
 @pytest.mark.parametrize("form", ["markdown", "html", "github", "junit"])
 def test_a_run_is_told_when_it_ends_as_its_report_tells_it(here: Here, form: str) -> None:
     """By every command that ends one; the rows that were not applied stand there, one by one."""
-    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
+    here.source("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)), "S9,srv3,Debian")
     here.plan()
-    told = here.run(apply.command, "p", "--yes", "--format", form).stdout
-    assert told == here.run(report.command, "--format", form).output
+    told = here.run("apply", "p", "--yes", "--format", form).out
+    assert told == here.run("report", "--format", form).told
     assert "S9" in told
-    told = here.run(retry.command, "--yes", "--format", form).stdout
-    assert told.endswith(here.run(report.command, "--format", form).output)
+    told = here.run("retry", "--yes", "--format", form).out
+    assert told.endswith(here.run("report", "--format", form).told)
     if form in ("html", "junit"):
         assert told.count("<!doctype" if form == "html" else "<?xml") == 1
 
@@ -82,25 +81,25 @@ def test_a_run_is_told_when_it_ends_as_its_report_tells_it(here: Here, form: str
 def test_sync_tells_one_document_and_the_plan_where_nothing_was_sent(here: Here) -> None:
     """A page or a test report that holds two would be none."""
     arguments = ("--env", "dev", "--yes", "--format", "junit")
-    suite = ElementTree.fromstring(here.run(sync.command, *arguments).stdout)
-    assert (suite.attrib["name"], suite.attrib["failures"]) == (f"syncengine run {here.newest()}", "0")
-    suite = ElementTree.fromstring(here.run(sync.command, *arguments).stdout)
+    suite = ElementTree.fromstring(here.run("sync", *arguments).out)
+    assert (suite.attrib["name"], suite.attrib["failures"]) == (f"syncengine run {here.newest()['run']}", "0")
+    suite = ElementTree.fromstring(here.run("sync", *arguments).out)
     assert suite.attrib["name"] == "syncengine plan dev"
 
 
 def test_a_run_that_stops_says_why_in_every_format(here: Here) -> None:
     """And what resume makes of it is told in the same way."""
     here.plan()
-    here.bench.sandbox.faults("api=ire, do=unauthorized")
-    told = here.run(apply.command, "p", "--yes", "--format", "junit")
-    here.bench.sandbox.clear_faults()
-    assert told.return_value == Exit.AUTH
-    suite = ElementTree.fromstring(told.stdout)
+    here.sandbox.faults("api=ire, do=unauthorized")
+    told = here.run("apply", "p", "--yes", "--format", "junit")
+    here.sandbox.clear_faults()
+    told.ends(Exit.AUTH)
+    suite = ElementTree.fromstring(told.out)
     assert suite.findall("testcase[@name='reached its end']/failure[@type='login-refused']")
-    told = here.run(report.command, "--format", "github")
-    assert "title=login-refused::" in told.stdout
-    assert "Stopped: `login-refused`" in here.run(report.command, "--format", "markdown").stdout
-    suite = ElementTree.fromstring(here.run(resume.command, "--format", "junit").stdout)
+    told = here.run("report", "--format", "github")
+    assert "title=login-refused::" in told.out
+    assert "Stopped: `login-refused`" in here.run("report", "--format", "markdown").out
+    suite = ElementTree.fromstring(here.run("resume", "--format", "junit").out)
     assert suite.attrib["failures"] == "0"
 
 
@@ -110,7 +109,7 @@ def test_a_report_writes_the_rows_that_were_not_applied_where_their_file_is_miss
     path = here.folder / ".syncengine" / "runs" / run / "rejects.csv"
     before = path.read_bytes()
     path.unlink()
-    told = here.run(report.command).output
+    told = here.run("report").told
     assert f"Rows        .syncengine/runs/{run}/rejects.csv" in told
     assert path.read_bytes() == before
     assert b"S9,srv3,Debian" in before
@@ -119,42 +118,39 @@ def test_a_report_writes_the_rows_that_were_not_applied_where_their_file_is_miss
 def test_a_report_of_an_open_run_tells_what_the_journal_has(here: Here) -> None:
     """Nothing of it was sent: the door was closed."""
     here.plan()
-    here.bench.sandbox.faults("api=ire, do=unauthorized")
-    assert here.run_main("apply", "p", "--yes") == Exit.AUTH
-    here.bench.sandbox.clear_faults()
-    run = here.newest()
-    told = here.run(report.command).output
+    here.sandbox.faults("api=ire, do=unauthorized")
+    here.run("apply", "p", "--yes").ends(Exit.AUTH)
+    here.sandbox.clear_faults()
+    run = here.newest()["run"]
+    told = here.run("report").told
     assert f"Run         {run}: auth" in told
     assert f"Next        syncengine resume {run}" in told
-    told = here.run(status.command).output
+    told = here.run("status").told
     assert told.startswith(f"Open\n  {run}  dev  auth: 16 not sent:\n      syncengine resume {run}\n")
 
 
 def test_status_names_what_wants_something_done_and_forgets_it_when_it_is_done(here: Here) -> None:
-    assert here.run(status.command).output == "No runs yet.\n"
+    assert here.run("status").told == "No runs yet.\n"
     run = refused(here)
-    told = here.run(status.command).output
+    told = here.run("status").told
     assert f"Rows not applied\n  {run}  partial: 4 rejected:\n      syncengine retry {run} --yes\n" in told
     assert "Newest run of each environment and specs\n  dev  partial: 4 rejected" in told
-    here.write("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)))
-    assert here.run(retry.command, "--yes").return_value == Exit.OK
-    assert run not in here.run(status.command, here.newest()).output
-    told = here.run(status.command).output
+    here.source("servers", "serial,name,os", *(f"S{n},srv{n},Debian" for n in range(4)))
+    here.run("retry", "--yes").ends()
+    assert run not in here.run("status", here.newest()["run"]).told
+    told = here.run("status").told
     assert "Rows not applied" not in told
     assert "Open" not in told
-    assert len(here.run(status.command, "-n", "1", "--format", "json").output.splitlines()) == 1
+    assert len(here.run("status", "-n", "1", "--format", "json").told.splitlines()) == 1
 
 
-def test_reports_of_runs_that_are_not_there_are_refused(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
-    assert here.run_main("report") == Exit.SPEC
-    assert "this project has no run yet" in capsys.readouterr().err
+def test_reports_of_runs_that_are_not_there_are_refused(here: Here) -> None:
+    assert "this project has no run yet" in here.run("report").ends(Exit.SPEC).err
     run = refused(here)
     for command in ("report", "unlock"):
-        assert here.run_main(command, "20200101-000000-0000") == Exit.SPEC
-        assert f"fix: the newest: {run}" in capsys.readouterr().err
+        assert f"fix: the newest: {run}" in here.run(command, "20200101-000000-0000").ends(Exit.SPEC).err
     (here.folder / ".syncengine" / "runs" / run / "plan").unlink()
-    assert here.run_main("report") == Exit.STATE
-    assert "error[run-without-plan]" in capsys.readouterr().err
+    assert "error[run-without-plan]" in here.run("report").ends(Exit.STATE).err
 
 
 @contextmanager
@@ -176,38 +172,37 @@ def lasting(here: Here) -> str:
     """A run that is over, with a plan after it; returns the run."""
     here.plan()
     here.apply()
-    run = here.newest()
-    here.write("apps", "app", "app0", "app1", "app2")
+    run = str(here.newest()["run"])
+    here.source("apps", "app", "app0", "app1", "app2")
     here.plan()
     return run
 
 
 @pytest.mark.covers("PROC-17")
-def test_a_lock_of_a_live_process_is_never_let_go(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lock_of_a_live_process_is_never_let_go(here: Here) -> None:
     run = lasting(here)
     with held(here, run, host=socket.gethostname()) as holder:
-        assert here.run_main("unlock", run, "--yes") == Exit.LOCKED
-        assert f"process {holder.pid} on {socket.gethostname()}) is alive" in capsys.readouterr().err
-        assert f"held by run {run} (process {holder.pid}" in here.run(status.command).output
-    assert "left it, and nobody holds it" in here.run(status.command).output
-    done = here.run(unlock.command, run)
-    assert (done.return_value, done.output) == (Exit.OK, f"Nobody holds the lock of run {run}.\n")
+        told = here.run("unlock", run, "--yes").ends(Exit.LOCKED).err
+        assert f"process {holder.pid} on {socket.gethostname()}) is alive" in told
+        assert f"held by run {run} (process {holder.pid}" in here.run("status").told
+    assert "left it, and nobody holds it" in here.run("status").told
+    done = here.run("unlock", run)
+    assert (done.code, done.told) == (Exit.OK, f"Nobody holds the lock of run {run}.\n")
 
 
 @pytest.mark.covers("PROC-17")
 @pytest.mark.parametrize("who", [("another-host", None), (socket.gethostname(), 4_000_000)])
 def test_a_lock_whose_holder_cannot_be_seen_is_let_go_when_a_person_says_so(
-    here: Here, capsys: pytest.CaptureFixture[str], who: tuple[str, int | None]
+    here: Here, who: tuple[str, int | None]
 ) -> None:
     """On another machine, or in another container of this one: the number says nothing there."""
     run = lasting(here)
     with held(here, run, host=who[0], pid=who[1]):
-        assert here.run_main("apply", "p", "--yes") == Exit.LOCKED
-        assert f"if you know that it is gone:\n       syncengine unlock {run}" in capsys.readouterr().err
-        assert here.run_main("unlock", run) == Exit.SPEC
-        assert "add --yes" in capsys.readouterr().err
-        assert here.run(unlock.command, run, "--yes").return_value == Exit.OK
-        assert here.apply().return_value == Exit.OK
+        told = here.run("apply", "p", "--yes").ends(Exit.LOCKED).err
+        assert f"if you know that it is gone:\n       syncengine unlock {run}" in told
+        assert "add --yes" in here.run("unlock", run).ends(Exit.SPEC).err
+        here.run("unlock", run, "--yes").ends()
+        here.apply().ends()
 
 
 @pytest.mark.covers("PROC-17")
@@ -217,18 +212,17 @@ def test_a_lock_of_a_run_that_died_before_it_was_written_down_is_let_go_by_its_n
     with held(here, run, host="another-host"):
         (said,) = (here.folder / ".syncengine" / "locks").glob("*.json")
         said.write_bytes(said.read_bytes().replace(run.encode(), b"20260101-000000-0000"))
-        assert here.run(unlock.command, "20260101-000000-0000", "--yes").return_value == Exit.OK
-        assert here.apply().return_value == Exit.OK
+        here.run("unlock", "20260101-000000-0000", "--yes").ends()
+        here.apply().ends()
 
 
 @pytest.mark.covers("PROC-17")
-def test_a_lock_is_let_go_by_the_name_of_the_run_that_holds_it(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lock_is_let_go_by_the_name_of_the_run_that_holds_it(here: Here) -> None:
     first = lasting(here)
     here.apply()
-    second = here.newest()
+    second = here.newest()["run"]
     with held(here, second, host="another-host", pid=os.getpid()):
-        assert here.run_main("unlock", first, "--yes") == Exit.LOCKED
-        assert f"syncengine unlock {second}" in capsys.readouterr().err
+        assert f"syncengine unlock {second}" in here.run("unlock", first, "--yes").ends(Exit.LOCKED).err
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncengine.cli import explain, report, show
 from syncengine.errors import Exit
 from syncengine.parcels import hushed
-from tests.cli.here import SPEC, Here
+from tests.cli.here import Here
+from tests.project import SPEC
 
 CANARY = 'CANARY-4f "quoted" é'
 FIELD = "comments: {from: os, sensitive: true}"
@@ -25,9 +25,9 @@ def secret(here: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
     monkeypatch.setenv("SYNCENGINE_PLAN_KEY", "a key that is long enough")
     here.spec(SECRET)
     cell = '"' + CANARY.replace('"', '""') + '"'
-    here.write("servers", "serial,name,os", *(f"S{n},srv{n},{cell}" for n in range(3)), f"S9,srv2,{cell}")
-    here.write("disks", "serial,device,os", *(f"S{n},sda,{cell}" for n in range(3)))
-    here.write("uses", "app,serial", "app0,S0", "app1,S9")
+    here.source("servers", "serial,name,os", *(f"S{n},srv{n},{cell}" for n in range(3)), f"S9,srv2,{cell}")
+    here.source("disks", "serial,device,os", *(f"S{n},sda,{cell}" for n in range(3)))
+    here.source("uses", "app,serial", "app0,S0", "app1,S9")
     return here
 
 
@@ -35,17 +35,16 @@ KEYS = (("servers", "S9"), ("disks", "S2|sda"))
 
 
 @pytest.mark.covers("SEC-08")
-def test_a_target_that_repeats_what_it_was_sent_is_hushed(secret: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_target_that_repeats_what_it_was_sent_is_hushed(secret: Here) -> None:
     """The engine says whole items of the payload when it abandons what depends on a refused one."""
-    told = secret.plan()
+    told = secret.plan().told
     assert "Abandoning processing payload item" in told
-    assert secret.run_main("apply", "p", "--yes") == Exit.PARTIAL
-    told += "".join(capsys.readouterr())
-    run = secret.newest()
-    for command in (report.command, show.command):
-        told += "".join(secret.run(command, run, "--format", form).output for form in FORMATS)
+    told += secret.apply().ends(Exit.PARTIAL).told
+    run = secret.newest()["run"]
+    for command in ("report", "show"):
+        told += "".join(secret.run(command, run, "--format", form).told for form in FORMATS)
     for step, key in KEYS:
-        told += secret.run(explain.command, "estate", step, key, "--env", "dev").output
+        told += secret.run("explain", "estate", step, key, "--env", "dev").told
     told += (secret.folder / ".syncengine" / "runs" / run / "rejects.csv").read_text()
     assert "***" in told
     assert "CANARY" not in told
@@ -54,11 +53,10 @@ def test_a_target_that_repeats_what_it_was_sent_is_hushed(secret: Here, capsys: 
 
 
 @pytest.mark.covers("SEC-08")
-def test_a_row_that_is_not_right_is_told_without_its_values(secret: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_that_is_not_right_is_told_without_its_values(secret: Here) -> None:
     """Which of them is the sensitive one, a rule does not know."""
     secret.spec(SECRET.replace(f"{FIELD}}}", "comments: {from: os, sensitive: true, max_length: 5}}", 1))
-    assert secret.run_main("plan", "--env", "dev") == Exit.SOURCE
-    told = "".join(capsys.readouterr())
+    told = secret.plan().ends(Exit.SOURCE).told
     assert "error[too-long]" in told
     assert "found: ***" in told
     assert "CANARY" not in told

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncengine.sandbox import seeds
-from tests.acceptance.project import Project
+from tests.project import Project
 
 
 def test_a_wrong_seed_is_told_at_its_file(tmp_path: Path) -> None:
@@ -17,12 +17,11 @@ def test_a_wrong_seed_is_told_at_its_file(tmp_path: Path) -> None:
     seed = project.folder / "sandbox" / "seed.yaml"
     seed.parent.mkdir(exist_ok=True)
     seed.write_text("staging: {u_x: {columns: {u_name: 100}}}\n")
-    done = project.process("plan")
-    assert done.returncode == 3
-    assert "error[wrong-seed]: staging.u_x.columns.u_name: a type, or [type, label, length]" in done.stderr
-    assert "at sandbox/seed.yaml" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "reset" not in done.stderr
+    done = project.process("plan").ends(3)
+    assert "error[wrong-seed]: staging.u_x.columns.u_name: a type, or [type, label, length]" in done.err
+    assert "at sandbox/seed.yaml" in done.err
+    assert "Traceback" not in done.err
+    assert "reset" not in done.err
 
 
 @pytest.mark.parametrize("text", ["11111111111111111111111111111111", "0064", "9.10", "1e5"])

@@ -18,7 +18,7 @@ from syncengine.spec import check_specs, find_project
 from syncengine.transport.auth import BasicAuth
 from syncengine.transport.client import Client
 from syncengine.transport.servicenow import ServiceNow
-from tests.acceptance.project import Project
+from tests.project import Project
 from tests.sandboxed import Shared
 
 ENVIRONMENT = """\
@@ -93,11 +93,11 @@ def doctor(project: Project, password: str, *more: str) -> tuple[int, list[Findi
     """Run the command; its exit class and findings."""
     env = {"TEST_PASSWORD": password, "HTTPS_PROXY": ""}
     done = project.run("doctor", "--env", "ill", "--format", "json", *more, env=env)
-    assert "Traceback" not in done.stderr
-    assert password not in done.stdout + done.stderr
-    said = json.loads(done.stdout)
-    assert said["exit"] == done.returncode
-    return done.returncode, [Finding(**{**one, "exit": Exit(one["exit"])}) for one in said["findings"]]
+    assert "Traceback" not in done.err
+    assert password not in done.out + done.err
+    said = json.loads(done.out)
+    assert said["exit"] == done.code
+    return done.code, [Finding(**{**one, "exit": Exit(one["exit"])}) for one in said["findings"]]
 
 
 def wrong(findings: list[Finding]) -> list[Finding]:
@@ -260,10 +260,9 @@ def test_a_healthy_environment_is_in_order_and_exits_with_zero(shared: Shared, t
     project = Project(tmp_path / "project")
     shared.lend(project.folder)
     project.fill(3)
-    done = project.run("doctor")
-    assert done.returncode == 0, done.stdout
-    assert "0 problems, 0 warnings" in done.stdout
-    assert "sandbox/seed.yaml" in done.stdout
+    done = project.run("doctor").ends()
+    assert "0 problems, 0 warnings" in done.out
+    assert "sandbox/seed.yaml" in done.out
 
 
 def test_the_worst_problem_names_the_exit_and_warnings_do_not() -> None:
@@ -331,9 +330,8 @@ def test_a_login_that_is_not_there_hides_nothing_that_needs_none(shared: Shared,
     folder = project.folder / "environments"
     folder.mkdir(exist_ok=True)
     (folder / "local.yaml").write_text(ENVIRONMENT.format(url=sandbox.url, more="settle: 1s", auth=BASIC))
-    done = project.run("doctor", "--env", "local", "--format", "json")
-    assert done.returncode == 3, done.stderr
-    findings = json.loads(done.stdout)["findings"]
+    done = project.run("doctor", "--env", "local", "--format", "json").ends(3)
+    findings = json.loads(done.out)["findings"]
     of = {(one["check"], one["level"]) for one in findings}
     assert {("login", "problem"), ("reach", "ok"), ("rights", "skipped"), ("dialect", "skipped")} <= of
     (login,) = [one for one in findings if one["check"] == "login"]

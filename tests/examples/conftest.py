@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +12,8 @@ from typing import Any
 import pytest
 
 from syncengine.sandbox.process import attach
-from tests.called import called
+from tests.command_line import ROOT, CommandLine, Ran
 from tests.sandboxed import Shared
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A command that ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def ends(self, code: int) -> Ran:
-        """Itself, when it ended with this code; fails with all that it said otherwise."""
-        assert self.code == code, f"exit {self.code} instead of {code}\n{self.out}\n{self.err}"
-        return self
 
 
 @dataclass(frozen=True)
@@ -52,35 +32,13 @@ class Operations:
         return sum(actions.get(action, 0) for actions in self.counts.values())
 
 
-class CommandLine:
-    """`syncengine` in a folder that is a project of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, *arguments: str) -> Ran:
-        """Call it in this process."""
-        done = called(self.folder, *arguments)
-        return Ran(done.returncode, done.stdout, done.stderr)
-
-    def process(self, *arguments: str, environment: dict[str, str] | None = None) -> Ran:
-        """Run it as a user does, in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "syncengine", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+class Examples(CommandLine):
+    """The examples, in a folder of their own."""
 
     def plan(self, specs: str, file: str, code: int) -> Operations:
         """Plan into a file, with --detailed-exitcode; returns what the plan would do."""
         command = ("plan", specs, "--env", "sandbox", "-o", file, "--detailed-exitcode", "--format", "json")
-        shown = [json.loads(line) for line in self.run(*command).ends(code).out.splitlines()]
+        shown = self.run(*command).ends(code).lines
         lines = [line["operation"] for line in shown if line["kind"] == "operation"]
         counts = {name: step["actions"] for name, step in shown[-1]["counts"].items()}
         return Operations([line for line in lines if line["kind"] != "end"], counts)
@@ -89,24 +47,16 @@ class CommandLine:
         """Apply a plan file."""
         return self.run("apply", file, "--yes").ends(code)
 
-    def edit(self, file: str, change: Callable[[str], str]) -> None:
-        """Change a file of the project; it must differ afterwards."""
-        path = self.folder / file
-        before = path.read_text("utf-8")
-        after = change(before)
-        assert after != before
-        path.write_text(after, "utf-8")
 
-
-def copied(folder: Path) -> CommandLine:
+def copied(folder: Path) -> Examples:
     """The examples and specs, in a folder of their own."""
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "specs", folder / "specs")
-    return CommandLine(folder)
+    return Examples(folder)
 
 
 @pytest.fixture
-def project(shared: Shared, tmp_path: Path) -> CommandLine:
+def project(shared: Shared, tmp_path: Path) -> Examples:
     """The examples and specs, in a folder of their own, with an empty sandbox."""
     shared.lend(tmp_path)
     return copied(tmp_path)
@@ -128,8 +78,8 @@ def _applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def applied(_applied: Path, tmp_path: Path) -> Iterator[CommandLine]:
+def applied(_applied: Path, tmp_path: Path) -> Iterator[Examples]:
     """The data centre, planned and applied once, in a folder of its own, with a sandbox of its own."""
     shutil.copytree(_applied, tmp_path, dirs_exist_ok=True)
     with attach(tmp_path / ".syncengine" / "sandbox"):
-        yield CommandLine(tmp_path)
+        yield Examples(tmp_path)

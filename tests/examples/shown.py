@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.examples.conftest import ROOT, CommandLine
+from tests.command_line import ROOT
+from tests.examples.conftest import Examples
 
 BLOCK = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 Answers = Mapping[int, str]
@@ -22,7 +23,7 @@ def blocks(page: str) -> list[str]:
     return BLOCK.findall((ROOT / page).read_text("utf-8"))
 
 
-def tutorial(place: CommandLine) -> Answers:
+def tutorial(place: Examples) -> Answers:
     """docs/tutorial.md from beginning to end; the exit codes are those that the page names."""
     table, first, _, second, _, third, *_ = blocks("docs/tutorial.md")
     csv, spec = place.folder / "specs" / "inventory.csv", place.folder / "specs" / "inventory.yaml"
@@ -47,7 +48,7 @@ def tutorial(place: CommandLine) -> Answers:
     return answers
 
 
-def readme(place: CommandLine) -> Answers:
+def readme(place: Examples) -> Answers:
     """The spec of the README, two servers applied, one changed and one added."""
     (place.folder / "specs").mkdir()
     (place.folder / "specs" / "hosts.yaml").write_text(blocks("README.md")[2], "utf-8")
@@ -82,7 +83,7 @@ def main() -> None:
     """Refresh both pages."""
     for page, run in (("docs/tutorial.md", tutorial), ("README.md", readme)):
         with tempfile.TemporaryDirectory() as place:
-            write(page, run(CommandLine(Path(place))))
+            write(page, run(Examples(Path(place))))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.examples.conftest import ROOT, CommandLine
+from tests.command_line import ROOT
+from tests.examples.conftest import Examples
 from tests.sandboxed import Shared
 
 
@@ -18,7 +19,7 @@ def test_one_plan_and_one_report_for_two_services(shared: Shared, tmp_path: Path
     with (tmp_path / "sandbox" / "seed.yaml").open("a") as stream:
         stream.write("\n" + seed)
     shared.lend(tmp_path, has_bursts=True)
-    night = CommandLine(tmp_path)
+    night = Examples(tmp_path)
     first = night.plan(".", "first.plan", 2)
     assert {line["kind"] for line in first.lines} >= {"cmdb", "4me", "relation"}
     assert (first.total("create"), first.total("relate")) == (17, 6)

@@ -12,7 +12,8 @@ import pytest
 
 from syncengine.changes import BadRow, Pair, Record, StepRef
 from syncengine.spec import find_project, load_environment, load_specs, mapper, open_source
-from tests.examples.conftest import ROOT, CommandLine
+from tests.command_line import ROOT
+from tests.examples.conftest import Examples
 from tests.sandboxed import Shared
 
 BLOCK = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -75,7 +76,7 @@ def test_a_recipe_does_what_the_page_says(title: str, shared: Shared, tmp_path: 
         assert shown == expected
         assert len(sent) == len(expected)
     shared.lend(tmp_path)
-    project = CommandLine(tmp_path)
+    project = Examples(tmp_path)
     if "sh" in answers:
         project.run("plan").ends(10)
     if "plan" in answers:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from tests.examples.conftest import ROOT, CommandLine
+from tests.command_line import ROOT
+from tests.examples.conftest import Examples
 
 SPECS = "examples/datacentre"
 DATA = f"{SPECS}/data"
@@ -24,7 +25,7 @@ def rows_of(folder: Path, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((folder / DATA / f"{name}.csv").read_text("utf-8"))))
 
 
-def test_the_whole_example_is_planned_applied_and_then_as_wanted(project: CommandLine) -> None:
+def test_the_whole_example_is_planned_applied_and_then_as_wanted(project: Examples) -> None:
     """plan answers 2, apply 0, the next plan 0 and has nothing to do."""
     wanted = sum(len(rows_of(project.folder, name)) for name in COUNTED)
 
@@ -44,7 +45,7 @@ def test_the_whole_example_is_planned_applied_and_then_as_wanted(project: Comman
     assert second.total("unchanged") == operations
 
 
-def test_one_changed_cell_is_one_update_with_before_and_after(applied: CommandLine) -> None:
+def test_one_changed_cell_is_one_update_with_before_and_after(applied: Examples) -> None:
     """The plan says which field, what it was and what it will be; after apply there is nothing left to do."""
     row = rows_of(applied.folder, "servers")[7]
     more = str(int(row["ram_gb"]) * 2)
@@ -66,7 +67,7 @@ def test_one_changed_cell_is_one_update_with_before_and_after(applied: CommandLi
     assert applied.plan(SPECS, "third.plan", 0).lines == []
 
 
-def test_one_added_relation_is_one_relate(applied: CommandLine) -> None:
+def test_one_added_relation_is_one_relate(applied: Examples) -> None:
     """A new row of the link table is one relation between two records that stay as they are."""
     linked = {(row["service_id"], row["id"]) for row in rows_of(applied.folder, "links")}
     service = rows_of(applied.folder, "services")[0]["service_id"]
@@ -83,7 +84,7 @@ def test_one_added_relation_is_one_relate(applied: CommandLine) -> None:
     assert applied.plan(SPECS, "third.plan", 0).lines == []
 
 
-def test_a_removed_relation_is_no_change(applied: CommandLine) -> None:
+def test_a_removed_relation_is_no_change(applied: Examples) -> None:
     """Nothing is deleted by omission: a pair that is gone from the source stays on the target."""
     last = (applied.folder / DATA / "links.csv").read_text("utf-8").splitlines(keepends=True)[-1]
     applied.edit(f"{DATA}/links.csv", lambda text: text.removesuffix(last))
@@ -91,7 +92,7 @@ def test_a_removed_relation_is_no_change(applied: CommandLine) -> None:
     assert applied.plan(SPECS, "second.plan", 0).lines == []
 
 
-def test_a_ci_that_only_the_instance_has_is_related_and_stays_as_it_is(applied: CommandLine) -> None:
+def test_a_ci_that_only_the_instance_has_is_related_and_stays_as_it_is(applied: Examples) -> None:
     """The shared service of the seed gets relations; nobody makes a second one, and its owner's fields stay."""
     wanted = sum(1 for row in rows_of(applied.folder, "services") if row["shared_service"])
     database = applied.folder / ".syncengine" / "sandbox" / "data.db"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.conftest import ROOT, CommandLine
+from tests.command_line import ROOT
+from tests.examples.conftest import Examples
 
 SPECS = "examples/debian-host"
 
 
-def test_a_machine_becomes_a_server_with_disks_adapters_and_software(project: CommandLine) -> None:
+def test_a_machine_becomes_a_server_with_disks_adapters_and_software(project: Examples) -> None:
     """plan answers 2, apply 0, the next plan 0; the host carries what it is recognised by and what is installed."""
     machine = json.loads((project.folder / SPECS / "machine.json").read_text("utf-8"))["machines"][0]
     ethernet = {one["ifname"]: one["address"] for one in machine["ip"] if one["link_type"] == "ether"}
@@ -52,7 +53,7 @@ def test_a_machine_becomes_a_server_with_disks_adapters_and_software(project: Co
     assert second.lines == []
 
 
-def test_an_upgraded_package_is_a_new_one_and_the_old_one_stays(project: CommandLine) -> None:
+def test_an_upgraded_package_is_a_new_one_and_the_old_one_stays(project: Examples) -> None:
     """A version is part of what a package is; nothing is deleted by omission."""
     project.plan(SPECS, "first.plan", 2)
     project.apply("first.plan")
@@ -69,7 +70,7 @@ def test_an_upgraded_package_is_a_new_one_and_the_old_one_stays(project: Command
     any(shutil.which(tool) is None for tool in ("lsblk", "lscpu", "ip", "dpkg-query")),
     reason="this machine lacks lsblk, lscpu, ip or dpkg-query, which the recording needs",
 )
-def test_this_machine_can_be_recorded_and_planned(project: CommandLine, tmp_path: Path) -> None:
+def test_this_machine_can_be_recorded_and_planned(project: Examples, tmp_path: Path) -> None:
     """record.sh writes what the spec reads, from whatever these tools print here."""
     subprocess.run(["sh", ROOT / SPECS / "record.sh", tmp_path / SPECS], check=True, timeout=60)
 

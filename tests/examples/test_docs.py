@@ -8,24 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import ROOT
 from tests.examples import shown
-from tests.examples.conftest import ROOT, CommandLine
+from tests.examples.conftest import Examples
 from tests.sandboxed import Shared
 
 
 @pytest.mark.parametrize(("page", "run"), [("docs/tutorial.md", shown.tutorial), ("README.md", shown.readme)])
 def test_the_answers_in_a_page_are_those_of_the_commands(
-    page: str, run: Callable[[CommandLine], shown.Answers], shared: Shared, tmp_path: Path
+    page: str, run: Callable[[Examples], shown.Answers], shared: Shared, tmp_path: Path
 ) -> None:
     """Files and commands are the page's, and so is every answer; refresh with python -m tests.examples.shown."""
     written = shown.blocks(page)
     shared.lend(tmp_path)
 
-    for number, answer in run(CommandLine(tmp_path)).items():
+    for number, answer in run(Examples(tmp_path)).items():
         assert shown.plain(answer) == shown.plain(written[number])
 
 
-def test_every_command_and_option_is_in_its_page(project: CommandLine) -> None:
+def test_every_command_and_option_is_in_its_page(project: Examples) -> None:
     """docs/cli.md names each command and each option that --help shows."""
     page = (ROOT / "docs" / "cli.md").read_text("utf-8")
     top = project.run("--help").ends(0).out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.conftest import CommandLine
+from tests.examples.conftest import Examples
 from tests.sandboxed import Shared
 
 FILES = {
@@ -23,9 +23,9 @@ FILES = {
 def test_an_unknown_file_is_planned_and_applied_at_once(shared: Shared, tmp_path: Path, name: str) -> None:
     """init → validate → plan → apply → plan, with the commands that init itself names; no row is rejected."""
     (tmp_path / name).write_bytes(FILES[name])
-    said = CommandLine(tmp_path).run("init", "my project", "--from", name, "--data-source", "DC Inventory").ends(0).out
+    said = Examples(tmp_path).run("init", "my project", "--from", name, "--data-source", "DC Inventory").ends(0).out
     assert "cd 'my project'" in said
-    project = CommandLine(tmp_path / "my project")
+    project = Examples(tmp_path / "my project")
     shared.lend(project.folder)
     for line in ("syncengine validate", "syncengine plan -o first.plan", "syncengine apply first.plan --yes"):
         assert line in said
@@ -38,7 +38,7 @@ def test_a_file_of_the_project_stays_where_it_is(shared: Shared, tmp_path: Path)
     (tmp_path / "data").mkdir()
     rows = "".join(f"srv-{number},S{number}\n" for number in range(20))
     (tmp_path / "data" / "all [1].csv").write_text(f"name,serial\n{rows}srv-99,\n")
-    project = CommandLine(tmp_path)
+    project = Examples(tmp_path)
     said = project.run("init", "--from", "data/all [1].csv").ends(0).out
     assert "copied" not in said
     shared.lend(tmp_path)
@@ -50,7 +50,7 @@ def test_a_file_of_the_project_stays_where_it_is(shared: Shared, tmp_path: Path)
 def test_a_class_without_a_rule_is_named_at_once(tmp_path: Path) -> None:
     """Instead of letting every row be refused later."""
     (tmp_path / "x.csv").write_text("name\nsrv-1\n")
-    project = CommandLine(tmp_path)
+    project = Examples(tmp_path)
     assert "has no identification rule" in project.run("init", "--from", "x.csv", "--class", "cmdb_ci").ends(0).out
     said = project.run("init", "b", "--from", "x.csv", "--class", "cmdb_ci_servr").ends(3).err
     assert 'Did you mean "cmdb_ci_server' in said
@@ -62,7 +62,7 @@ def test_rows_without_a_key_do_not_stop_the_first_plan(shared: Shared, tmp_path:
     """They are skipped, as many as there are now; one more of them stops the next plan."""
     rows = "name;typ\nsrv-1;a\n;b\n;a\nsrv-4;a\n"
     (tmp_path / "export.csv").write_text(rows)
-    project = CommandLine(tmp_path)
+    project = Examples(tmp_path)
     project.run("init", "--from", "export.csv").ends(0)
     shared.lend(tmp_path)
     assert project.plan("specs", "first.plan", 2).total("create") == 2
@@ -73,7 +73,7 @@ def test_rows_without_a_key_do_not_stop_the_first_plan(shared: Shared, tmp_path:
 def test_the_workflow_that_init_writes_is_green(shared: Shared, tmp_path: Path) -> None:
     """What it runs besides the installation ends with 0; no package index is named."""
     (tmp_path / "a.csv").write_text("name,serial\nsrv-1,S1\n")
-    project = CommandLine(tmp_path)
+    project = Examples(tmp_path)
     project.run("init", "--from", "a.csv").ends(0)
     shared.lend(tmp_path)
     lines = (tmp_path / ".github" / "workflows" / "specs.yaml").read_text().splitlines()

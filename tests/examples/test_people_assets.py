@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.examples.conftest import CommandLine
+from tests.examples.conftest import Examples
 
 FOLDER = "examples/people-assets"
 
 
-def test_people_assets_and_files_are_planned_applied_and_then_as_wanted(project: CommandLine) -> None:
+def test_people_assets_and_files_are_planned_applied_and_then_as_wanted(project: Examples) -> None:
     """The second plan has nothing to do; a row that changes in the source is one update."""
     project.run("validate", FOLDER).ends(0)
     first = project.plan(FOLDER, "first.plan", 2)
@@ -25,7 +25,7 @@ def test_people_assets_and_files_are_planned_applied_and_then_as_wanted(project:
     assert project.plan(FOLDER, "fourth.plan", 0).total("unchanged") == 9
 
 
-def test_a_file_that_is_not_there_is_told_with_its_row(project: CommandLine) -> None:
+def test_a_file_that_is_not_there_is_told_with_its_row(project: Examples) -> None:
     """All of them at once; `if_missing: skip` leaves them out. Paths of the source lead nowhere else."""
     folder = project.folder / FOLDER
     (folder / "data" / "labels" / "A-0002.txt").unlink()
@@ -41,7 +41,7 @@ def test_a_file_that_is_not_there_is_told_with_its_row(project: CommandLine) -> 
     assert "error[bad-path]" in project.run("plan", FOLDER).ends(4).err
 
 
-def test_a_glob_attaches_all_that_it_finds(project: CommandLine) -> None:
+def test_a_glob_attaches_all_that_it_finds(project: Examples) -> None:
     """One operation each, in the order of their names; a folder that leads out of the project is refused."""
     folder = project.folder / FOLDER
     labels = folder / "data" / "labels"

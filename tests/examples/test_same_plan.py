@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 
-from tests.examples.conftest import CommandLine
+from tests.examples.conftest import Examples
 
 SPECS = "examples/datacentre"
 SERVERS = f"{SPECS}/data/servers.csv"
@@ -25,19 +25,19 @@ def more_memory(text: str) -> str:
     return head + "".join(rows)
 
 
-def lines_of(project: CommandLine, file: str) -> list[str]:
+def lines_of(project: Examples, file: str) -> list[str]:
     """The lines of a plan as JSON, without the time at which it was made."""
     first, *rest = project.run("show", file, "--format", "json").ends(0).out.splitlines()
     return [json.dumps({**json.loads(first), "made_at": ""}), *rest]
 
 
-def test_the_same_input_gives_the_same_plan(applied: CommandLine) -> None:
+def test_the_same_input_gives_the_same_plan(applied: Examples) -> None:
     """Another hash seed, 1 and 8 requests at a time, answers late and out of order, a runner that remembers nothing."""
     applied.edit(SERVERS, more_memory)
     applied.run("sandbox", "faults", "add", "api=ire_query, rate=0.5, seed=7, do=delay(0.0..0.2)").ends(0)
     for name, permits, number in (("one", "1", "1"), ("two", "8", "2")):
         command = ("plan", SPECS, "-o", f"{name}.plan", "--permits", permits)
-        applied.process(*command, environment={"PYTHONHASHSEED": number}).ends(0)
+        applied.process(*command, env={"PYTHONHASHSEED": number}).ends(0)
     met = applied.run("sandbox", "faults", "list").ends(0).out
     assert re.search(r"\(met [1-9][0-9]* of", met), met
     applied.run("sandbox", "faults", "clear").ends(0)
@@ -51,13 +51,13 @@ def test_the_same_input_gives_the_same_plan(applied: CommandLine) -> None:
     assert sum('"action":"update"' in line for line in one) == CHANGED
 
 
-def seed(project: CommandLine, records: dict[str, list[dict[str, str]]]) -> None:
+def seed(project: Examples, records: dict[str, list[dict[str, str]]]) -> None:
     """Change records of the sandbox behind the back of everybody."""
     (project.folder / "behind.yaml").write_text(json.dumps({"records": records}), "utf-8")
     project.run("sandbox", "seed", "behind.yaml").ends(0)
 
 
-def test_a_ci_that_was_only_seen_again_is_not_stale(applied: CommandLine) -> None:
+def test_a_ci_that_was_only_seen_again_is_not_stale(applied: Examples) -> None:
     """Somebody's scan writes `last_discovered` of every CI between plan and apply: nothing is stopped."""
     applied.edit(SERVERS, more_memory)
     plan = applied.plan(SPECS, "second.plan", 2)
@@ -75,7 +75,7 @@ def test_a_ci_that_was_only_seen_again_is_not_stale(applied: CommandLine) -> Non
     assert applied.plan(SPECS, "third.plan", 0).lines == []
 
 
-def test_a_record_changed_by_hand_is_stopped_and_no_other(applied: CommandLine) -> None:
+def test_a_record_changed_by_hand_is_stopped_and_no_other(applied: Examples) -> None:
     """The one record whose planned field somebody changed is not sent; the rest is; the next plan shows it again."""
     applied.edit(SERVERS, more_memory)
     plan = applied.plan(SPECS, "second.plan", 2)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.conftest import CommandLine, copied
+from tests.examples.conftest import Examples, copied
 from tests.sandboxed import Shared
 
 
 @pytest.mark.usefixtures("unpaced")
 def test_a_service_desk_is_planned_applied_and_then_as_wanted(shared: Shared, tmp_path: Path) -> None:
     """Eleven types in order; a phone number that changes is one update; whoever is gone is disabled."""
-    desk = CommandLine(copied(tmp_path).folder / "examples" / "service-desk-4me")
+    desk = Examples(copied(tmp_path).folder / "examples" / "service-desk-4me")
     shared.lend(desk.folder)
     desk.run("validate").ends(0)
     first = desk.plan(".", "first.plan", 2)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.examples.conftest import CommandLine
+from tests.examples.conftest import Examples
 
 
-def test_the_first_command_of_the_readme_says_what_changed(project: CommandLine) -> None:
+def test_the_first_command_of_the_readme_says_what_changed(project: Examples) -> None:
     """Plan, then apply; the last line counts what was done, and a second plan has nothing to do."""
     first = project.plan("specs", "first.plan", 2)
     ran = project.apply("first.plan")
@@ -16,7 +16,7 @@ def test_the_first_command_of_the_readme_says_what_changed(project: CommandLine)
     assert project.plan("specs", "second.plan", 0).lines == []
 
 
-def test_a_scrapped_server_is_left_out_and_an_unknown_system_is_a_plain_server(project: CommandLine) -> None:
+def test_a_scrapped_server_is_left_out_and_an_unknown_system_is_a_plain_server(project: Examples) -> None:
     """`when` filters rows, the conditional class decides by the first condition that holds."""
     plan = project.plan("specs", "first.plan", 2)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from syncengine.errors import Exit
-from tests.examples.conftest import CommandLine, Operations
+from tests.examples.conftest import Examples, Operations
 from tests.sandboxed import Shared
 
 
-def whole(project: CommandLine, name: str, ends: Exit = Exit.OK) -> Operations:
+def whole(project: Examples, name: str, ends: Exit = Exit.OK) -> Operations:
     """All commands in their order; the second plan has nothing to do."""
     folder = f"examples/{name}"
     project.run("validate", folder).ends(0)
@@ -23,7 +23,7 @@ def whole(project: CommandLine, name: str, ends: Exit = Exit.OK) -> Operations:
     return first
 
 
-def test_servers_and_applications_of_an_inventory(project: CommandLine) -> None:
+def test_servers_and_applications_of_an_inventory(project: Examples) -> None:
     """Conditional class, map, dates, a join to the instance, references across specs and to what exists."""
     plan = whole(project, "inventory", Exit.PARTIAL)
     made = {line["key"]: line for line in plan.of("create")}
@@ -50,7 +50,7 @@ def test_servers_and_applications_of_an_inventory(project: CommandLine) -> None:
     assert plan.total("relate") == 3
 
 
-def test_applications_alone_are_planned_onto_servers_that_exist(project: CommandLine) -> None:
+def test_applications_alone_are_planned_onto_servers_that_exist(project: Examples) -> None:
     """The neighbour is read for its keys, and not written."""
     project.plan("examples/inventory/servers.yaml", "servers.plan", 2)
     project.apply("servers.plan", int(Exit.PARTIAL))
@@ -58,7 +58,7 @@ def test_applications_alone_are_planned_onto_servers_that_exist(project: Command
     assert (plan.total("create"), plan.total("relate")) == (2, 3)
 
 
-def test_a_nested_host_becomes_a_server_with_lookup_items_and_disks(project: CommandLine) -> None:
+def test_a_nested_host_becomes_a_server_with_lookup_items_and_disks(project: Examples) -> None:
     """What stands in the file reaches the target digit for digit."""
     plan = whole(project, "nested-hosts")
     (host,) = [line for line in plan.of("create") if line["class_name"] == "cmdb_ci_linux_server"]
@@ -72,13 +72,13 @@ def test_a_nested_host_becomes_a_server_with_lookup_items_and_disks(project: Com
     assert (plan.total("create"), plan.total("relate")) == (3, 2)
 
 
-def test_a_night_makes_servers_disks_databases_and_applications(project: CommandLine) -> None:
+def test_a_night_makes_servers_disks_databases_and_applications(project: Examples) -> None:
     """One spec, five steps; relations may be a step of their own."""
     plan = whole(project, "night")
     assert (plan.total("create"), plan.total("relate")) == (7, 6)
 
 
-def test_users_go_through_a_staging_table(project: CommandLine) -> None:
+def test_users_go_through_a_staging_table(project: Examples) -> None:
     """Six lines; the map that ships with an instance makes users of the rows."""
     plan = project.plan("examples/users-staging", "first.plan", 2)
     project.apply("first.plan", 0)
@@ -88,9 +88,9 @@ def test_users_go_through_a_staging_table(project: CommandLine) -> None:
 
 
 @pytest.mark.usefixtures("unpaced")
-def test_the_4me_half_of_a_night_is_planned_applied_and_then_as_wanted(project: CommandLine) -> None:
+def test_the_4me_half_of_a_night_is_planned_applied_and_then_as_wanted(project: Examples) -> None:
     """People name their managers in a second pass; the relation goes by the pairs of both servers."""
-    inner = CommandLine(project.folder / "examples" / "night-4me")
+    inner = Examples(project.folder / "examples" / "night-4me")
     plan = inner.plan(".", "first.plan", 2)
     assert (plan.total("create"), plan.total("update")) == (10, 2)
     inner.apply("first.plan")
@@ -102,7 +102,7 @@ def test_the_schema_of_a_class_is_the_instances_own(shared: Shared, tmp_path: Pa
     (tmp_path / "sandbox").mkdir()
     (tmp_path / "sandbox" / "seed.yaml").write_text("columns: {cmdb_ci_server: {u_team: string}}\n")
     shared.lend(tmp_path)
-    project = CommandLine(tmp_path)
+    project = Examples(tmp_path)
     asked = project.run("schema", "--class", "cmdb_ci_server", "--env", "sandbox").ends(0).out
     assert '"u_team"' in asked
     assert '"serial_number"' in asked

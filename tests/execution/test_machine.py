@@ -26,8 +26,9 @@ from syncengine.execution.locks import locked
 from syncengine.sandbox.process import attach
 from syncengine.targets.cmdb import CmdbTarget
 from tests.bench import Bench, app, server, uses
+from tests.command_line import MODULE
 from tests.execution.test_runs import only_once
-from tests.inside import Inside, Said
+from tests.inside import Inside
 from tests.waiting import wait_for
 
 
@@ -36,12 +37,6 @@ def _disarmed() -> Iterator[None]:
     """No crash point outlives its test."""
     yield
     files._armed.clear()
-
-
-def has_five_parts(said: Said, code: str) -> None:
-    """One error, with place, advice and one effect line."""
-    assert f"error[{code}]: " in said.err
-    assert ("\n  at " in said.err, "\n  fix: " in said.err, said.err.count("\n  effect: ")) == (True, True, 1)
 
 
 def limit(what: int, most: int) -> Callable[[], None]:
@@ -64,12 +59,11 @@ def test_memory_that_is_used_up_leaves_a_whole_journal(inside: Inside, point: st
     inside.estate(1200)
     inside.plan()
     files.arm(f"{point}=memory")
-    said = inside.apply("--permits", "1")
-    assert said.code == Exit.STATE
-    has_five_parts(said, "machine")
+    said = inside.apply("--permits", "1").ends(Exit.STATE)
+    assert said.has_five_parts("machine")
     assert "memory" in said.err
     files._armed.clear()
-    assert inside.call("resume").code == Exit.OK
+    inside.run("resume").ends()
     inside.settled(1200)
 
 
@@ -85,9 +79,9 @@ def test_less_and_less_memory_ends_well_or_is_told(inside: Inside) -> None:
     ends = set()
     for megabytes in (900, 500, 400, 350, 300, 280, 260, 240, 220, 200):
         most = megabytes * 1024 * 1024
-        ended = inside.start("plan", "--env", "dev", preexec_fn=limit(resource.RLIMIT_AS, most))
-        ended.communicate(timeout=120)
-        ends.add(ended.returncode)
+        with inside.start("plan", "--env", "dev", preexec_fn=limit(resource.RLIMIT_AS, most)) as process:
+            process.communicate(timeout=120)
+        ends.add(process.returncode)
     assert Exit.OK in ends
     assert Exit.BUG not in ends
 
@@ -97,12 +91,10 @@ def test_few_open_files_are_enough_and_too_few_are_told(inside: Inside) -> None:
     """64 with eight requests in flight; with a handful nothing can be opened."""
     inside.estate(1200)
     inside.plan()
-    few = inside.process("apply", "p", "--yes", "--permits", "8", preexec_fn=limit(resource.RLIMIT_NOFILE, 64))
-    assert few.code == Exit.OK, few.err
+    inside.process("apply", "p", "--yes", "--permits", "8", preexec_fn=limit(resource.RLIMIT_NOFILE, 64)).ends()
     inside.settled(1200)
-    none = inside.process("plan", "--env", "dev", preexec_fn=limit(resource.RLIMIT_NOFILE, 6))
-    assert none.code == Exit.STATE
-    has_five_parts(none, "machine")
+    none = inside.process("plan", "--env", "dev", preexec_fn=limit(resource.RLIMIT_NOFILE, 6)).ends(Exit.STATE)
+    assert none.has_five_parts("machine")
     assert "Too many open files" in none.err
     assert "effect: Nothing was written." in none.err
 
@@ -114,13 +106,14 @@ def test_a_file_that_may_not_grow_is_written_whole_or_not_at_all(inside: Inside)
     inside.plan()
     before = (inside.folder / "p").read_bytes()
     quota = limit(resource.RLIMIT_FSIZE, len(before) // 2)
-    said = inside.process("plan", "--env", "dev", "-o", "p", preexec_fn=quota, env={"TMPDIR": str(inside.folder)})
-    assert said.code == Exit.STATE
+    said = inside.process("plan", "--env", "dev", "-o", "p", preexec_fn=quota, env={"TMPDIR": str(inside.folder)}).ends(
+        Exit.STATE
+    )
     assert said.err.count("\n  effect: ") == 1
     assert (inside.folder / "p").read_bytes() == before
     ended: list[int] = []
     for kilobytes in (45, 60, 80, 100, 140, 200, 300):
-        begun = inside.call("status", "-n", "1", "--format", "json").out
+        begun = inside.run("status", "-n", "1", "--format", "json").out
         command = ["resume"] if begun else ["apply", "p", "--yes", "--permits", "1"]
         said = inside.process(*command, preexec_fn=limit(resource.RLIMIT_FSIZE, kilobytes * 1024))
         assert said.code in (Exit.OK, Exit.STATE), said.err
@@ -156,8 +149,7 @@ def test_a_report_that_cannot_be_written_does_not_undo_a_run(inside: Inside, fau
     inside.plan()
     inside.sandbox.faults("api=ire, at=1, seed=3, do=item_errors(0.1)")
     files.arm("reject.write=" + fault)
-    said = inside.apply()
-    assert said.code == Exit.PARTIAL
+    said = inside.apply().ends(Exit.PARTIAL)
     assert "error[no-rejects-file]: cannot write" in said.err
     assert said.err.count("\n  effect: ") == 1
     run = inside.newest()
@@ -166,8 +158,7 @@ def test_a_report_that_cannot_be_written_does_not_undo_a_run(inside: Inside, fau
     applied = sum(run["summary"]["steps"]["estate.servers"]["results"]["applied"].values())
     assert inside.bench.inserts()["cmdb_ci_linux_server"] == applied
     files._armed.clear()
-    told = inside.call("report", run["run"])
-    assert told.code == Exit.OK, told.err
+    inside.run("report", run["run"]).ends()
     (rejects,) = inside.state.glob("runs/*/rejects.csv")
     assert len(rejects.read_text().splitlines()) == 1 + 50 - applied
 
@@ -190,8 +181,7 @@ def test_a_state_that_cannot_be_kept_is_found_before_the_first_request(inside: I
             pytest.skip("nothing is read-only for root")
         inside.state.mkdir(mode=0o500)
     calls = len(inside.sandbox.ledger())
-    said = inside.process("apply", "p", "--yes", **how)
-    assert said.code == Exit.STATE, said.err
+    said = inside.process("apply", "p", "--yes", **how).ends(Exit.STATE)
     assert said.err.count("\n  effect: ") == 1
     assert len(inside.sandbox.ledger()) == calls
 
@@ -238,19 +228,17 @@ def test_beside_a_run_a_plan_is_made_and_says_so_and_nothing_else_writes(inside:
     inside.estate(600)
     inside.plan()
     inside.sandbox.faults("api=ire, every=1, do=delay(2.5)")
-    running = inside.start("apply", "p", "--yes", "--permits", "1")
-    wait_for(inside.sandbox.met)
-    run = inside.newest()["run"]
-    planned = inside.call("plan", "--env", "dev", "-o", "q")
-    assert planned.code == Exit.OK
-    assert f"note: run {run} is writing at this moment" in planned.err
-    for command in (["resume", run], ["apply", "q", "--yes"]):
-        said = inside.call(*command)
-        assert said.code == Exit.LOCKED
-        has_five_parts(said, "locked")
-        assert f"run {run} (process {running.pid}" in said.err
-        assert "effect: Nothing was sent." in said.err
-    running.communicate(timeout=60)
+    with inside.start("apply", "p", "--yes", "--permits", "1") as running:
+        wait_for(inside.sandbox.met)
+        run = inside.newest()["run"]
+        planned = inside.run("plan", "--env", "dev", "-o", "q").ends()
+        assert f"note: run {run} is writing at this moment" in planned.err
+        for command in (["resume", run], ["apply", "q", "--yes"]):
+            said = inside.run(*command).ends(Exit.LOCKED)
+            assert said.has_five_parts("locked")
+            assert f"run {run} (process {running.pid}" in said.err
+            assert "effect: Nothing was sent." in said.err
+        running.communicate(timeout=60)
     assert running.returncode == Exit.OK
     inside.sandbox.clear_faults()
     inside.settled(600)
@@ -269,16 +257,16 @@ def test_a_clock_that_jumps_changes_no_order(inside: Inside) -> None:
     for number in range(1, 3):
         inside.estate(number)
         inside.plan()
-        assert inside.apply().code == Exit.OK
+        inside.apply().ends()
     inside.estate(600, first=10)
     inside.plan()
     files.arm("request.before=enospc")
-    assert inside.apply().code == Exit.STATE
+    inside.apply().ends(Exit.STATE)
     files._armed.clear()
-    told = map(orjson.loads, inside.call("status", "--format", "json").out.splitlines())
+    told = map(orjson.loads, inside.run("status", "--format", "json").out.splitlines())
     listed = [one["run"] for one in told if one["kind"] == "run"]
     assert listed == ["20261025-023000-cccc", "19700101-000000-bbbb", "21000101-000000-aaaa"]
-    assert inside.call("resume").code == Exit.OK
+    inside.run("resume").ends()
     assert inside.newest()["run"] == "20261025-023000-cccc"
     inside.settled(602)
 
@@ -288,7 +276,7 @@ def test_a_server_that_lives_in_another_year_is_written_to_all_the_same(inside: 
     inside.estate(5)
     inside.sandbox.advance(40 * 365 * 86400)
     inside.plan()
-    assert inside.apply().code == Exit.OK
+    inside.apply().ends()
     inside.settled(5)
 
 
@@ -429,10 +417,9 @@ def test_a_plan_is_good_within_a_major_version(inside: Inside, now: str, code: E
     inside.estate(2)
     inside.plan()
     inside.monkeypatch.setattr(apply, "__version__", now)
-    said = inside.apply()
-    assert said.code == code
+    said = inside.apply().ends(code)
     if code is Exit.STALE:
-        has_five_parts(said, "another-version")
+        assert said.has_five_parts("another-version")
         assert f"the plan was made by 0.1.0, this is {now}" in said.err
         assert "effect: Nothing was sent." in said.err
         assert inside.sandbox.counts() == {}
@@ -463,8 +450,7 @@ def test_what_breaks_in_a_worker_is_reported_without_values_and_resumed(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CmdbTarget, "send", breaks)
-        said = inside.apply()
-    assert said.code == Exit.BUG
+        said = inside.apply().ends(Exit.BUG)
     assert said.err.count("\n  effect: ") == 1
     (report,) = inside.folder.glob("syncengine-crash-*.txt")
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
@@ -473,33 +459,30 @@ def test_what_breaks_in_a_worker_is_reported_without_values_and_resumed(
     assert "batch.py" in text
     for secret in (inside.sandbox.password, "DATACANARY"):
         assert secret not in text + said.err + said.out
-    assert inside.call("resume").code == Exit.OK
+    inside.run("resume").ends()
     inside.settled(1600)
 
 
 @pytest.mark.covers("PROC-38")
 def test_a_report_says_what_it_cannot_know(inside: Inside) -> None:
     """Of a run that is still going, of one that nobody knows, and of one whose journal is damaged."""
-    nobody = inside.call("report", "20200101-000000-aaaa")
-    assert nobody.code == Exit.SPEC
-    has_five_parts(nobody, "no-such-run")
+    nobody = inside.run("report", "20200101-000000-aaaa").ends(Exit.SPEC)
+    assert nobody.has_five_parts("no-such-run")
     inside.estate(600)
     inside.plan()
     inside.sandbox.faults("api=ire, every=1, do=delay(1.5)")
-    running = inside.start("apply", "p", "--yes", "--permits", "1")
-    wait_for(inside.sandbox.met)
-    run = inside.newest()["run"]
-    going = inside.call("report", run)
-    assert going.code == Exit.OK
-    assert f"note: run {run} (process {running.pid} on" in going.err
-    assert "is going on at this moment" in going.err
-    running.communicate(timeout=60)
+    with inside.start("apply", "p", "--yes", "--permits", "1") as running:
+        wait_for(inside.sandbox.met)
+        run = inside.newest()["run"]
+        going = inside.run("report", run).ends()
+        assert f"note: run {run} (process {running.pid} on" in going.err
+        assert "is going on at this moment" in going.err
+        running.communicate(timeout=60)
     with sqlite3.connect(inside.state / "state.db") as db:
         db.execute("UPDATE entry SET body=zeroblob(9) WHERE seq=2")
     db.close()
-    damaged = inside.call("report", run)
-    assert damaged.code == Exit.STATE
-    has_five_parts(damaged, "journal-damaged")
+    damaged = inside.run("report", run).ends(Exit.STATE)
+    assert damaged.has_five_parts("journal-damaged")
     assert f"journal of run {run}" in damaged.err
 
 
@@ -509,9 +492,9 @@ def test_a_log_that_is_rotated_or_deleted_changes_nothing(inside: Inside, tmp_pa
     inside.estate(3)
     (inside.folder / "environments" / "dev.yaml").unlink()
     with attach(inside.state / "sandbox", seeds=[]) as running:
-        assert inside.call("plan", "-o", "p").code == Exit.OK
+        inside.run("plan", "-o", "p").ends()
         (inside.state / "sandbox" / "server.log").unlink()
-        assert inside.call("apply", "p", "--yes").code == Exit.OK
+        inside.run("apply", "p", "--yes").ends()
         assert running.counts()["insert"]["cmdb_ci_linux_server"] == 3
     kept = {path.name for path in inside.state.rglob("*") if path.is_file() and "sandbox" not in path.parts}
     assert not [name for name in kept if "log" in name]
@@ -523,7 +506,7 @@ ODD: dict[str, dict[str, Any]] = {
     "everything": {
         "env": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TZ": "Pacific/Apia", "HOME": None,
             "COLUMNS": "40", "PYTHONHASHSEED": "7", "TERM": "dumb"},
-        "more": ["-O"],
+        "python": ("-O", *MODULE),
         "preexec_fn": lambda: os.umask(0),
     },
     "locale": {"env": {"LC_ALL": "POSIX", "LANG": None, "PYTHONIOENCODING": "ascii"}},
@@ -543,11 +526,9 @@ def test_surroundings_change_neither_plan_nor_modes(inside: Inside, odd: str) ->
     inside.estate(5, os_name="Größe → 9")
     said = inside.plan()
     hash_ = said.out[said.out.index("Plan  ") :].split()[1]
-    found = inside.process("plan", "--env", "dev", "-o", "q", **ODD[odd])
-    assert found.code == Exit.OK, found.err
+    found = inside.process("plan", "--env", "dev", "-o", "q", **ODD[odd]).ends()
     assert hash_ in found.out
-    done = inside.process("apply", "q", "--yes", **ODD[odd])
-    assert done.code == Exit.OK, done.err
+    done = inside.process("apply", "q", "--yes", **ODD[odd]).ends()
     assert "Applied 5 of 5" in done.out
     for path in [inside.folder / "q", *inside.state.rglob("*")]:
         if "sandbox" not in path.parts:

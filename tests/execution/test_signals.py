@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from typing import Any
 
@@ -30,20 +29,20 @@ def test_the_second_signal_ends_at_once_and_loses_nothing(inside: Inside, number
     inside.estate(900)
     inside.plan()
     inside.sandbox.faults("api=ire, at=1, do=hang")
-    running = inside.start("apply", "p", "--yes", "--permits", "1")
-    wait_for(lambda: asked(inside))
-    running.send_signal(number)
-    time.sleep(0.3)
-    assert running.poll() is None, "the first signal waits for what is on its way"
-    running.send_signal(number)
-    _, err = running.communicate(timeout=local.GRACE / 2)
+    with inside.start("apply", "p", "--yes", "--permits", "1") as running:
+        wait_for(lambda: asked(inside))
+        running.send_signal(number)
+        time.sleep(0.3)
+        assert running.poll() is None, "the first signal waits for what is on its way"
+        running.send_signal(number)
+        _, err = running.communicate(timeout=local.GRACE / 2)
     assert running.returncode == -number
     assert "Traceback" not in err
     assert err.count("  effect: ") == 1
     run = inside.newest()["run"]
     assert f"continue with: syncengine resume {run}" in err
     inside.sandbox.clear_faults()
-    assert inside.call("resume").code == Exit.OK
+    inside.run("resume").ends()
     inside.settled(900)
 
 
@@ -64,13 +63,13 @@ def test_a_terminal_that_hangs_up_stops_the_run_cleanly(inside: Inside) -> None:
     inside.estate(900)
     inside.plan()
     inside.sandbox.faults(SLOW)
-    running = inside.start("apply", "p", "--yes", "--permits", "1")
-    wait_for(lambda: asked(inside))
-    running.send_signal(signal.SIGHUP)
-    _, err = running.communicate(timeout=60)
+    with inside.start("apply", "p", "--yes", "--permits", "1") as running:
+        wait_for(lambda: asked(inside))
+        running.send_signal(signal.SIGHUP)
+        _, err = running.communicate(timeout=60)
     assert (running.returncode, err.count("  effect: ")) == (Exit.TERMINATED, 1)
     inside.sandbox.clear_faults()
-    assert inside.call("resume").code == Exit.OK
+    inside.run("resume").ends()
     inside.settled(900)
 
 
@@ -93,11 +92,11 @@ def test_a_run_goes_on_whatever_becomes_of_its_streams(inside: Inside, way: str)
     else:
         inside.sandbox.faults(SLOW)
         how = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
-    running = inside.start("apply", "p", "--yes", **how)
-    if way == "ignored":
-        wait_for(lambda: asked(inside))
-        running.send_signal(signal.SIGHUP)
-    running.communicate(timeout=60)
+    with inside.start("apply", "p", "--yes", **how) as running:
+        if way == "ignored":
+            wait_for(lambda: asked(inside))
+            running.send_signal(signal.SIGHUP)
+        running.communicate(timeout=60)
     os.close(write)
     os.close(full)
     assert running.returncode == Exit.OK
@@ -125,16 +124,15 @@ def test_a_machine_that_sleeps_in_the_middle_goes_on_with_a_new_login(inside: In
     inside.write("environments/dev.yaml", TOKENS.format(url=inside.sandbox.url))
     inside.monkeypatch.setenv("INSIDE_SECRET", "s3cret")
     inside.estate(1100)
-    said = inside.plan()
-    assert said.code == Exit.OK, said.err
+    inside.plan().ends()
     inside.sandbox.faults(SLOW)
-    running = inside.start("apply", "p", "--yes", "--permits", "1")
-    wait_for(lambda: asked(inside))
-    running.send_signal(signal.SIGSTOP)
-    inside.sandbox.advance(7200)
-    time.sleep(0.6)
-    running.send_signal(signal.SIGCONT)
-    _, err = running.communicate(timeout=60)
+    with inside.start("apply", "p", "--yes", "--permits", "1") as running:
+        wait_for(lambda: asked(inside))
+        running.send_signal(signal.SIGSTOP)
+        inside.sandbox.advance(7200)
+        time.sleep(0.6)
+        running.send_signal(signal.SIGCONT)
+        _, err = running.communicate(timeout=60)
     assert running.returncode == Exit.OK, err
     inside.sandbox.clear_faults()
     inside.settled(1100)
@@ -145,10 +143,8 @@ def test_a_lock_goes_with_the_process_that_held_it(inside: Inside) -> None:
     """What it left behind names a process that is none, or by now another one: only the lock itself counts."""
     inside.estate(3)
     inside.plan()
-    killed = inside.start("apply", "p", "--yes", env={"CRASH_AT": "lock.taken=kill"}, stdout=subprocess.DEVNULL)
-    killed.communicate(timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    inside.process("apply", "p", "--yes", env={"CRASH_AT": "lock.taken=kill"}).ends(-signal.SIGKILL)
     (left,) = (inside.state / "locks").glob("*.json")
     left.write_text(f'{{"run": "other", "pid": {os.getppid()}, "host": "here"}}')
-    assert inside.apply().code == Exit.OK
+    inside.apply().ends()
     assert not left.exists()

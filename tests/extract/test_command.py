@@ -12,8 +12,9 @@ import duckdb
 import orjson
 import pytest
 
-from tests.acceptance.project import Project
+from syncengine.errors import Exit
 from tests.extract.test_extract import incidents
+from tests.project import Project
 
 PROJECT = "syncengine: 1\nkind: project\nextract: {tables: {incident: {table: incident}}}\n"
 
@@ -70,14 +71,9 @@ POINTS = ("extract.rows:3", "extract.package:2", "extract.loaded:2", "dlt.normal
 )
 def test_what_is_killed_is_run_again_and_no_row_is_missing_or_there_twice(project: Project, point: str) -> None:
     """Whatever dlt was doing: the cursor moves with the rows, and reading goes on behind them."""
-    command, environment = project.command("extract")
-    killed = subprocess.run(
-        [command[0], "-c", KILLED, point, "extract"], cwd=project.folder, env=environment, timeout=120, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
-    done = project.run("extract", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    said = orjson.loads(done.stdout)
+    project.process("extract", python=("-c", KILLED, point)).ends(-signal.SIGKILL)
+    done = project.run("extract", "--format", "json").ends()
+    said = orjson.loads(done.out)
     (table,) = said["tables"]
     assert (table["total"], table["resumed"], table["rows"] < 3000) == (3000, True, True)
     assert said["where"].endswith(".syncengine/extract/sandbox.duckdb")
@@ -101,27 +97,18 @@ def test_killed_at_any_time_again_and_again(project: Project) -> None:
 @pytest.mark.parametrize("name", ["dlt", "pyarrow", "duckdb"])
 def test_without_the_extra_it_says_how_to_install_it(project: Project, name: str) -> None:
     """Before anything is started."""
-    command, environment = project.command()
     script = f"import sys; sys.modules['{name}'] = None; from syncengine.cli import main; main()"
-    done = subprocess.run(
-        [command[0], "-c", script, "extract", "users"],
-        cwd=project.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 3, done.stderr
-    assert f"{name} is not installed" in done.stderr
-    assert "pip install 'syncengine-itsm[extract]'" in done.stderr
+    done = project.process("extract", "users", python=("-c", script)).ends(Exit.SPEC)
+    assert f"{name} is not installed" in done.err
+    assert "pip install 'syncengine-itsm[extract]'" in done.err
 
 
 def test_it_says_in_words_what_it_did_and_what_it_cannot_do(project: Project) -> None:
     """Nothing of the user's home is touched, and nobody but the instance is spoken to."""
     wrong = project.run("extract", "incident", "users", "--fields", "number")
-    assert (wrong.returncode, "error[bad-usage]" in wrong.stderr) == (3, True)
+    assert (wrong.code, "error[bad-usage]" in wrong.err) == (3, True)
     wrong = project.run("extract", "--option", "nonsense")
-    assert (wrong.returncode, "is not KEY=VALUE" in wrong.stderr) == (3, True)
+    assert (wrong.code, "is not KEY=VALUE" in wrong.err) == (3, True)
     home = project.folder / "home"
     home.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as proxy:
@@ -131,7 +118,7 @@ def test_it_says_in_words_what_it_did_and_what_it_cannot_do(project: Project) ->
         proxy.settimeout(0.2)
         with pytest.raises(TimeoutError):
             proxy.accept()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("incident  600 rows, 600 in the table, next from 2026-03-03 01:55:00\nIn DuckDB: ")
-    assert done.stderr == ""
+    done.ends()
+    assert done.out.startswith("incident  600 rows, 600 in the table, next from 2026-03-03 01:55:00\nIn DuckDB: ")
+    assert done.err == ""
     assert list(home.iterdir()) == []

@@ -12,8 +12,7 @@ import yaml
 
 from syncengine.errors import Exit
 from syncengine.sandbox.process import Running, attach
-from tests.acceptance.project import Project
-from tests.called import called
+from tests.project import Project
 from tests.sandboxed import Shared
 
 ORIGIN = """
@@ -153,19 +152,19 @@ class Pulling:
     def write(self, numbers: range, os: str = "Debian") -> None:
         """The sources of the specs."""
         project = self.project
-        project.write("racks", ["name", "site"], ((f"rack{n}", f"site{n % 2}") for n in numbers))
-        project.write("shelves", ["rack", "position", "name"], ((f"rack{n}", n % 3, f"shelf{n}") for n in numbers))
+        project.source("racks", "name,site", *(f"rack{n},site{n % 2}" for n in numbers))
+        project.source("shelves", "rack,position,name", *(f"rack{n},{n % 3},shelf{n}" for n in numbers))
         use = "prd" if os == "Debian" else "tst"
-        rows = ((f"srv{n}", f"team{n % 2}", os, use, ("Paris", "Rome")[n % 2], f"SN{n}") for n in numbers)
-        project.write("servers", ["name", "team", "os", "environment", "place", "serial"], rows)
-        project.write("feeds", ["rack", "name"], ((f"rack{n}", f"srv{n}") for n in numbers))
-        project.write("contracts", ["no", "who"], ((f"C{n}", ("ann", "bob")[n % 2]) for n in numbers))
+        rows = (f"srv{n},team{n % 2},{os},{use},{('Paris', 'Rome')[n % 2]},SN{n}" for n in numbers)
+        project.source("servers", "name,team,os,environment,place,serial", *rows)
+        project.source("feeds", "rack,name", *(f"rack{n},srv{n}" for n in numbers))
+        project.source("contracts", "no,who", *(f"C{n},{('ann', 'bob')[n % 2]}" for n in numbers))
 
     def call(self, *arguments: str | Path, password: str = "") -> tuple[int, str, str]:
         """A command in this process, with the password of the instance: how it ends and what it says."""
         env = {"ORIGIN_PASSWORD": password or self.origin.password}
-        said = called(self.project.folder, *arguments, env=env)
-        return said.returncode, said.stdout, said.stderr
+        said = self.project.run(*arguments, env=env)
+        return said.code, said.out, said.err
 
     def run(self, *arguments: str | Path, password: str = "") -> str:
         """What a command says that ends well."""

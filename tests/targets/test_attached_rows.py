@@ -69,15 +69,14 @@ def test_what_is_wrong_with_a_file_is_found_by_the_plan_and_the_rest_goes_on(ins
         inside.write(f"specs/in/{name}.txt", name)
     wrong = [(f"in/{name}.txt", title) for name, title in names.items()]
     rows(inside, ("in/good.txt", "good.txt"), ("in/none.txt", ""), ("in/empty.txt", ""), ("in/big.txt", ""), *wrong)
-    said = inside.plan()
-    assert said.code == 0, said.err
+    inside.plan().ends()
     found = codes(inside)
     assert (found.pop("in/none.txt"), found.pop("in/empty.txt")) == ("no-file", "empty-file")
     assert found.pop("in/big.txt") == "too-large"
     assert found == {f"in/{name}.txt": "bad-name" for name in names}
     big = next(one for one in inside.operations() if one.get("code") == "too-large")
     assert "the instance takes 1 MB (com.glide.attachment.max_size)" in big["message"]
-    assert inside.apply().code == Exit.PARTIAL
+    inside.apply().ends(Exit.PARTIAL)
     assert [one["file_name"] for one in test_attach.there(inside.bench)] == ["good.txt"]
 
 
@@ -96,9 +95,8 @@ def test_a_name_arrives_letter_for_letter_and_adds_no_header(inside: Inside) -> 
     for number, _ in enumerate(names):
         inside.write(f"specs/in/{number}.txt", f"content {number}")
     rows(inside, *((f"in/{number}.txt", name) for number, name in enumerate(names)))
-    assert inside.plan().code == 0
-    said = inside.apply()
-    assert said.code == 0, said.err
+    inside.plan().ends()
+    inside.apply().ends()
     arrived = {one["file_name"]: one["sys_id"] for one in test_attach.there(inside.bench)}
     assert set(arrived) == set(names)
     for number, name in enumerate(names):
@@ -133,12 +131,12 @@ def test_a_cell_reads_no_file_outside_the_project(inside: Inside) -> None:
     (inside.folder / "specs" / "in" / "folder.txt").mkdir()
     os.mkfifo(inside.folder / "specs" / "in" / "pipe.txt")
     rows(inside, ("in/a.txt", ""), *((path, "") for path in OUTSIDE))
-    assert inside.plan().code == 0
+    inside.plan().ends()
     found = codes(inside)
     assert set(found) == set(OUTSIDE)
     assert set(found.values()) == {"bad-path", "no-file"}
-    assert hashlib.sha256(secret.read_bytes()).hexdigest() not in inside.call("show", "p", "--format", "json").out
-    assert inside.apply().code == Exit.PARTIAL
+    assert hashlib.sha256(secret.read_bytes()).hexdigest() not in inside.run("show", "p", "--format", "json").out
+    inside.apply().ends(Exit.PARTIAL)
     assert [one["file_name"] for one in test_attach.there(inside.bench)] == ["a.txt"]
 
 

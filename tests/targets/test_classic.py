@@ -18,8 +18,8 @@ from syncengine.execution.summary import Summary
 from syncengine.pipeline import Connected
 from syncengine.planning.plan_file import PlanFile
 from syncengine.sandbox.process import Running
-from tests.acceptance.project import Project
 from tests.bench import Bench, actions, app, disk, of_action, serial, server, uses
+from tests.project import Project
 
 Made = list[Record | Pair]
 
@@ -261,7 +261,7 @@ def test_both_dialects_do_the_same_with_any_estate(classic: ClassicBench, seed: 
 def test_an_environment_says_the_dialect_and_the_command_line_obeys(sandbox: Running, tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.fill(30)
-    project.write("disks", ["serial", "device"], [*((f"S{n}", "sda") for n in range(30)), ("S7", "sdb")])
+    project.source("disks", "serial,device", *(f"S{n},sda" for n in range(30)), "S7,sdb")
     (project.folder / "environments").mkdir()
     sandbox.settings(calls__enhanced_pair=False)
     for name, more in (("new", ""), ("old", "dialect: classic")):
@@ -271,10 +271,10 @@ def test_an_environment_says_the_dialect_and_the_command_line_obeys(sandbox: Run
             f"    url: {sandbox.url}\n    settle: 1s\n    auth: {said}\n    {more}\n"
         )
     env = {"TEST_PASSWORD": sandbox.password}
-    assert project.run("plan", "--env", "new", env=env).returncode == Exit.REMOTE
-    assert project.run("sync", "--env", "old", "--yes", env=env).returncode == Exit.OK
+    project.run("plan", "--env", "new", env=env).ends(Exit.REMOTE)
+    project.run("sync", "--env", "old", "--yes", env=env).ends()
     again = project.run("plan", "--env", "old", "--detailed-exitcode", env=env)
-    assert (again.returncode, "nothing to do" in again.stdout) == (Exit.OK, True)
+    assert (again.code, "nothing to do" in again.out) == (Exit.OK, True)
     assert sandbox.counts()["insert"]["cmdb_ci_disk"] == 31
 
 
