@@ -25,6 +25,7 @@ from syncengine.planning.asking import Asking, FlatAsking
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
 from syncengine.planning.connections import connections_of, source_connections
+from syncengine.planning.enough import enough
 from syncengine.planning.lines import batch_from_line, batch_to_line
 from syncengine.planning.opening import Opening, System
 from syncengine.planning.plan import Header, Identity, Manifest, Note, ReadWindow, StepCounts
@@ -126,9 +127,11 @@ def _plan_sources(of: Planning, opening: Opening, path: Path) -> PlanFile:
     known = {name: one.identity.kind for name, one in of.connections.items()}
     through = connections_of([*of.specs, *of.references], known)
     with workspace() as ws:
-        wants = of.selection.wants if of.selection is not None else None
+        part = of.selection
+        wants = part.wants if part is not None else None
+        suffice = enough(of.specs, of.references, part) if part is not None else {}
         reading = read_steps(
-            of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress, wants
+            of.specs, of.references, through, opening, of.environment, of.run_date, ws, of.progress, wants, suffice
         )
         return plan_records(ws, reading, of, path)
 

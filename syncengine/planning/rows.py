@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Literal
 
@@ -57,11 +57,13 @@ def read_steps(
     ws: Workspace,
     progress: Callable[[str, int], None],
     wants: Wants | None = None,
+    enough: Mapping[str, int] | None = None,
 ) -> Reading:
     """Map every row of every step into the workspace; `connections` says which one each step goes through.
 
-    `wants` says which bad rows matter, where only a part of the records is planned; what has vanished is not looked at
-    then, since nobody could tell it from what was not asked for.
+    `wants` says which bad rows matter, where only a part of the records is planned, and `enough` of which steps how
+    many records suffice; what has vanished is not looked at then, since nobody could tell it from what was not asked
+    for.
 
     Raises SourceError with all rows that a spec does not want skipped, SpecError for references that run in a circle.
     """
@@ -86,16 +88,19 @@ def read_steps(
         is_planned = any(spec is one for one in specs)
         for step in spec.steps.values():
             number = ws.steps[step.full_name]
+            most = (enough or {}).get(step.full_name)
+            if most == 0:
+                reading.counted[step.full_name] = (0, 0)
+                reading.planned.add(step.full_name)
+                continue
             source = opening.changed(spec, step.source) if is_planned else opening.whole(spec, step.source)
             how = _Mapping(spec, step, opening, environment, run_date)
             made = how.mapper()
-            files_of = None
-            if step.kind == "attach" and is_planned:
-                root = spec.project.root
-                level: Literal["fail", "skip"] = "skip" if spec.sources[step.source].bad_rows == "skip" else "fail"
-                files_of = Attached(step, (root / spec.path).parent, root, level)
-            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of, wants)
-            files[spec.name, step.source] = (_said(spec, step.source), source.digest())
+            files_of = _files_of(spec, step) if is_planned else None
+            bounds = _bounds(spec, step, environment)
+            stop = None if most is None else Stop(most, bounds.get("min_rows", DEFAULTS["min_rows"]).number or 0)
+            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of, wants, stop)
+            files[spec.name, step.source] = (_said(spec, step.source), _digest(source, made, stop))
             opening.note(spec, step.source, source)
             window = opening.window(spec, step.source, source) if is_planned else None
             if window is not None:
@@ -107,7 +112,7 @@ def read_steps(
                 left_out = files_of.left_out if files_of is not None else 0
                 reading.counted[step.full_name] = (made.counts.rows, made.counts.filtered + left_out)
                 reading.bad_rows[step.full_name] = bad
-                reading.bounds[step.full_name] = _bounds(spec, step, environment)
+                reading.bounds[step.full_name] = bounds
                 _note_unmapped(made, reading)
                 if wants is None:
                     _watch(ws, number, how, source, reading)
@@ -211,6 +216,7 @@ def _spill(
     progress: Callable[[str, int], None],
     files_of: Attached | None,
     wants: Wants | None = None,
+    stop: Stop | None = None,
 ) -> int:
     """Put what a step makes into the workspace; returns the number of rows that were skipped."""
     skipped = unmapped = before = 0
@@ -234,9 +240,39 @@ def _spill(
         before += len(kept)
         ws.add(number, kept, str(step.position), origin=PLANNED if is_planned else REFERENCE)
         progress("rows read", len(block))
+        if stop is not None and before >= stop.records and made.counts.rows >= stop.rows:
+            stop.came = True
+            if isinstance(source_rows, Generator):
+                source_rows.close()
+            break
     if unmapped and is_planned:
         problems += made.unmapped_problems()
     return skipped
+
+
+def _files_of(spec: Spec, step: Step) -> Attached | None:
+    """What finds the files of a step that attaches some."""
+    if step.kind != "attach":
+        return None
+    root = spec.project.root
+    level: Literal["fail", "skip"] = "skip" if spec.sources[step.source].bad_rows == "skip" else "fail"
+    return Attached(step, (root / spec.path).parent, root, level)
+
+
+class Stop(msgspec.Struct):
+    """When reading may end, and whether it did."""
+
+    records: int
+    rows: int
+    """As many as a guard wants to see."""
+    came: bool = False
+
+
+def _digest(source: Source, made: Mapper, stop: Stop | None) -> Digest:
+    """What was read; of files that were not read to their end the bytes are hashed, and not a row is made of them."""
+    if stop is not None and stop.came:
+        return Digest(source.sha256(), 0, made.counts.rows)
+    return source.digest()
 
 
 def _placed(bad: BadRow) -> Problem:

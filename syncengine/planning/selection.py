@@ -1,8 +1,8 @@
 """A part of a plan: the records that were asked for, with what they need, and nothing else.
 
-The sources are read whole, since what is asked for may refer to any row. What was not asked for is kept only as far as
-something else needs it: as the record of another plan, asked about and not sent. Where the target does not have it
-yet, it is taken along after all.
+The sources are read whole, since what is asked for may refer to any row, but for those of which `enough` says that the
+part cannot depend on the rest. What was not asked for is kept only as far as something else needs it: as the record of
+another plan, asked about and not sent. Where the target does not have it yet, it is taken along after all.
 """
 
 from __future__ import annotations

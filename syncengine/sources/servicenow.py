@@ -113,11 +113,16 @@ class TableSource(sources.Source):
         self.is_complete = self._options.incremental is None
         whole = hashlib.sha256()
         size = count = 0
-        for count, values in enumerate(self._named(reader), 1):
-            line = repr(values).encode()
-            whole.update(line)
-            size += len(line)
-            yield Row(values, Place(self._options.shown, count, 0))
+        try:
+            for count, values in enumerate(self._named(reader), 1):
+                line = repr(values).encode()
+                whole.update(line)
+                size += len(line)
+                yield Row(values, Place(self._options.shown, count, 0))
+        except GeneratorExit:  # nobody wants the rest
+            self.is_complete = False
+            self._digest = sources.Digest(whole.hexdigest(), size, count)
+            raise
         self._digest = sources.Digest(whole.hexdigest(), size, count)
 
     def _named(self, reader: Reader) -> Iterator[dict[str, str | None]]:
@@ -161,20 +166,24 @@ class TableSource(sources.Source):
         count = 0
         lost: list[int] = []
         display: Literal["false", "true", "all"] = "all" if options.display_value == "both" else options.display_value
-        for row in table_rows(reader, options.table, query, names, display=display, on_hidden=lost.append):
-            count += 1
-            made = _both(row, names) if display == "all" else row
-            if wanted is None:
-                yield {name: _text(options, name, value) for name, value in made.items()}
-                continue
-            values: dict[str, str | None] = {}
-            for name in wanted:
-                if name in made:
-                    values[name] = _text(options, name, made[name])
-                else:
-                    values[name] = None
-                    hidden[name] = hidden.get(name, 0) + 1
-            yield values
+        try:
+            for row in table_rows(reader, options.table, query, names, display=display, on_hidden=lost.append):
+                count += 1
+                made = _both(row, names) if display == "all" else row
+                if wanted is None:
+                    yield {name: _text(options, name, value) for name, value in made.items()}
+                    continue
+                values: dict[str, str | None] = {}
+                for name in wanted:
+                    if name in made:
+                        values[name] = _text(options, name, made[name])
+                    else:
+                        values[name] = None
+                        hidden[name] = hidden.get(name, 0) + 1
+                yield values
+        except GeneratorExit:
+            self._remark_hidden(count, hidden)
+            raise
         self._conclude(reader, count, sum(lost), hidden)
 
     def _check_columns(self, reader: Reader) -> None:
@@ -237,11 +246,14 @@ class TableSource(sources.Source):
                     for name in never
                 ]
             )
-        for name, times in hidden.items():
-            said = f"{options.shown}: {name} was not shown in {times} of {count} rows"
-            self._remarks.append(sources.Remark("hidden-column", said, times, "ask the admin for read access to it"))
+        self._remark_hidden(count, hidden)
         if self._window is not None and self._window.start:
             self._note_deleted(reader, self._window.start)
+
+    def _remark_hidden(self, count: int, hidden: Mapping[str, int]) -> None:
+        for name, times in hidden.items():
+            said = f"{self._options.shown}: {name} was not shown in {times} of {count} rows"
+            self._remarks.append(sources.Remark("hidden-column", said, times, "ask the admin for read access to it"))
 
     def _note_deleted(self, reader: Reader, since: str) -> None:
         from syncengine.transport.dictionary import deleted

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from syncengine import pipeline
 from syncengine.changes import BadRow
 from syncengine.errors import Exit, Place, SpecError
 from syncengine.planning.selection import select
@@ -52,6 +54,48 @@ def test_the_first_records_of_each_step_are_a_trial(here: Here) -> None:
         ("disks", "S0→S0|sda"),
         ("apps", "app0"),
         ("uses", "app0→S0"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "more"),
+    [
+        ("apps.csv", ""),
+        ("{servicenow: {table: cmn_location, fields: [name]}}", ""),
+        ("apps.csv", "guards: {min_rows: 1200}\n"),
+        ("{sql: {query: SELECT name FROM 'apps.csv'}}", ""),
+    ],
+)
+def test_a_trial_of_the_first_records_is_the_same_whether_the_rest_is_read_or_not(
+    here: Here, monkeypatch: pytest.MonkeyPatch, source: str, more: str
+) -> None:
+    """Operations, hashes of files and guards; only the number of rows that were read is another one."""
+    here.source("apps", "name", *(f"app{n:04}" for n in range(1_999)), "app0000")
+    places = [{"name": f"app{n:04}", "sys_id": f"{n:032x}"} for n in range(1_999)]
+    here.bench.sandbox.seed({"records": {"cmn_location": places}}, force=True)
+    step = "{cmdb: cmdb_ci_business_app, key: name, fields: {name: name}}"
+    here.spec(f"syncengine: 1\ndata_source: ImportSet\nsource: {source}\nsteps: {{apps: {step}}}\n{more}")
+    short = trial(here)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "enough", lambda *_: {})
+        whole = trial(here)
+    assert len(short["operations"]) == 3
+    assert short["operations"] == whole["operations"]
+    assert short["guards"] == whole["guards"] == []
+    if "servicenow" not in source:
+        assert short["inputs"] == whole["inputs"]
+    rows = 2_000 if "sql" in source else 1_500 if more else 500
+    assert (short["rows"], whole["rows"]) == (rows, 1_999 if "servicenow" in source else 2_000)
+
+
+def trial(here: Here) -> dict[str, Any]:
+    """A plan of the first three records."""
+    header, *operations, summary = here.plan("--limit", "3", "--format", "json").ends().lines
+    return {
+        "inputs": [(one["name"], one["sha256"]) for one in header["header"]["inputs"]],
+        "operations": [one["operation"] for one in operations],
+        "guards": summary["guards"],
+        "rows": summary["counts"]["estate.apps"]["rows"],
     }
 
 
