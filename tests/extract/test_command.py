@@ -6,6 +6,7 @@ import contextlib
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -94,13 +95,21 @@ def test_killed_at_any_time_again_and_again(project: Project) -> None:
     assert counted(project) == (3000, 3000)
 
 
-@pytest.mark.parametrize("name", ["dlt", "pyarrow", "duckdb"])
-def test_without_the_extra_it_says_how_to_install_it(project: Project, name: str) -> None:
-    """Before anything is started."""
-    script = f"import sys; sys.modules['{name}'] = None; from syncengine.cli import main; main()"
+EXTRA = ("dlt", "pyarrow", "duckdb")
+
+
+def test_without_the_extra_it_says_how_to_install_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is started, and whichever of its packages is missing."""
+    script = f"import sys; sys.modules.update(dict.fromkeys({EXTRA})); from syncengine.cli import main; main()"
     done = project.process("extract", "users", python=("-c", script)).ends(Exit.SPEC)
-    assert f"{name} is not installed" in done.err
-    assert "pip install 'syncengine-itsm[extract]'" in done.err
+    assert "dlt is not installed" in done.err
+    for name in EXTRA:
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            done = project.run("extract", "users").ends(Exit.SPEC)
+        assert f"{name} is not installed" in done.err
+        assert "pip install 'syncengine-itsm[extract]'" in done.err
+    assert not (project.state / "sandbox").exists()
 
 
 def test_it_says_in_words_what_it_did_and_what_it_cannot_do(project: Project) -> None:
