@@ -206,7 +206,7 @@ class Change(msgspec.Struct, omit_defaults=True, gc=False, rename={"place": "at"
 
 SECOND_PASS = "second pass"  # noqa: S105
 """Why a record has a second operation: it writes what could not be said before other records were there."""
-SENT_REASONS = frozenset({"adopted", "touch"})
+SENT_REASONS = frozenset({"adopted", "touch", "along"})
 """Why a record that stays as it is is sent all the same."""
 SENT: frozenset[Action] = frozenset({"create", "update", "reclassify", "retire", "relate", "attach", "unknown"})
 

@@ -18,6 +18,7 @@ from syncengine.cli.explained import describe, runs_of
 from syncengine.cli.making import Inputs, planning
 from syncengine.errors import NOTHING_WRITTEN, Exit, Problem, SpecError, visible
 from syncengine.pipeline import explain
+from syncengine.reports import TOUCHED
 from syncengine.spec import check_specs, load_specs, references
 from syncengine.spec.model import Project, Spec, Step
 
@@ -218,8 +219,9 @@ def _sentence(one: dict[str, Any]) -> str:
         return f"no record is identified by this: create ({how})"
     if one["action"] == "reclassify":
         return f"{what}, which is {one['was_class']} now: reclassify ({how})"
-    word = {"unchanged": "it is as wanted", "touched": "it is as wanted, and sent once so that it becomes ours"}
-    return f"{what}: {word.get(one['action'], one['action'])} ({how})"
+    if one["action"] == "touched":
+        return f"{what}: it is {TOUCHED.get(one['reason'], 'as wanted')} ({how})"
+    return f"{what}: {'it is as wanted' if one['action'] == 'unchanged' else one['action']} ({how})"
 
 
 def _runs(runs: Sequence[dict[str, Any]]) -> Iterator[str]:

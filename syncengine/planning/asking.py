@@ -248,7 +248,7 @@ class FlatAsking:
             changes = flat_changes(self.ws, self.target.steps, "+r.step=? AND r.origin=0", (number,))
             ops = list(self.target.together(self.target.steps[number], changes))
             self.ws.db.executemany(
-                "UPDATE answer SET action='touched', reason='touch' WHERE op=? AND action='unchanged'",
+                "UPDATE answer SET action='touched', reason='along' WHERE op=? AND action='unchanged'",
                 ((op,) for op in ops),
             )
 

@@ -16,7 +16,7 @@ from syncengine.targets import FlatTarget
 
 SENT = (
     "(a.action IN ('create','update','reclassify','retire')"
-    " OR (a.action='touched' AND a.reason IN ('adopted','touch')))"
+    " OR (a.action='touched' AND a.reason IN ('adopted','touch','along')))"
 )
 
 

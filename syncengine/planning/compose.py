@@ -138,5 +138,7 @@ def count(counts: dict[str, StepCounts], change: Change, steps: Sequence[StepInf
     of.add(change.action, change.basis)
     if change.action == "touched" and change.reason == "adopted":
         of.adopted += 1
+    if change.action == "touched" and change.reason == "along":
+        of.along += 1
     if change.action == "update" and change.reason in ("unexplained", "unreadable"):
         of.unexplained += 1

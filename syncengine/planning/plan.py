@@ -15,7 +15,7 @@ FORMAT = 1
 """Version of the plan's lines; another one is refused."""
 
 CHANGING: frozenset[Action] = frozenset({"create", "update", "reclassify", "retire", "relate", "attach", "unknown"})
-"""Actions that make `plan --detailed-exitcode` answer 2 (adopted records do, too; see Counts.changes)."""
+"""Actions that make `plan --detailed-exitcode` answer 2; see `StepCounts.changes` for what does beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,8 @@ class StepCounts:
     bases: dict[str, int] = field(default_factory=dict)
     """How many are known by which means: the target's rules, a comparison, a simulation of its configuration, …"""
     adopted: int = 0
+    along: int = 0
+    """Rows that stay as they are and are sent with others of their owner, which replace what the owner has."""
     unexplained: int = 0
     """Updates that the target announces and no readable field explains."""
 
@@ -126,7 +128,7 @@ class StepCounts:
     @property
     def changes(self) -> int:
         """What would be done on the target."""
-        return sum(count for action, count in self.actions.items() if action in CHANGING) + self.adopted
+        return sum(count for action, count in self.actions.items() if action in CHANGING) + self.adopted + self.along
 
 
 @dataclass(slots=True)

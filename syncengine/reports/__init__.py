@@ -55,6 +55,14 @@ def find(kind: str) -> Report:
     raise LookupError(kind)
 
 
+TOUCHED = {
+    "adopted": "as wanted, and sent once so that it becomes ours",
+    "touch": "as wanted, and sent so that it counts as seen",
+    "along": "as wanted, and sent with the rows of its owner, which replace each other",
+}
+"""Why a record that stays as it is is sent."""
+
+
 def guard_sentence(guard: GuardResult) -> str:
     """A guard that was broken or waived."""
     said = "waived" if guard.state == "waived" else "REFUSED"
@@ -65,11 +73,16 @@ def guard_sentence(guard: GuardResult) -> str:
 def plan_sentence(plan: PlanFile) -> str:
     """A plan in short."""
     manifest = plan.manifest
-    actions = ("create", "update", "reclassify", "retire", "relate", "attach", "unknown")
+    actions = ("create", "update", "reclassify", "retire", "relate", "attach")
     wanted = [f"{manifest.total(action):,} to {action}" for action in actions if manifest.total(action)]
+    if manifest.total("unknown"):
+        wanted.append(f"{manifest.total('unknown'):,} unknown")
     adopted = sum(counts.adopted for counts in manifest.counts.values())
     if adopted:
         wanted.append(f"{adopted:,} to adopt")
+    along = sum(counts.along for counts in manifest.counts.values())
+    if along:
+        wanted.append(f"{along:,} to send along")
     rejected = manifest.total("rejected")
     nothing = (
         "nothing to do" if rejected or manifest.is_refused else "nothing to do; the target is as the specs want it"

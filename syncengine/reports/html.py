@@ -19,7 +19,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, Summary
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import shown
-from syncengine.reports import Report, changes_of, guard_sentence, plan_sentence, run_sentence, wanted_of
+from syncengine.reports import TOUCHED, Report, changes_of, guard_sentence, plan_sentence, run_sentence, wanted_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -225,7 +225,8 @@ def _named(change: Change) -> tuple[str, str]:
 
 def _planned(change: Change, step: str, show: bool) -> dict[str, Any]:
     name, of = _named(change)
-    why = visible(shown(change.message)) or (visible(change.reason) if change.action in ("unknown", "touched") else "")
+    known = {"touched": TOUCHED.get(change.reason, ""), "unknown": visible(change.reason)}
+    why = visible(shown(change.message)) or known.get(change.action, "")
     if change.masked:
         why = f"{why} Refused by reconciliation rules: {', '.join(change.masked)}".strip()
     where = [step, str(change.place) if change.place is not None and change.place.row else "", change.sys_id]

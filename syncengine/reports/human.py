@@ -14,7 +14,7 @@ from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
 from syncengine.planning.plan_file import PlanFile
-from syncengine.reports import Report, changes_of, guard_sentence, left_of, plan_sentence, run_sentence
+from syncengine.reports import TOUCHED, Report, changes_of, guard_sentence, left_of, plan_sentence, run_sentence
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -227,7 +227,7 @@ def _operation(change: Change, *, show: bool) -> Iterator[str]:
     elif change.action == "touched" and change.kind == "end":
         yield f"      only touched as an end; its discovery source is {change.owner or 'not set'}"
     elif change.action == "touched":
-        yield "      as wanted, and sent once so that it becomes ours"
+        yield f"      {TOUCHED.get(change.reason, TOUCHED['adopted'])}"
     elif change.action == "unknown" and not change.code:
         yield from _unknown(change, show=show)
     elif change.action in ("rejected", "unknown"):

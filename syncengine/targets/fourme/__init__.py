@@ -13,19 +13,22 @@ from typing import cast
 from msgspec.structs import replace
 
 from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, StepInfo
-from syncengine.errors import AuthError, Problem, RemoteError
+from syncengine.errors import AuthError, Problem, RemoteError, many
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType, import_types
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Unclear, Watch
 from syncengine.targets.fourme.base import Base, QuotaError, place_of
 from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.jobs import Ended, follow
-from syncengine.targets.fourme.matching import Look, Matcher, kind_of, type_of
+from syncengine.targets.fourme.matching import Look, Matcher, is_true, kind_of, named_in, type_of
 from syncengine.targets.fourme.records import Held, natural_of, owner_of
+from syncengine.targets.fourme.renamed import names_of
 from syncengine.targets.fourme.rest import OverRest, unreadable
 from syncengine.targets.fourme.sheet import Sheet, cells_of, sheet
 from syncengine.transport.fourme import checked_token, is_refused, upload
 from syncengine.transport.reader import Reader, Writer
 
+MOST_NAMED = 10
+"""Rows that a note names."""
 UNREADABLE = ("no-export", "file-not-fetched")
 """What is wrong with an export that stays wrong: its job failed, or its file lies where nothing is fetched from."""
 
@@ -44,6 +47,8 @@ class FourmeTarget(FlatTarget):
         self._lock = threading.Lock()
         self._matched: dict[str, set[int]] = {}
         """Rows of owners that a row of the plan stands for, by type, while planning."""
+        self._going: dict[str, list[str]] = {}
+        """By step, the rows that an import of the others removes."""
 
     # ── planning ────────────────────────────────────────────────────────────────────────────────
 
@@ -110,7 +115,21 @@ class FourmeTarget(FlatTarget):
             look.over.coming(records)
 
     def remarks(self) -> list[Problem]:
-        """Which types were compared over REST, why, and what that cost."""
+        """What goes with rows that replace it; which types were compared over REST, why, and what that cost."""
+        return [*self._removals(), *self._compared_over_rest()]
+
+    def _removals(self) -> Iterator[Problem]:
+        for name, rows in self._going.items():
+            more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
+            yield Problem(
+                "rows-go",
+                f"{name}: the source no longer has {many(len(rows), 'row')} of owners whose rows are sent, so the"
+                f" import removes {'it' if len(rows) == 1 else 'them'}: {'; '.join(rows[:MOST_NAMED])}{more}",
+                fix="give a row that is to stay a row of the source",
+                severity="warning",
+            )
+
+    def _compared_over_rest(self) -> list[Problem]:
         found: dict[str, list[tuple[str, int]]] = {}
         for name, look in sorted(self._looks.items()):
             if look.over is not None and not look.why_not:
@@ -170,16 +189,28 @@ class FourmeTarget(FlatTarget):
         for name, some in by_type.items():
             look = self._look(name, reader) if is_applying else self._known(name, reader)
             matched = set() if is_applying else self._matched.setdefault(name, set())
+            kind = import_types()[name]
             if look.over is not None and not look.why_not:
-                look.over.fetch([cells_of(one, self.steps[one.step], import_types()[name])[0] for one in some])
+                rows = [cells_of(one, self.steps[one.step], kind)[0] for one in some]
+                look.over.fetch([self._matcher.coming.by_now(kind, cells) for cells in rows])
                 look = replace(look, why_not=look.over.why_not)
             ahead: Mapping[str, Held] = {}
-            if not look.why_not and import_types()[name].has_pair and not import_types()[name].group:
+            if not look.why_not and kind.has_pair and not kind.group:
                 same, some, ahead = self._matcher.ahead(some, look.records)
                 found += same
             with self._lock:
-                found += [self._matcher.seen(change, look, matched, ahead) for change in some]
+                seen = [self._matcher.seen(change, look, matched, ahead) for change in some]
+                if not is_applying:
+                    self._learn_names(name, some, seen)
+            found += seen
         return found
+
+    def _learn_names(self, name: str, changes: Sequence[Change], seen: Sequence[Seen]) -> None:
+        """What the plan renames: types that name it are looked at in a later wave."""
+        for change, answer in zip(changes, seen, strict=True):
+            if answer.action == "update" and answer.before and names_of(name) & answer.before.keys():
+                cells, _ = cells_of(change, self.steps[change.step], import_types()[name])
+                self._matcher.coming.learn(name, answer.before, cells)
 
     def _known(self, name: str, reader: Reader) -> Look:
         return self._looks.get(name) or self._look(name, reader)
@@ -220,19 +251,30 @@ class FourmeTarget(FlatTarget):
             return
         rows: list[tuple[int, str, bool]] = []
         moved: set[str] = set()
+        replacing: set[str] = set()
+        """Owners whose rows replace what is there: those of details say so themselves (documented)."""
+        owners: dict[str, dict[str, str]] = {}
         for change in changes:
             cells, _ = cells_of(change, step, kind)
             owner = owner_of(kind, cells)
+            owners.setdefault(owner, {name: cells.get(name, "") for name in kind.owners})
+            if "Integration" not in kind.columns or is_true(cells.get("Integration", "")):
+                replacing.add(owner)
             rows.append((change.op, owner, change.action == "unchanged"))
             if change.is_sent:
                 moved.add(owner)
         look, matched = self._looks.get(type_of(step)), self._matched.get(type_of(step), set())
+        going: list[str] = []
         if look is not None and not look.why_not:
-            for owner in dict.fromkeys(owner for _, owner, _ in rows):
-                if owner not in moved and any(
-                    self._matcher.would_go(one, kind, step, matched) for one in look.records.of_owner(owner)
-                ):
+            for owner in [one for one in owners if one in replacing]:
+                cells = owners[owner]
+                every = self._matcher.of_owner(kind, cells, look.records)
+                gone = [one for one in every if self._matcher.would_go(one, kind, step, matched)]
+                if gone:
                     moved.add(owner)
+                going += [named_in(one, kind, step) for one in gone]
+        if going:
+            self._going[step.name] = going
         yield from (op for op, owner, is_unchanged in rows if is_unchanged and owner in moved)
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────

@@ -12,8 +12,10 @@ import msgspec
 
 from syncengine.changes import SECOND_PASS, Change, Seen, StepInfo
 from syncengine.spec.import_types import ID, PAIR, SOURCE, SOURCE_ID, ImportType, import_types
+from syncengine.spec.import_values import TRUE
 from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.records import Held, Records, natural_of, owner_of, pair_of
+from syncengine.targets.fourme.renamed import Coming
 from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.sheet import cells_of
 
@@ -53,12 +55,14 @@ class Matcher:
         self.account = account
         self.names = [type_of(step) for step in steps]
         """The type of each step; empty for steps of other kinds."""
+        self.coming = Coming(account)
+        """What records will be called that the plan renames; while planning only."""
 
     def ahead(self, changes: Sequence[Change], records: Records) -> tuple[list[Seen], list[Change], Mapping[str, Held]]:
         """What stays as it is at first sight, the other rows, and what rows find by their pairs: one question for all.
 
         At first sight: the values stand there letter by letter, as those of most rows of most plans do. Not where a row
-        names its record or another one by ID, or completes one that is not there yet.
+        names its record or another one by ID, completes one that is not there yet, or may name one that is renamed.
         """
         pairs = [
             pair_of(self.steps[one.step].data_source, one.values.get(SOURCE_ID) or one.native_key or one.key)
@@ -66,13 +70,15 @@ class Matcher:
         ]
         held_by = records.by_pairs(pairs)
         name = self.names[changes[0].step]
-        has_id = ID in import_types()[name].columns
+        kind = import_types()[name]
+        has_id, is_settled = ID in kind.columns, not self.coming.concern(kind)
         same: list[Seen] = []
         others: list[Change] = []
         picks: dict[tuple[str, ...], Callable[[Sequence[str | None]], tuple[str | None, ...]] | None] = {}
         for change, pair in zip(changes, pairs, strict=True):
             held, values = held_by.get(pair), change.values
-            if held is not None and not change.refs and ID not in values and change.basis != "implied":
+            by_itself = not change.refs and ID not in values and change.basis != "implied"
+            if held is not None and by_itself and is_settled:
                 columns = tuple(values)
                 pick = picks[columns] if columns in picks else picks.setdefault(columns, records.picked(columns))
                 if pick is not None and pick(held.row) == tuple(values.values()):
@@ -144,17 +150,22 @@ class Matcher:
                 said = f"{kind.special} {cells[kind.special]!r} is that of record {other.id}, which is"
                 return f"{said} {source_id!r} of the Source {source!r}", False
             return other, True
-        return records.by_natural(natural_of(kind, cells)), False
+        return records.by_natural(natural_of(kind, self.coming.by_now(kind, cells))), False
+
+    def of_owner(self, kind: ImportType, cells: Mapping[str, str], records: Records) -> list[Held]:
+        """The rows of the owner of a row, whatever the owner is called by now."""
+        return records.of_owner(owner_of(kind, self.coming.by_now(kind, cells)))
 
     def _compared(self, change: Change, cells: Mapping[str, str], held: Held, claims: bool, how: str) -> Seen:
         step = self.steps[change.step]
         kind, name = kind_of(step), type_of(step)
         before: dict[str, str] = {}
         unread: list[str] = []
+        said = self.coming.named(kind, held.cells)
         for column, value in cells.items():
             if column == ID or (column in PAIR and kind.has_pair and not claims):
                 continue
-            present = held.cells.get(column)
+            present = said.get(column)
             if present is None:
                 unread.append(column)
             elif not is_same(kind.columns[column], value, present, self.account):
@@ -175,7 +186,7 @@ class Matcher:
         """A row of a replace group, against what its owner has: one equal row, or the one that it replaces."""
         step = self.steps[change.step]
         kind, name = kind_of(step), type_of(step)
-        every = look.records.of_owner(owner_of(kind, cells))
+        every = self.of_owner(kind, cells, look.records)
         rows = [one for one in every if one.number not in matched]
         if kind.group == "CI":
             rows = [one for one in rows if (one.cells.get(SOURCE) or "") == cells.get(SOURCE, "")]
@@ -185,7 +196,13 @@ class Matcher:
             seen.action = "unchanged"
         else:
             found = next(
-                (one for columns in IDENTITY.get(name, ()) for one in rows if _is_named(cells, one, columns)), None
+                (
+                    one
+                    for columns in IDENTITY.get(name, ())
+                    for one in rows
+                    if _is_named(cells, self.coming.named(kind, one.cells), columns)
+                ),
+                None,
             )
             if found is not None:
                 seen.action, seen.before = "update", self._differs(cells, found, kind)
@@ -201,8 +218,9 @@ class Matcher:
 
     def _differs(self, cells: Mapping[str, str], held: Held, kind: ImportType) -> dict[str, str]:
         found = {}
+        said = self.coming.named(kind, held.cells)
         for column, value in cells.items():
-            present = held.cells.get(column)
+            present = said.get(column)
             if present is not None and not is_same(kind.columns[column], value, present, self.account):
                 found[column] = present
         return found
@@ -216,7 +234,7 @@ class Matcher:
             return held.cells.get(SOURCE) == step.data_source
         if "Integration" not in kind.columns:
             return False  # nobody can tell what was given by hand, and would not go
-        return (held.cells.get("Integration") or "1").strip().lower() in ("1", "t", "y", "true", "yes", "on")
+        return is_true(held.cells.get("Integration") or "1")
 
 
 def type_of(step: StepInfo) -> str:
@@ -229,6 +247,20 @@ def kind_of(step: StepInfo) -> ImportType:
     return import_types()[type_of(step)]
 
 
+def is_true(text: str) -> bool:
+    """What an import reads as true (documented)."""
+    return text.strip().lower() in TRUE
+
+
+def named_in(held: Held, kind: ImportType, step: StepInfo) -> str:
+    """What a row of an owner is called, for people: its owner and what tells it apart."""
+    told = [one for columns in IDENTITY.get(type_of(step), ()) for one in columns]
+    names = [name for name in dict.fromkeys((*kind.owners, *told)) if held.cells.get(name) and name not in PAIR]
+    if kind.group == SOURCE_ID:
+        names = [SOURCE_ID, *(name for name in ("Weekday", "From", "Until") if held.cells.get(name))]
+    return " ".join("***" if name in step.sensitive else str(held.cells[name]) for name in names)
+
+
 def _unread(seen: Seen, columns: Sequence[str], how: str) -> Seen:
     """Say of which columns nobody knows what they hold; where all others are the same, nobody knows of the row."""
     if columns:
@@ -239,9 +271,9 @@ def _unread(seen: Seen, columns: Sequence[str], how: str) -> Seen:
     return seen
 
 
-def _is_named(cells: Mapping[str, str], held: Held, columns: Sequence[str]) -> bool:
+def _is_named(cells: Mapping[str, str], held: Mapping[str, str | None], columns: Sequence[str]) -> bool:
     wanted = [cells.get(column, "").casefold() for column in columns]
-    return all(wanted) and wanted == [(held.cells.get(column) or "").casefold() for column in columns]
+    return all(wanted) and wanted == [(held.get(column) or "").casefold() for column in columns]
 
 
 def _id(kind: ImportType, held: Held) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from syncengine.errors import Exit
-from tests.targets.fourme.desk import PEOPLE, Desk
+from syncengine.reports import plan_sentence
+from tests.targets.fourme.desk import PEOPLE, Desk, lines
 
 TEAMS = """syncengine: 1
 data_source: HR
@@ -24,15 +27,15 @@ steps:
 TEAM = "team,name,lead\nT1,Network,P1\n"
 
 
-def test_a_new_address_of_a_person_reaches_those_who_name_him_in_one_run(desk: Desk) -> None:
-    """The team reads differently as soon as its people are renamed; nobody else has changed it."""
+def test_a_new_address_of_a_person_is_no_change_of_those_who_name_him(desk: Desk) -> None:
+    """The team reads differently as soon as its people are renamed; nobody has changed it, and nobody has to."""
     desk.sync(TEAMS, teams_csv=TEAM, people_csv="id,mail,name,team\nP1,ana@x.example,Ana,T1\nP2,bo@x.example,Bo,T1\n")
     moved = "id,mail,name,team\nP1,ana.r@x.example,Ana,T1\nP2,bo@x.example,Bo,T1\n"
-    for name in ("Network", "Networks"):
+    for name, updates in (("Network", 1), ("Networks", 2)):
         plan = desk.plan(TEAMS, teams_csv=TEAM.replace("Network", name), people_csv=moved)
-        assert plan.manifest.total("update") == 2
+        assert plan.manifest.total("update") == updates
         summary = desk.apply(plan)
-        assert (summary.exit, summary.total("applied"), summary.total("stale")) == (Exit.OK, 2, 0)
+        assert (summary.exit, summary.total("applied"), summary.total("stale")) == (Exit.OK, updates, 0)
         moved = moved.replace("ana.r@", "ruiz@")
     again = desk.plan(TEAMS, teams_csv=TEAM.replace("Network", "Networks"), people_csv=moved)
     assert not [one for one in again.changes() if one.is_sent]
@@ -64,3 +67,94 @@ def test_a_kept_export_follows_a_person_who_gets_another_address(desk: Desk, who
     desk.sandbox.advance(1500)
     again = desk.plan(TEAMS, people_csv=moved)
     assert not [one for one in again.changes() if one.is_sent]
+
+
+DETAILS = """syncengine: 1
+data_source: HR
+sources: {people: people.json}
+steps:
+  people: {source: people, 4me: people, key: id, fields: {Primary Email: mail, Name: name}}
+  phones:
+    source: people
+    4me: people_contact_details
+    each: phones
+    fields:
+      Person: {step: people, key: parent.id}
+      Contact Protocol: {const: telephone}
+      Contact Label: label
+      Contact URI: number
+      Integration: true
+  roles:
+    source: people
+    4me: people_roles
+    fields: {Person: {step: people, key: id}, Role Account: {const: sandbox}, Specialist: specialist}
+"""
+
+
+def staff(mail: str = "ana@x.example", specialist: str = "1", **phones: str) -> str:
+    """Ana with her phones, and Bo."""
+    hers = [{"label": label, "number": number} for label, number in phones.items()]
+    people = [
+        {"id": "P1", "mail": mail, "name": "Ana", "specialist": specialist, "phones": hers},
+        {"id": "P2", "mail": "bo@x.example", "name": "Bo", "specialist": "0", "phones": []},
+    ]
+    return json.dumps(people)
+
+
+@pytest.mark.parametrize("how", ["export", "rest"])
+def test_rows_of_a_person_who_gets_another_address_stay_rows_of_that_person(desk: Desk, how: str) -> None:
+    """They were planned as new, and stale as soon as the address was written: the owner was looked for under it."""
+    desk.sync(DETAILS, people_json=staff(work="+33 1", mobile="+33 2"))
+    if how == "rest":
+        desk.sandbox.settings(fourme__big_type=0)
+        desk.forget()
+    plan = desk.plan(DETAILS, people_json=staff("ana.r@x.example", work="+33 1", mobile="+33 2"))
+    assert [(one.class_name, one.action) for one in plan.changes() if one.is_sent] == [("people", "update")]
+    plan = desk.plan(DETAILS, people_json=staff("ana.r@x.example", specialist="0", work="+33 1", mobile="+33 9"))
+    assert [(one.class_name, one.action, one.before) for one in plan.changes() if one.is_sent] == [
+        ("people", "update", {"Primary Email": "ana@x.example"}),
+        ("people_contact_details", "touched", {}),
+        ("people_contact_details", "update", {"Contact URI": "+33 2"}),
+        ("people_roles", "update", {"Specialist": "1" if how == "rest" else "true"}),
+    ]
+    summary = desk.apply(plan)
+    assert (summary.exit, summary.total("applied"), summary.total("stale")) == (Exit.OK, 4, 0)
+    again = desk.plan(DETAILS, people_json=staff("ana.r@x.example", specialist="0", work="+33 1", mobile="+33 9"))
+    assert not [one for one in again.changes() if one.is_sent]
+
+
+def test_who_gives_up_an_address_and_who_takes_it_are_told_apart(desk: Desk) -> None:
+    """Two people exchange addresses: the phones of each go on being those of the same person."""
+    desk.sync(DETAILS, people_json=staff(work="+33 1"))
+    moved = staff("bo@x.example", work="+33 1").replace(
+        '"mail": "bo@x.example", "name": "Bo"', '"mail": "ana@x.example", "name": "Bo"'
+    )
+    plan = desk.plan(DETAILS, people_json=moved)
+    assert [(one.class_name, one.action) for one in plan.changes() if one.is_sent] == [("people", "update")] * 2
+
+
+def test_a_renamed_record_and_another_change_of_who_names_it_are_one_plan(desk: Desk) -> None:
+    """The present members are told as they will be called, so the change of the team alone is seen, and written."""
+    people = "id,mail,name,team\nP1,ana@x.example,Ana,T1\nP2,bo@x.example,Bo,\n"
+    desk.sync(TEAMS, teams_csv=TEAM, people_csv=people)
+    plan = desk.plan(TEAMS, people_csv=people.replace("ana@", "ruiz@").replace("Bo,", "Bo,T1"))
+    (_, team) = lines(plan, "update")
+    assert team.before == {"Members": "ruiz@x.example"}
+    summary = desk.apply(plan)
+    assert (summary.exit, summary.total("applied"), summary.total("stale")) == (Exit.OK, 2, 0)
+
+
+def test_rows_that_go_with_those_that_replace_them_are_told_before(desk: Desk) -> None:
+    """Nothing new is written, and a row is removed all the same: the plan says which one, and counts as a change."""
+    desk.sync(DETAILS, people_json=staff(work="+33 1", mobile="+33 2"))
+    plan = desk.plan(DETAILS, people_json=staff(work="+33 1"))
+    (along,) = [one for one in plan.changes() if one.is_sent]
+    assert (along.action, along.reason, plan.manifest.changes) == ("touched", "along", 1)
+    (note,) = [one for one in plan.manifest.notes if one.code == "rows-go"]
+    assert "1 row of owners" in note.message
+    assert "ana@x.example telephone mobile" in note.message
+    assert "1 to send along" in plan_sentence(plan)
+    desk.apply(plan)
+    again = desk.plan(DETAILS)
+    assert not [one for one in again.changes() if one.is_sent]
+    assert not again.manifest.notes
