@@ -92,6 +92,17 @@ def _before_sending(error: BaseException, *, is_late: bool, is_proxied: bool) ->
             fix="write https:// in the connection's url",
             is_final=True,
         )
+    is_nameless = any(isinstance(one, socket.gaierror) for one in chain) or "NameResolutionError" in names
+    timeout = Verdict(
+        Ending.NOT_SENT,
+        "connect-timeout",
+        "no connection in time",
+        found,
+        "check the connection's url, the firewall, and the proxy",
+        is_late=is_late,
+    )
+    if is_late and not is_nameless:
+        return timeout  # whatever else it says, it was cut: a handshake then looks like one that was refused
     if is_proxied and names & {"ProxyError", "ProxySchemeUnknown", "InvalidProxyURL"}:
         return Verdict(
             Ending.NOT_SENT,
@@ -111,12 +122,11 @@ def _before_sending(error: BaseException, *, is_late: bool, is_proxied: bool) ->
             "in the connection",
             is_final=True,
         )
-    if any(isinstance(one, socket.gaierror) for one in chain) or "NameResolutionError" in names:
+    if is_nameless:
         message, fix = "the host name is not known", "check the connection's url, and HTTPS_PROXY if there is a proxy"
         return Verdict(Ending.NOT_SENT, "name-not-resolved", message, found, fix)
-    if is_late or any(isinstance(one, TimeoutError) for one in chain) or "ConnectTimeoutError" in names:
-        message, fix = "no connection in time", "check the connection's url, the firewall, and the proxy"
-        return Verdict(Ending.NOT_SENT, "connect-timeout", message, found, fix, is_late=is_late)
+    if any(isinstance(one, TimeoutError) for one in chain) or "ConnectTimeoutError" in names:
+        return timeout
     if any(isinstance(one, OSError) for one in chain):
         message, fix = "no connection", "check the connection's url, and that the server is running"
         return Verdict(Ending.NOT_SENT, "not-reachable", message, found, fix)

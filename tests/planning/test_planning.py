@@ -103,6 +103,16 @@ def test_a_record_that_matches_but_is_not_ours_is_adopted_once(bench: Bench) -> 
     assert bench.plan(server(1)).manifest.changes == 0
 
 
+def test_a_record_that_another_step_wrote_is_adopted_by_the_one_that_has_its_row_now(bench: Bench) -> None:
+    """Guards and vanished count by step: what one step wrote is not yet the other's."""
+    moved = server(1)._replace(step="t.servers")
+    bench.sync(server(1), server(2))
+    plan = bench.plan(server(2), moved)
+    assert [(one.step, one.key, one.reason) for one in of_action(plan, "touched")] == [(1, "S1", "adopted")]
+    bench.apply(plan)
+    assert bench.plan(server(2), moved).manifest.changes == 0
+
+
 @pytest.mark.covers("IRE-07")
 def test_two_keys_of_one_record_are_both_refused(bench: Bench) -> None:
     bench.sync(server(1))

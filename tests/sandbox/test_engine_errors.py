@@ -267,6 +267,16 @@ def test_relation_errors_leave_the_items_alone(engine: Engine) -> None:
     assert not engine.records("cmdb_rel_ci")
 
 
+def test_what_lives_in_an_item_that_fails_by_its_rows_is_abandoned(engine: Engine) -> None:
+    """Rows are decided when all items are; what lives in one that they fail, at any depth, is not written."""
+    row = {"className": "cmdb_software_instance", "values": {"name": "bash"}}
+    war = {"className": "cmdb_ci_app_server_tomcat_war", "internal_id": "war", "values": {"name": "shop"}}
+    items = [war, tomcat(), {**server("a"), "related": [row, row]}, server("b")]
+    answer = engine(items, [on("app", "server-a"), on("app", "war", "Contains::Contained by")])
+    assert codes(answer) == [["ABANDONED"], ["ABANDONED"], ["DUPLICATE_RELATED_PAYLOAD"], []]
+    assert [one["name"] for one in engine.records("cmdb_ci")] == ["b"]
+
+
 def test_two_types_of_one_name_are_refused(engine: Engine) -> None:
     """DUPLICATE_RELATIONSHIP_TYPES stands on the relation."""
     items, relations = _two_types_of_one_name(engine)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncengine.errors import SpecError
-from syncengine.transport import outcome
+from syncengine.transport import outcome, wire
 from syncengine.transport.answer import Answer, Ending, Kind, Request
 from syncengine.transport.auth import KeyAuth
 from syncengine.transport.outcome import Raw
@@ -35,6 +35,7 @@ from tests.transport.wire_server import (
     reply,
     serving,
 )
+from tests.waiting import wait_for
 
 READ = Request("GET", "/api/now/table/cmdb_ci")
 WRITE = Request("POST", "/api/now/import/u_x", body={"a": 1}, kind=Kind.BARE)
@@ -320,6 +321,24 @@ def test_a_handshake_that_never_ends_was_not_sent(authority: Authority) -> None:
         with client_of(url, total=0.4, ca_bundle=authority.bundle) as client:
             answer = client.call(WRITE)
     assert (answer.ending, code(answer)) == (Ending.NOT_SENT, "connect-timeout")
+
+
+@pytest.mark.covers("NET-13")
+def test_what_is_late_before_it_is_sent_is_not_sent_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that takes as long as the whole call may: there was no connection yet that could be cut."""
+    real = socket.getaddrinfo
+
+    def slow(*asked: Any) -> Any:
+        flight = wire._flight.get()
+        assert flight is not None
+        wait_for(lambda: flight.is_late)
+        return real(*asked)
+
+    with serving(reply()) as server, client_of(server.url, total=0.05) as client:
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        answer = client.call(WRITE)
+        assert (answer.ending, code(answer), answer.is_late) == (Ending.NOT_SENT, "connect-timeout", True)
+        assert server.got == []
 
 
 @settings(max_examples=8, deadline=None)
@@ -715,6 +734,20 @@ def test_every_exception_has_one_outcome(error: BaseException, is_sent: bool, is
     """Property: what the exception is called does not matter, only whether a byte had left."""
     verdict = outcome.of_failure(error, is_sent=is_sent, is_late=is_late)
     assert verdict.ending is (Ending.UNKNOWN if is_sent else Ending.NOT_SENT)
+
+
+@pytest.mark.parametrize("error", EXCEPTIONS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_what_a_connection_says_that_was_cut_at_the_deadline_is_that_it_was_late(
+    error: BaseException, is_sent: bool
+) -> None:
+    """A handshake that is cut looks like a server that refuses it. Only a name is looked up before anything is cut."""
+    verdict = outcome.of_failure(error, is_sent=is_sent, is_late=True)
+    if isinstance(error, socket.gaierror) and not is_sent:
+        assert verdict.code == "name-not-resolved"
+    else:
+        assert (verdict.code, verdict.is_late) == ("no-answer-in-time" if is_sent else "connect-timeout", True)
+    assert not verdict.is_final
 
 
 def test_the_deadline_of_a_request_wins_over_the_clients() -> None:
