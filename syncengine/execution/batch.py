@@ -106,7 +106,7 @@ class BatchRunner:
                 self._follow(done, parcel, token)
             elif ambiguous:
                 self._settle(done, parcel, "the last attempt was interrupted")
-            if (parcel.items or parcel.relations) and self.stale_check:
+            if (parcel.items or parcel.relations) and (self.stale_check or any(map(_is_uncompared, parcel.items))):
                 self._stop_stale(done, parcel, implied=True)
             self._send(done, parcel)
         except SyncError as error:
@@ -146,6 +146,9 @@ class BatchRunner:
         applied = self._already(parcel, seen) if self.resuming else []
         self._decide(done, applied)
         keep(parcel, {outcome.op: outcome for outcome in applied})
+        met = self._first_met(parcel, seen)
+        self._decide(done, met)
+        keep(parcel, {outcome.op: outcome for outcome in met})
         stale = [
             Outcome(change.op, "stale", code="stale", message=why)
             for change in (*parcel.items, *parcel.relations)
@@ -161,6 +164,24 @@ class BatchRunner:
             for change in (*parcel.items, *parcel.relations)
             if is_done(change, seen)
         ]
+
+    def _first_met(self, parcel: Parcel, seen: dict[int, Seen]) -> list[Outcome]:
+        """Files whose record nobody knew while planning are compared with it now, for the first time.
+
+        That one is there already is then no drift, and another content is what `if_exists` speaks of.
+        """
+        found = []
+        for change in parcel.items:
+            answer = seen.get(change.op)
+            if answer is None or not _is_uncompared(change):
+                continue
+            if answer.action == "unchanged" and not answer.code:
+                found.append(Outcome(change.op, "unchanged", answer.sys_id, message=answer.reason))
+            elif answer.action == "rejected":
+                found.append(Outcome(change.op, "rejected", code=answer.code, message=answer.message))
+            elif answer.action == "update":
+                change.action, change.sys_id, change.before = "update", answer.sys_id, answer.before
+        return found
 
     def _moved(self, change: Change, seen: Seen) -> str:
         return moved(change, seen, self.target.steps[change.step].sensitive)
@@ -331,6 +352,11 @@ class BatchRunner:
 
 def _hushed(problem: Problem, secrets: Sequence[str]) -> Problem:
     return replace(problem, message=hushed(problem.message, secrets), found=hushed(problem.found, secrets))
+
+
+def _is_uncompared(change: Change) -> bool:
+    """Whether it is a file for a record that nobody knew while planning."""
+    return change.action == "attach" and change.basis == "implied"
 
 
 def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:

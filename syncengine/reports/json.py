@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from syncengine.changes import Change
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import Summary
 from syncengine.planning.lines import change_to_json
@@ -22,6 +23,11 @@ VERSION = 1
 
 def _line(data: dict[str, Any]) -> str:
     return orjson.dumps(data).decode()
+
+
+def _planned(change: Change, step: str) -> dict[str, Any]:
+    """An operation as in the plan, whose lines leave out what is unknown; a machine is told that, too."""
+    return change_to_json(change) | {"step": step, "action": change.action, "basis": change.basis}
 
 
 class JsonReport(Report):
@@ -42,8 +48,7 @@ class JsonReport(Report):
         )
         for change in changes_of(plan):
             if change.action != "unchanged":
-                line = change_to_json(change)
-                line["step"] = steps[change.step].name if change.kind != "end" else ""
+                line = _planned(change, steps[change.step].name if change.kind != "end" else "")
                 yield _line({"kind": "operation", "operation": line})
         manifest = plan.manifest
         yield _line(
@@ -72,8 +77,7 @@ class JsonReport(Report):
             }
         )
         for change, outcome in wanted_of(account):
-            line = change_to_json(change)
-            line["step"] = steps[change.step].name
+            line = _planned(change, steps[change.step].name)
             said = {"result": outcome.result, "sys_id": outcome.sys_id, "operation": outcome.operation}
             why = {"code": outcome.code, "message": outcome.message, "fix": change.fix or advice(outcome.code)}
             yield _line({"kind": "outcome", "planned": line, **said, **why})

@@ -14,7 +14,7 @@ from syncengine.errors import Exit, Place
 from tests.bench import Bench
 from tests.inside import Inside
 from tests.targets import test_attach
-from tests.targets.rows import person, table
+from tests.targets.rows import FIELDS, person, table
 
 SPEC = """\
 syncengine: 1
@@ -138,6 +138,60 @@ def test_a_cell_reads_no_file_outside_the_project(inside: Inside) -> None:
     assert hashlib.sha256(secret.read_bytes()).hexdigest() not in inside.run("show", "p", "--format", "json").out
     inside.apply().ends(Exit.PARTIAL)
     assert [one["file_name"] for one in test_attach.there(inside.bench)] == ["a.txt"]
+
+
+DECIDED = """\
+syncengine: 1
+source: {inline: [{who: P1, mail: a}]}
+steps:
+  people:
+    staging: {table: u_people_import, marker: u_mark}
+    key: who
+    fields: {u_mail: "{{ who }}@x.org", u_first: who}
+  files:
+    attach: {file: in/a.txt, if_exists: HOW}
+    to: {step: people, key: who}
+"""
+
+
+def decided(inside: Inside, how: str = "skip") -> None:
+    """A script decides what becomes of the row, so no plan knows the record that its file is for."""
+    script = {"when": "onBefore", "if": "u_first=nobody", "do": "error", "message": "no"}
+    table(inside.bench, {"name": "People", "target": "sys_user", "fields": FIELDS, "scripts": [script]})
+    inside.write("specs/s.yaml", DECIDED.replace("HOW", how))
+    inside.write("specs/in/a.txt", "one")
+
+
+@pytest.mark.parametrize("more", [(), ("--no-stale-check",)])
+def test_a_file_that_its_record_has_is_no_drift_where_the_plan_could_not_know_the_record(
+    inside: Inside, more: tuple[str, ...]
+) -> None:
+    """It is compared while applying, for the first time: there already, and not attached again."""
+    decided(inside)
+    for _ in range(2):
+        inside.plan().ends()
+        assert [one["action"] for one in inside.operations()] == ["unknown", "attach"]
+        inside.apply(*more).ends()
+    assert len(test_attach.there(inside.bench)) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "ends", "contents"),
+    [("skip", Exit.PARTIAL, {b"one"}), ("replace", Exit.OK, {b"two"}), ("add", Exit.OK, {b"one", b"two"})],
+)
+def test_another_content_on_such_a_record_does_what_the_spec_says(
+    inside: Inside, how: str, ends: Exit, contents: set[bytes]
+) -> None:
+    decided(inside, how)
+    inside.plan().ends()
+    inside.apply().ends()
+    inside.write("specs/in/a.txt", "two")
+    inside.plan().ends()
+    inside.apply().ends(ends)
+    files = [test_attach.content(inside.bench, one["sys_id"]) for one in test_attach.there(inside.bench)]
+    assert (len(files), set(files)) == (len(contents), contents)
+    if how == "skip":
+        assert "other-content" in inside.run("report").out
 
 
 @pytest.mark.covers("SEC-46")
