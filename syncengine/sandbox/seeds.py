@@ -29,6 +29,7 @@ columns that are given and of the tables given with columns.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -157,8 +158,25 @@ def _records(world: World, section: Any) -> None:
     for table, records in section.items():
         if table not in world.tables:
             raise SeedError(f"records: there is no table {table!r}")
-        _put(world, [(table, {k: _text(v) for k, v in record.items()}) for record in records])
+        _put(world, list(_named(world, table, [{k: _text(v) for k, v in record.items()} for record in records or ()])))
         world.refresh()
+
+
+def _named(world: World, table: str, records: list[dict[str, str]]) -> Rows:
+    """The records of a table; one without a sys_id is known by its content, so a seed that grew does not make it twice.
+
+    What has become of it since is left alone. Equal ones in one document are as many records.
+    """
+    met: Counter[str] = Counter()
+    for record in records:
+        if record.get("sys_id"):
+            yield table, record
+            continue
+        content = orjson.dumps(record, option=orjson.OPT_SORT_KEYS).decode()
+        sys_id = catalog.fixed_id("seed", table, content, str(met[content]))
+        met[content] += 1
+        if world.store.get(world.tables[table].root, sys_id) is None:
+            yield table, {**record, "sys_id": sys_id}
 
 
 def _accounts(accounts: Accounts, document: Mapping[str, Any]) -> None:

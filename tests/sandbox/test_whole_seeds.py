@@ -89,3 +89,17 @@ def test_a_whole_that_cannot_be_is_refused(whole: object) -> None:
     """It names what there is."""
     with pytest.raises(seeds.SeedError, match="whole: a list of sections out of choices, containment"):
         seeds.read(f"whole: {whole}")
+
+
+def test_a_seed_that_grew_makes_its_records_once_and_leaves_what_became_of_them(engine: Engine) -> None:
+    """A record without a sys_id is known by its content; equal ones in one document are as many records."""
+    first = {
+        "cmdb_ci_linux_server": [{"name": "a", "os": "old"}],
+        "cmn_location": [{"name": "Paris"}, {"name": "Paris"}],
+    }
+    engine.seed(records=first)
+    engine([{"className": "cmdb_ci_linux_server", "values": {"name": "a", "os": "new"}}])
+    engine.seed(records={**first, "sys_user": [{"user_name": "ann"}]})
+    assert [one["os"] for one in engine.records("cmdb_ci_linux_server", name="a")] == ["new"]
+    assert len(engine.records("cmn_location", name="Paris")) == 2
+    assert len(engine.records("sys_user", user_name="ann")) == 1
