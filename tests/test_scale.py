@@ -119,8 +119,9 @@ def test_planning_takes_no_more_memory_for_more_rows(inside: Inside, sizes: tupl
         shown, _ = peak_of(inside, "show", "p")
         peaks.append(shown)
     planned, shown_, planned_more, shown_more = peaks
-    assert planned_more <= 1.1 * planned + 30 * (sizes[1] - sizes[0])
-    assert shown_more <= 1.1 * shown_
+    # a fifth is what threads that wait for a busy machine hold at once; a row kept would be half a kilobyte and more
+    assert planned_more <= 1.2 * planned + 30 * (sizes[1] - sizes[0])
+    assert shown_more <= 1.2 * shown_
     if sizes[1] < 100_000:  # a sandbox of millions is not the point
         applied, _ = peak_of(inside, "apply", "p", "--yes")
         assert applied <= 1.3 * planned_more
