@@ -74,7 +74,13 @@ def opened(
     """An account that an environment names; raises SpecError for a login that 4me does not know."""
     client = dialled(project, connection, permits, clock, stack, told)
     account = connection.account or ""
-    manner = Manner(account=account, import_jobs=connection.import_jobs, state=state, say=_say)
+    manner = Manner(
+        account=account,
+        import_jobs=connection.import_jobs,
+        rest_requests=connection.rest_requests,
+        state=state,
+        say=_say,
+    )
     url = connection.url.rstrip("/")
     writer = Writer(client, purse=Purse(), on_wait=Waits(), foreign=foreign(url, connection.ca_bundle))
     identity = Identity("4me", f"{url}/{account}", client.who)

@@ -234,8 +234,7 @@ class FlatAsking:
         """Ask about the records of a wave, those that other plans make and this one names among them."""
         for number in self.numbers:
             self._follow(number, wave)
-            counted = "SELECT COUNT(*) FROM record WHERE step=? AND wave=? AND origin<2"
-            self.target.coming(self.target.steps[number], int(self.ws.one(counted, (number, wave)) or 0))
+            self.target.coming(self.target.steps[number], self._changes(number, wave))
             asked = in_parallel(self._preview, self._parcels(number, wave), self.permits)
             for parcel, seen in asked:
                 store(self.ws, _hushed(seen, parcel, self.target.steps))
@@ -267,11 +266,14 @@ class FlatAsking:
     def _preview(self, parcel: Parcel) -> list[Seen]:
         return self.target.preview(parcel, self.reader)
 
+    def _changes(self, number: int, wave: int) -> Iterator[Change]:
+        where = "+r.step=? AND r.wave=? AND r.origin<2 AND a.op IS NULL"
+        return flat_changes(self.ws, self.target.steps, where, (number, wave))
+
     def _parcels(self, number: int, wave: int) -> Iterator[Parcel]:
         source = self.target.steps[number].data_source
         items: list[Change] = []
-        where = "+r.step=? AND r.wave=? AND r.origin<2 AND a.op IS NULL"
-        for change in flat_changes(self.ws, self.target.steps, where, (number, wave)):
+        for change in self._changes(number, wave):
             items.append(change)
             if len(items) == self.target.ask_size:
                 yield Parcel(source, items, [], [])

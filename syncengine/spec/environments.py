@@ -159,6 +159,12 @@ _MULTIPLE = Key(
     "insert_multiple", Choice(("labels", "names")), "How the platform maps keys of insertMultiple.", default="labels"
 )
 _JOBS = Key("import_jobs", Whole(1, 8), "Import jobs at a time.", default=1)
+_REST = Key(
+    "rest_requests",
+    Whole(1, 1_000_000),
+    "The most that comparing rows of owners over REST may take, where 4me gives no export of them any more today.",
+    default=3600,
+)
 _ACCOUNT = Key("account", Text("an account"), "The 4me account.", example="account: acme")
 _CA = Key("ca_bundle", Text("a path"), "Certificates to trust instead of the usual ones.")
 CONNECTION_KEYS: tuple[AnyKey, ...] = (
@@ -172,6 +178,7 @@ CONNECTION_KEYS: tuple[AnyKey, ...] = (
     _SOURCE_INFO,
     _MULTIPLE,
     _JOBS,
+    _REST,
     _ACCOUNT,
     _CA,
 )
@@ -198,6 +205,7 @@ def _connection(fields: Fields, report: Report) -> Connection:
         source_info=info is not False,
         insert_multiple=cast(Any, fields.get(_MULTIPLE) or "labels"),
         import_jobs=fields.get(_JOBS) or 1,
+        rest_requests=fields.get(_REST) or 3600,
         account=fields.get(_ACCOUNT),
         ca_bundle=Path(ca) if ca else None,
     )

@@ -174,6 +174,7 @@ class Connection(msgspec.Struct, frozen=True):
     source_info: bool = True
     insert_multiple: Literal["labels", "names"] = "labels"
     import_jobs: int = 1
+    rest_requests: int = 3600
     account: str | None = None
     ca_bundle: Path | None = None
 

@@ -91,6 +91,8 @@ class Manner(msgspec.Struct, frozen=True):
     dialect: str = "enhanced"
     import_jobs: int = 1
     """Imports that an account takes at a time."""
+    rest_requests: int = 3600
+    """The most that rows of owners may take, where no export of them is to be had."""
     insert_multiple: str = "labels"
     account: str = ""
     system: str = ""
@@ -182,9 +184,9 @@ class FlatTarget(Target):
         del reader
         return step
 
-    def coming(self, step: StepInfo, records: int) -> None:
-        """So many records of a step are looked at next; asked before the first preview of a wave."""
-        del step, records
+    def coming(self, step: StepInfo, changes: Iterator[Change]) -> None:
+        """These records of a step are looked at next; told before the first preview of a wave."""
+        del step, changes
 
     def remarks(self) -> list[Problem]:
         """What previews came across that a reviewer should know beside the operations, counted; asked at the end."""

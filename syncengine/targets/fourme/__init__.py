@@ -93,11 +93,8 @@ class FourmeTarget(FlatTarget):
                 look = self._looks[name] = replace(look, why_not=look.over.why_not)
             if look.why_not:
                 position = next(step.position for step in steps if type_of(step) == name)
-                message = (
-                    f"{name} cannot be compared: {look.why_not}; its rows are sent without knowing what they change"
-                )
                 fix = "plan again tomorrow, or keep the state directory between runs"
-                said.append(Problem("no-export", message, position, fix=fix, severity="warning"))
+                said.append(_unread(name, look.why_not, fix, position))
         return said
 
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
@@ -108,11 +105,11 @@ class FourmeTarget(FlatTarget):
         for source_id, record_id in look.records.owned(step.data_source):
             yield Owned(source_id, record_id)
 
-    def coming(self, step: StepInfo, records: int) -> None:
-        """Say what reading rows of owners costs: it depends on how many there are."""
-        look = self._looks.get(type_of(step))
-        if look is not None and look.over is not None:
-            look.over.coming(records)
+    def coming(self, step: StepInfo, changes: Iterator[Change]) -> None:
+        """Say what reading rows of owners costs: it depends on how many owners there are."""
+        look, kind = self._looks.get(type_of(step)), kind_of(step)
+        if look is not None and look.over is not None and kind.group:
+            look.over.coming(len({hash(owner_of(kind, cells_of(one, step, kind)[0])) for one in changes}))
 
     def remarks(self) -> list[Problem]:
         """What goes with rows that replace it; which types were compared over REST, why, and what that cost."""
@@ -130,11 +127,17 @@ class FourmeTarget(FlatTarget):
             )
 
     def _compared_over_rest(self) -> list[Problem]:
+        """Which types were compared over REST, why, and what that cost; and of which that would have been too much."""
         found: dict[str, list[tuple[str, int]]] = {}
+        dear = []
         for name, look in sorted(self._looks.items()):
             if look.over is not None and not look.why_not:
-                found.setdefault(look.over.why, []).append((name, look.over.requests))
-        return [
+                if look.over.needed:
+                    fix = f"plan again tomorrow, or allow it: rest_requests: {look.over.needed} under the connection"
+                    dear.append(_unread(name, look.over.why_not, fix))
+                else:
+                    found.setdefault(look.over.why, []).append((name, look.over.requests))
+        return dear + [
             Problem(
                 "compared-over-rest",
                 f"compared over REST, since {why}: {', '.join(f'{name} ({spent:,} requests)' for name, spent in said)}",
@@ -149,7 +152,7 @@ class FourmeTarget(FlatTarget):
         if not parcel.items:
             return []
         is_applying = bool(self.manner.run)  # then each look is at the account as it is now
-        found = self._previewed(parcel, reader, is_applying)
+        found = self._previewed(parcel, reader, is_applying, is_check=is_applying)
         planned = {change.op: change for change in parcel.items}
         return [self._as_planned(planned[one.op], one) for one in found] if is_applying else found
 
@@ -181,7 +184,7 @@ class FourmeTarget(FlatTarget):
             answer.action, answer.sys_id, answer.before = cast(Action, action), change.sys_id, change.before
         return answer
 
-    def _previewed(self, parcel: Parcel, reader: Reader, is_applying: bool) -> list[Seen]:
+    def _previewed(self, parcel: Parcel, reader: Reader, is_applying: bool, *, is_check: bool = False) -> list[Seen]:
         found: list[Seen] = []
         by_type: dict[str, list[Change]] = {}
         for change in parcel.items:
@@ -191,8 +194,11 @@ class FourmeTarget(FlatTarget):
             matched = set() if is_applying else self._matched.setdefault(name, set())
             kind = import_types()[name]
             if look.over is not None and not look.why_not:
-                rows = [cells_of(one, self.steps[one.step], kind)[0] for one in some]
-                look.over.fetch([self._matcher.coming.by_now(kind, cells) for cells in rows])
+                # of rows that nobody knew of when they were planned, a check has nothing to compare
+                known = [one for one in some if one.action != "unknown"] if is_check and kind.group else some
+                rows = [cells_of(one, self.steps[one.step], kind)[0] for one in known]
+                cells = [self._matcher.coming.by_now(kind, one) for one in rows]
+                look.over.fetch(cells, is_planning=not is_applying, is_check=is_check)
                 look = replace(look, why_not=look.over.why_not)
             ahead: Mapping[str, Held] = {}
             if not look.why_not and kind.has_pair and not kind.group:
@@ -239,7 +245,7 @@ class FourmeTarget(FlatTarget):
 
     def _without(self, name: str, reader: Reader, why: str) -> Look:
         cannot = unreadable(name, import_types()[name])
-        over = OverRest(name, reader, self.manner.say, self.manner.account, why)
+        over = OverRest(name, reader, self.manner.say, self.manner.account, why, self.manner.rest_requests)
         if cannot:
             return Look(over.records, f"{why}, and {cannot}")
         return Look(over.records, how=over.how, over=over)
@@ -359,7 +365,7 @@ class FourmeTarget(FlatTarget):
         rows = {one.op: cells_of(one, self.steps[one.step], import_types()[name])[0] for one in parcel.items}
         new = [one for one in parcel.items if told[one.op].result == "applied" and not one.sys_id]
         if look.over is not None and not look.why_not:
-            look.over.fetch([rows[one.op] for one in new])
+            look.over.fetch([rows[one.op] for one in new], is_planning=False)
         for change in new:
             held, _ = self._matcher.found(change, rows[change.op], import_types()[name], look.records)
             if isinstance(held, Held) and not look.why_not:
@@ -404,6 +410,12 @@ class FourmeTarget(FlatTarget):
             ):
                 answer.action = "unchanged"  # all that can be read is as it was sent, and a row is written as a whole
         return found
+
+
+def _unread(name: str, why: str, fix: str, position: str = "") -> Problem:
+    """A type of which nobody knows what its rows would change."""
+    said = f"{name} cannot be compared: {why}; its rows are sent without knowing what they change"
+    return Problem("no-export", said, position, fix=fix, severity="warning")
 
 
 def _is_findable(kind: ImportType, cells: Mapping[str, str]) -> bool:

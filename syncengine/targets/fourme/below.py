@@ -9,7 +9,7 @@ import msgspec
 
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, import_types
 from syncengine.targets.fourme.told import Told, rest_name, rest_path
-from syncengine.transport.collection import Collections, is_id, is_plain
+from syncengine.transport.collection import Collections, is_id, is_plain, pages_of
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -22,12 +22,15 @@ class Place(msgspec.Struct, frozen=True):
     parts: tuple[tuple[str, str], ...]
     """Collections below it, and what the columns of their rows begin with."""
 
-    @property
-    def requests(self) -> int:
-        """What an owner costs."""
-        return 1 + len(self.parts)
+    def parts_of(self, rows: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+        """The collections in which these rows of an owner can stand: an address is no contact."""
+        filled = {name for row in rows for name, value in row.items() if value}
+        found = tuple(one for one in self.parts if any(name.startswith(one[1]) for name in filled))
+        return found or self.parts
 
 
+FEW = 20
+"""Owners of whom it is not worth asking how many there are."""
 _DETAILS = (("contacts", "Contact "), ("addresses", "Address "))
 PLACES = {
     "people_contact_details": Place("people", "Primary Email", _DETAILS),
@@ -46,12 +49,31 @@ class Below:
         self._reads = reads
         self._told = told
         self._owners: dict[str, list[int]] | None = None
-        """All owners there are, where a filter did not take one."""
+        """All owners there are, where a filter did not take one or many are wanted."""
+        self._pages: int | None = None
+        """The requests that listing them takes."""
 
-    def rows(self, row: Mapping[str, str]) -> Iterator[list[str | None]]:
-        """All rows of the owner of a row, who is called what that row calls it."""
+    def cost(self, owners: int, parts: int) -> int:
+        """The requests for so many owners, so many collections of each: who they are, and what they have.
+
+        Who they are is listed a hundred at a time where that takes fewer requests than asking for each.
+        """
+        return owners + parts if owners <= FEW or self._owners is not None else min(owners, self._listing()) + parts
+
+    def expect(self, owners: int) -> None:
+        """So many owners are read next: they are listed where that is cheaper."""
+        if owners > FEW and self._listing() < owners:
+            self._listed()
+
+    def _listing(self) -> int:
+        if self._pages is None:
+            self._pages = pages_of(self._reads.count(rest_path(self.place.owner), {}))
+        return self._pages
+
+    def rows(self, row: Mapping[str, str], parts: Sequence[tuple[str, str]]) -> Iterator[list[str | None]]:
+        """The rows of the owner of a row, who is called what that row calls it."""
         for number in self._owner_ids(row):
-            for part, prefix in self.place.parts:
+            for part, prefix in parts:
                 for page in self._reads.pages(f"{rest_path(self.place.owner)}/{number}/{part}", {}):
                     yield from self._cells(page, row, prefix)
 
@@ -62,11 +84,15 @@ class Below:
         else:
             text = row.get("CI Label" if self._kind.group == "CI" else self._kind.group, "").strip()
             params = {rest_name(self.place.by): text.rpartition(" @")[0] or text}
-        if all(map(is_plain, params.values())):
+        if self._owners is None and all(map(is_plain, params.values())):
             pages = self._reads.pages(rest_path(self.place.owner), {**params, "fields": "id"})
             return [one["id"] for page in pages for one in page if is_id(one.get("id"))]
         key = "\x1f".join(params.values())
-        return self._listed().get(key if len(params) > 1 else key.casefold(), [])
+        return self._listed().get(key if len(params) > 1 else self._folded(key), [])
+
+    def _folded(self, name: str) -> str:
+        """Filters of people's addresses fold case, those of names do not (documented)."""
+        return name.casefold() if self.place.by == "Primary Email" else name
 
     def _listed(self) -> Mapping[str, list[int]]:
         """All owners: a comma makes a set of a filter, and a set of texts is refused (documented)."""
@@ -75,7 +101,7 @@ class Below:
             name = rest_name(self.place.by)
             for page in self._reads.pages(rest_path(self.place.owner), {"fields": f"{name},source,sourceID"}):
                 for one in page:
-                    for key in (str(one.get(name)).casefold(), f"{one.get('source')}\x1f{one.get('sourceID')}"):
+                    for key in (self._folded(str(one.get(name))), f"{one.get('source')}\x1f{one.get('sourceID')}"):
                         self._owners.setdefault(key, []).append(one["id"])
         return self._owners
 

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from syncengine.errors import Problem, UnsafeError, many
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportColumn, ImportType, import_types
 from syncengine.targets.fourme.below import PLACES, Below
 from syncengine.targets.fourme.records import Held, Records, natural_of, owner_of
 from syncengine.targets.fourme.told import Told, rest_name, rest_path
-from syncengine.transport.collection import Collections, cost, is_plain, pages_of
+from syncengine.transport.collection import HOURLY, Collections, cost, is_plain, pages_of
 from syncengine.transport.reader import Reader
 
 QUIET = 20
@@ -33,8 +34,10 @@ class OverRest:
 
     how = "REST does not give"
 
-    def __init__(self, name: str, reader: Reader, say: Callable[[str], None], account: str, why: str) -> None:
-        """`why` is the reason why no export is read."""
+    def __init__(
+        self, name: str, reader: Reader, say: Callable[[str], None], account: str, why: str, most: int = HOURLY
+    ) -> None:
+        """`why` is the reason why no export is read; `most` the requests that rows of owners may take."""
         self.name = name
         self.kind = import_types()[name]
         self.records = Records(self.kind)
@@ -46,6 +49,11 @@ class OverRest:
         self.why = why
         self.why_not = ""
         """Why nothing can be compared after all."""
+        self.needed = 0
+        """The requests that would be needed, where they are more than the most."""
+        self._most = most
+        self._coming = 0
+        """Owners that a plan reads."""
         self._reads = Collections(reader)
         self._told = Told(self._reads, account)
         self._below = Below(name, self._reads, self._told) if name in PLACES else None
@@ -93,11 +101,24 @@ class OverRest:
                 for source in sorted(sources):
                     self._read_source(source)
 
-    def coming(self, rows: int) -> None:
-        """So many rows of a plan are read next: for rows of owners that is what it costs, at most."""
-        if self._below is not None:
-            self._tell(rows * self._below.place.requests, " (fewer where an owner has several rows)")
+    def coming(self, owners: int) -> None:
+        """A plan looks at rows of so many more owners next; where that is too much, at none."""
+        below = self._below
+        if below is None or self.why_not:
+            return
+        with self._lock:
+            self._coming += owners
+            requests = below.cost(self._coming, self._coming * len(below.place.parts))
+            if requests > self._most:
+                self.needed, self.why_not = requests, f"{self.why}, and {self._too_many(self._coming, requests)}"
+                return
+            self._tell(requests)
             self._is_said = True
+            below.expect(self._coming)
+
+    def _too_many(self, owners: int, requests: int) -> str:
+        spent = cost(requests, self._reads.left)
+        return f"to read {many(owners, 'owner')} over REST takes {spent}; rest_requests allows {self._most:,}"
 
     def _tell(self, requests: int, more: str = "") -> None:
         """What it costs, before it is spent."""
@@ -112,11 +133,16 @@ class OverRest:
 
     # ── what rows need ──────────────────────────────────────────────────────────────────────────
 
-    def fetch(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Read what these rows will find, as far as it was not read; their cells are those of an import."""
+    def fetch(self, rows: Sequence[Mapping[str, str]], *, is_planning: bool = True, is_check: bool = False) -> None:
+        """Read what these rows will find, as far as it was not read; their cells are those of an import.
+
+        A plan wants all that their owners have, since that is replaced. Raises UnsafeError where a check of owners
+        takes more requests than it may.
+        """
         with self._lock:
             if self._below is not None:
-                self._fetch_owners(self._below, rows)
+                if not self.why_not:
+                    self._fetch_owners(self._below, rows, is_planning=is_planning, is_check=is_check)
                 return
             self._fetch_records(rows)
             several = {name for row in rows for name in row if self.kind.columns[name].kind == "refs"} - self._barren
@@ -216,13 +242,33 @@ class OverRest:
 
     # ── rows of owners, and relations ───────────────────────────────────────────────────────────
 
-    def _fetch_owners(self, below: Below, rows: Sequence[Mapping[str, str]]) -> None:
-        owners = {owner: row for row in rows if (owner := owner_of(self.kind, row)) and owner not in self._asked}
-        self._tell(len(owners) * below.place.requests)
-        for owner, row in owners.items():
+    def _fetch_owners(
+        self, below: Below, rows: Sequence[Mapping[str, str]], *, is_planning: bool, is_check: bool
+    ) -> None:
+        owners: dict[str, list[Mapping[str, str]]] = {}
+        for row in rows:
+            if (owner := owner_of(self.kind, row)) and owner not in self._asked:
+                owners.setdefault(owner, []).append(row)
+        parts = {one: below.place.parts if is_planning else below.place.parts_of(own) for one, own in owners.items()}
+        if not is_planning:
+            requests = below.cost(len(owners), sum(map(len, parts.values())))
+            if is_check and requests > self._most:
+                raise self._too_dear(len(owners), requests)
+            self._tell(requests)
+            below.expect(len(owners))
+        for owner, own in owners.items():
             self._asked.add(owner)
-            self.records.add(list(below.rows(row)))
+            self.records.add(list(below.rows(own[0], parts[owner])))
             self._tell_how_far()
+
+    def _too_dear(self, owners: int, requests: int) -> UnsafeError:
+        """Rows are not sent unseen, and nobody waits for hours without having said so."""
+        said = f"{self.name} is not checked: {self._too_many(owners, requests)}"
+        fix = (
+            f"allow it: rest_requests: {requests} under the connection, then resume;"
+            "\nor resume tomorrow, when 4me gives an export again"
+        )
+        return UnsafeError(Problem("too-many-requests", said, "rest_requests", self.why, fix))
 
     def _fetch_relations(self, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
         """Columns of several references are collections below their record: one request for each."""

@@ -52,13 +52,15 @@ class Desk:
         """What the target told before it took long."""
         self.plans: list[PlanFile] = []
         self.import_jobs = 1
+        self.rest_requests = 3600
         self._numbers = itertools.count(1)
         self._stack = contextlib.ExitStack()
 
     def connect(self, clock: Clock | None = None, settle: float = 0.2) -> Connected:
         """A connection of its own."""
         made = fourme.sandboxed(self.place / ".syncengine", self.sandbox, 4, clock, self._stack)
-        manner = replace(made.manner, say=self.said.append, import_jobs=self.import_jobs)
+        limits = {"import_jobs": self.import_jobs, "rest_requests": self.rest_requests}
+        manner = replace(made.manner, say=self.said.append, **limits)
         return Connected(made.name, made.identity, made.writer, 4, settle, manner)
 
     def forget(self) -> None:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from syncengine.cli import fourme
+from syncengine.errors import Exit
 from syncengine.reports import find
 from syncengine.targets.fourme.rest import OverRest
 from syncengine.targets.fourme.told import rest_name
@@ -225,17 +226,73 @@ def test_the_cost_is_told_before_it_is_spent(desk: Desk) -> None:
 
 
 def test_the_cost_of_rows_of_owners_is_told_once_from_their_number(desk: Desk) -> None:
-    """Three requests for each owner: who it is, contacts, addresses; nobody knows yet how many rows share one."""
+    """Contacts and addresses of each, and who they are: a list of all where that takes fewer requests."""
     account = desk.sandbox.fourme.account
     over = OverRest("people_contact_details", desk.connect().reader, desk.said.append, account, "it is spent")
     over.coming(400)
     over.fetch([{"Person": f"e{number}@x.example"} for number in range(8)])
     (said,) = desk.said
     assert said.startswith(
-        "people_contact_details: it is spent; it is compared over REST: 1,200 requests of 3,600 an hour"
+        "people_contact_details: it is spent; it is compared over REST: 801 requests of 3,600 an hour"
     )
-    assert said.endswith("(fewer where an owner has several rows)")
-    assert over.requests == 8
+    assert over.requests == 2, "their number and their list; none of the eight is in it"
+
+
+def phones(owners: int, *, changed: bool = False) -> str:
+    """A number of each owner."""
+    last = "9" if changed else "1"
+    return HEAD + "".join(f"e{number:04}@x.example,work,+33 {number}{last}\n" for number in range(1, owners + 1))
+
+
+def test_rows_of_many_owners_cost_two_requests_each_and_a_list_of_all_of_them(desk: Desk) -> None:
+    """And one each before they are sent: a number is no address, and nothing else is compared then."""
+    desk.sync(people_csv=csv_of(30))
+    desk.apply(desk.plan(PHONES, phones_csv=phones(30)))
+    spend(desk)
+    plan = desk.plan(PHONES, phones_csv=phones(30, changed=True))
+    assert len(lines(plan, "update")) == 30
+    (note,) = [one for one in plan.manifest.notes if one.code == "compared-over-rest"]
+    assert "people_contact_details (62 requests)" in note.message
+    desk.said.clear()
+    assert told(desk.apply(plan))["applied"] == 30
+    assert [said for said in desk.said if "compared over REST: 31 requests of 3,600 an hour" in said]
+    again = desk.plan(PHONES, phones_csv=phones(30, changed=True))
+    assert len(lines(again, "unchanged")) == 30
+
+
+def test_rows_of_more_owners_than_may_be_read_are_unknown_and_the_plan_says_what_would_be_enough(desk: Desk) -> None:
+    """Nobody waits for hours who did not say so; when they are sent, there is nothing to check them against."""
+    desk.sync(people_csv=csv_of(30))
+    desk.apply(desk.plan(PHONES, phones_csv=phones(30)))
+    spend(desk)
+    desk.rest_requests = 60
+    plan = desk.plan(PHONES, phones_csv=phones(30, changed=True))
+    (note,) = [one for one in plan.manifest.notes if one.code == "no-export"]
+    assert "to read 30 owners over REST takes 61 requests of 3,600 an hour" in note.message
+    assert "rest_requests: 61 under the connection" in note.fix
+    assert {one.reason for one in lines(plan, "unknown")} == {lines(plan, "unknown")[0].reason}
+    assert len(lines(plan, "unknown")) == 30
+    assert "rest_requests allows 60" in lines(plan, "unknown")[0].reason
+    assert told(desk.apply(plan))["applied"] == 30
+    desk.rest_requests = 61
+    assert len(lines(desk.plan(PHONES, phones_csv=phones(30, changed=True)), "unchanged")) == 30
+
+
+def test_rows_of_more_owners_than_may_be_read_are_not_sent_unchecked(desk: Desk) -> None:
+    """The run stops before them, with the choice; resume goes on where more is allowed."""
+    desk.sync(people_csv=csv_of(30))
+    desk.apply(desk.plan(PHONES, phones_csv=phones(30)))
+    plan = desk.plan(PHONES, phones_csv=phones(30, changed=True))
+    spend(desk)
+    desk.rest_requests, jobs = 30, desk.jobs()
+    summary = desk.apply(plan)
+    assert summary.exit is Exit.UNSAFE
+    assert summary.problem is not None
+    assert "30 owners over REST takes 31 requests" in summary.problem.message
+    assert "rest_requests: 31" in summary.problem.fix
+    assert (told(summary), desk.jobs()) == ({"not_sent": 30}, jobs)
+    desk.rest_requests = 31
+    assert told(desk.resume(summary.run)) == {"applied": 30}
 
 
 def test_few_rows_of_many_records_are_looked_for_one_by_one(desk: Desk) -> None:
