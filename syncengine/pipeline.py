@@ -161,7 +161,7 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     notes += missing.notes
     if instance is not None:
         gather.check_classes(ws, instance, steps)
-    gather.resolve(ws, instance, readers)
+    gather.resolve(ws, instance, readers, steps)
     gather.missing_ends(ws, instance)
     identities = checks.Identities(instance) if instance is not None else None
     notes += _ask(ws, of, reading, cis, flat, identities)

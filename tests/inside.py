@@ -50,6 +50,12 @@ class Inside(CommandLine):
         said = ENVIRONMENT.format(url=url, settle=settle, user=self.sandbox.user)
         self.write("environments/dev.yaml", said + more)
 
+    def log_in(self, user: str, password: str) -> None:
+        """As whom the environment asks from here on."""
+        said = (self.folder / "environments" / "dev.yaml").read_text()
+        self.write("environments/dev.yaml", said.replace(f"user: {self.sandbox.user},", f"user: {user},"))
+        self.monkeypatch.setenv(PASSWORD, password)
+
     def spec(self, text: str) -> None:
         """Write the spec."""
         self.write("specs/estate.yaml", text)

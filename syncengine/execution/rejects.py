@@ -28,6 +28,7 @@ OURS = {
     "needs-another": "it follows from another row: look at that one",
     "missing-endpoint": "give the other record a row, plan the spec that makes it, too, or say  if_missing: omit",
     "not-found": "make that record on the target (sandbox: in sandbox/seed.yaml), or say  if_missing: omit",
+    "several-found": "tell them apart with one more column under  where:, or merge them on the target",
     "end-rejected": "it follows from another row: look at that one",
     "host-rejected": "it follows from another row: look at that one",
     "two-keys-one-record": "two rows of the source are one record on the target: keep one of them",

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import orjson
-
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
-from syncengine.planning.workspace import FOUND, PLANNED, REFERENCE, Workspace
+from syncengine.planning import finding
+from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
 from syncengine.transport.instance import ClassInfo, Instance, column_fix
 from syncengine.transport.reader import Reader
-from syncengine.transport.servicenow import find_rows
 
 
-def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Reader]) -> None:
+def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Reader], steps: Sequence[StepInfo]) -> None:
     """Join ends to operations, look for records on the instance, find hosts and number the units.
 
     `instance` knows the classes of the plan's CIs; None where it has none. Raises SpecError for classes, columns and
@@ -26,7 +24,7 @@ def resolve(ws: Workspace, instance: Instance | None, readers: Mapping[str, Read
     """
     if ws.one("SELECT EXISTS(SELECT 1 FROM link) OR EXISTS(SELECT 1 FROM need)"):
         ws.db.execute("CREATE INDEX record_key ON record(step, key)")
-    _find(ws, readers)
+    finding.find(ws, readers, steps)
     _leave_out(ws)
     end = (
         "CASE WHEN {0}_find NOT NULL THEN (SELECT op FROM find WHERE id={0}_find)"
@@ -80,36 +78,6 @@ def _unknown_column(name: str, info: ClassInfo, step: StepInfo) -> Problem:
         found=name,
         fix=column_fix(info, name),
     )
-
-
-def _find(ws: Workspace, readers: Mapping[str, Reader]) -> None:
-    """Look once for each record that is named by what it holds; exactly one may be found."""
-    finds = list(ws.rows("SELECT id, said FROM find ORDER BY id"))
-    wanted = [(number, *orjson.loads(said)) for number, said in finds]
-    for number, table, where, take, _if_missing, connection in wanted:
-        fields = tuple(dict.fromkeys(("sys_id", take, "sys_class_name", "discovery_source", *(f for f, _ in where))))
-        rows = find_rows(readers[connection], table, where, fields)
-        said = f"{table} where " + ", ".join(f"{name} is {value!r}" for name, value in where)
-        if len(rows) != 1:
-            problem = f"no {said}" if not rows else f"{len(rows)} records: {said}"
-            ws.db.execute("UPDATE find SET problem=?, several=? WHERE id=?", (problem, len(rows) > 1, number))
-            continue
-        row = rows[0]
-        op = ws.next_op
-        ws.next_op += 1
-        ws.db.execute(
-            "UPDATE find SET op=?, value=?, owner=? WHERE id=?",
-            (op, row[take], row.get("discovery_source", ""), number),
-        )
-        class_name = row.get("sys_class_name") or table
-        ws.db.execute(
-            "INSERT INTO record(op,step,key,class,origin,file,row,line,unit) VALUES(?,-1,?,?,?,0,0,0,?)",
-            (op, said, class_name, FOUND, op),
-        )
-        ws.db.execute(
-            "INSERT INTO answer(op,action,basis,sys_id,class) VALUES(?,'unchanged','compared',?,?)",
-            (op, row["sys_id"], class_name),
-        )
 
 
 def _leave_out(ws: Workspace) -> None:
@@ -315,7 +283,8 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     for side, name in (("p", "parent"), ("c", "child")):
         ws.db.execute(
             f"INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
-            f" SELECT l.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
+            f" SELECT l.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint'"
+            f" WHEN f.several THEN 'several-found' ELSE 'not-found' END,"
             f" COALESCE(f.problem, '{name} '||COALESCE(l.{side}_key,'')||{_unmade(f'l.{side}_step', f'l.{side}_key')})"
             f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
             (PLANNED,),
@@ -330,7 +299,8 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     ws.db.execute("CREATE INDEX need_op ON need(op)")
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
-        " SELECT n.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint' ELSE 'not-found' END,"
+        " SELECT n.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint'"
+        f" WHEN f.several THEN 'several-found' ELSE 'not-found' END,"
         " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||"
         f"{_unmade('n.step', 'n.key')})"
         " FROM need n LEFT JOIN find f ON f.id=n.find WHERE n.target IS NULL"

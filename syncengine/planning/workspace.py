@@ -150,6 +150,8 @@ class Workspace:
             missing = [end.if_missing if isinstance(end, StepRef) else "" for _, end in made.refs]
             needs.extend((op, *ref, miss) for ref, miss in zip(refs, missing, strict=True))
         self.note_columns(step, made.class_name, made.values)
+        if refs:
+            self.note_columns(step, made.class_name, [ref[0] for ref in refs])
         return _packed((made.values, refs, made.lookup, made.related, made.seen_at or "", made.native_key))
 
     def note_columns(self, step: int, class_name: str, names: Iterable[str]) -> None:

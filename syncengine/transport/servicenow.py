@@ -217,6 +217,13 @@ def find_rows(
     return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
 
 
+def a_row(reader: Reader, table: str, fields: Sequence[str]) -> dict[str, Any] | None:
+    """Any row of a table, with those columns of it that are shown; None where no row is."""
+    path = table_path(table)
+    rows = _rows(reader.get(path, _params("ORDERBYsys_id", fields, 1)), path)
+    return rows[0] if rows else None
+
+
 def _params(query: str, fields: Sequence[str], limit: int) -> dict[str, str]:
     for field in fields:
         if not _FIELD.fullmatch(field):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from syncengine.changes import Change, End, Outcome, Owned, Parcel, Part, Seen, StepInfo
-from syncengine.errors import NOTHING_WRITTEN, Problem, RemoteError
+from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError, many
 from syncengine.targets import Answered, Refused, Target, Unclear
 from syncengine.targets.cmdb.dialects import DIALECTS, Dialect, ask_in_parts, is_refused, named
 from syncengine.targets.cmdb.meaning import judge, outcome
@@ -19,8 +19,10 @@ from syncengine.transport.answer import Ending, Kind
 from syncengine.transport.identification import PASSING, Misfit, answer_of, decode, read_answer
 from syncengine.transport.instance import Instance
 from syncengine.transport.reader import Reader, Writer
-from syncengine.transport.servicenow import query_value, table_rows
+from syncengine.transport.servicenow import query_value, table_path, table_rows
 
+OWNED = "sys_object_source"
+"""The table that remembers which data source and feed wrote what."""
 KEEP_CLASS = {"updateWithoutUpgrade": True, "updateWithoutDowngrade": True, "updateWithoutSwitch": True}
 
 
@@ -37,11 +39,21 @@ class CmdbTarget(Target):
         return DIALECTS[self.manner.dialect]
 
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
-        """Rows of sys_object_source under the step's data source and feed."""
+        """Rows of sys_object_source under the step's data source and feed.
+
+        Raises AuthError where such rows are counted and none is shown: all records would be adopted anew, and no guard
+        in percent and nothing that vanished would be looked at.
+        """
         query = f"name={query_value(step.data_source)}^source_feed={query_value(step.feed)}"
         fields = ("sys_id", "id", "target_sys_id")
-        for row in table_rows(reader, "sys_object_source", query, fields, page=10_000):
+        seen, hidden = 0, list[int]()
+        for row in table_rows(reader, OWNED, query, fields, page=10_000, on_hidden=hidden.append):
+            seen += 1
             yield Owned(row["id"], row["target_sys_id"])
+        if hidden and not seen:
+            said = f"{step.name}: {many(hidden[0], 'record')} of ours are there and hidden from this user"
+            fix = f"ask the admin for read access to {OWNED}: guards, adoption and what has vanished count from it"
+            raise AuthError(Problem("owned-hidden", said, f"GET {table_path(OWNED)}", fix=fix), effect=NOTHING_WRITTEN)
 
     def preview(self, parcel: Parcel, reader: Reader) -> list[Seen]:
         """Ask the engine without committing, then read the records it would update, to say what differs.
