@@ -30,11 +30,15 @@ class Inputs:
     def originals(self, wanted: set[Where]) -> Mapping[Where, Mapping[str, str]]:
         """The columns of some rows, as the sources have them."""
         found: dict[Where, Mapping[str, str]] = {}
+        files = {file for _, file, _ in wanted}
         for spec, name in self.same:
+            steps = [step.full_name for step in spec.steps.values() if step.source == name]
             for row in open_source(spec, name, self.variables).rows():
-                where = (row.place.file, row.place.row)
-                if where in wanted and isinstance(row, Row):
-                    found[where] = {column: _text(value) for column, value in row.values.items()}
+                if row.place.file not in files or not isinstance(row, Row):
+                    continue
+                for where in ((step, row.place.file, row.place.row) for step in steps):
+                    if where in wanted:
+                        found[where] = {column: _text(value) for column, value in row.values.items()}
         return found
 
 

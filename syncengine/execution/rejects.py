@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from syncengine.changes import Change
+from syncengine.changes import Change, StepInfo
 from syncengine.errors import visible
 from syncengine.execution.operations import Operations
 from syncengine.files import replacing
@@ -66,8 +66,8 @@ def not_applied(operations: Operations) -> Iterator[tuple[Change, str, str, str]
         yield change, result, code or change.code, message or change.message
 
 
-Where = tuple[str, int]
-"""A row of a source: its file and number."""
+Where = tuple[str, str, int]
+"""A row of the source of a step: the full name of the step, the file and the number. A file may be several sources."""
 Originals = Callable[[set[Where]], Mapping[Where, Mapping[str, str]]]
 """Gives the columns of rows as the source has them; of rows that are not there any more, nothing."""
 MOST_ORIGINALS = 20_000
@@ -85,20 +85,20 @@ def write_rejects(operations: Operations, path: Path, originals: Originals = not
     """
     fields: dict[str, None] = {}
     wanted: set[Where] = set()
+    steps = operations.plan.header.steps
     total = 0
     for change, _, _, _ in not_applied(operations):
         total += 1
         if len(fields) < MOST_FIELDS:
             fields.update(dict.fromkeys(change.values))
         if change.place is not None and len(wanted) < MOST_ORIGINALS:
-            wanted.add((change.place.file, change.place.row))
+            wanted.add((steps[change.step].name, change.place.file, change.place.row))
     if not total:
         return 0
     known = originals(wanted)
     if known:
         fields = dict.fromkeys(name for row in known.values() for name in row)
     names = list(fields)[:MOST_FIELDS]
-    steps = operations.plan.header.steps
     with replacing(path, "reject") as stream:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(text)
@@ -118,21 +118,19 @@ def write_rejects(operations: Operations, path: Path, originals: Originals = not
                 place.row if place else "",
                 (place.line or "") if place else "",
                 change.spec or steps[change.step].position,
-                *_cells(change, known, names, steps[change.step].sensitive),
+                *_cells(change, steps[change.step], known, names),
             ]
             writer.writerow([_inert(str(cell)) for cell in row])
         text.detach()
     return total
 
 
-def _cells(
-    change: Change, known: Mapping[Where, Mapping[str, str]], names: Sequence[str], sensitive: Collection[str]
-) -> list[str]:
+def _cells(change: Change, step: StepInfo, known: Mapping[Where, Mapping[str, str]], names: Sequence[str]) -> list[str]:
     """The row as the source has it; a source row whose fields are partly sensitive is not shown at all."""
     if not known:
         return [shown(change.values.get(name, "")) for name in names]
-    row = known.get((change.place.file, change.place.row), {}) if change.place is not None else {}
-    return [HIDDEN if sensitive and name in row else row.get(name, "") for name in names]
+    row = known.get((step.name, change.place.file, change.place.row), {}) if change.place is not None else {}
+    return [HIDDEN if step.sensitive and name in row else row.get(name, "") for name in names]
 
 
 def _inert(cell: str) -> str:

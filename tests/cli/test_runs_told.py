@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import socket
 import subprocess
@@ -113,6 +114,31 @@ def test_a_report_writes_the_rows_that_were_not_applied_where_their_file_is_miss
     assert f"Rows        .syncengine/runs/{run}/rejects.csv" in told
     assert path.read_bytes() == before
     assert b"S9,srv3,Debian" in before
+
+
+SHELF = """\
+syncengine: 1
+data_source: Other Automated
+sources: {racks: {file: shelf.json, rows: racks}, boxes: {file: shelf.json, rows: boxes}}
+steps:
+  boxes: {source: boxes, cmdb: cmdb_ci_linux_server, key: serial, fields: {name: name, serial_number: serial}}
+  racks: {source: racks, cmdb: cmdb_ci_rack, key: rack, fields: {name: rack}}
+"""
+
+
+def test_a_row_that_was_not_applied_is_shown_from_its_own_list_of_a_document(here: Here) -> None:
+    """A file may be several sources, each with a first row."""
+    boxes = [{"serial": "B1", "name": "twin"}, {"serial": "B2", "name": "twin"}]
+    (here.folder / "specs" / "shelf.json").write_bytes(
+        orjson.dumps({"racks": [{"rack": "R1"}, {"rack": "R2"}], "boxes": boxes})
+    )
+    (here.folder / "specs" / "shelf.yaml").write_text(SHELF)
+    here.run("plan", "specs/shelf.yaml", "-o", "p", "--env", "dev")
+    here.apply().ends(Exit.PARTIAL)
+    path = here.folder / ".syncengine" / "runs" / str(here.newest()["run"]) / "rejects.csv"
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["key"], row["serial"], row["name"]) for row in rows] == [("B1", "B1", "twin"), ("B2", "B2", "twin")]
 
 
 def test_a_report_of_an_open_run_tells_what_the_journal_has(here: Here) -> None:
