@@ -163,6 +163,7 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
         gather.check_classes(ws, instance, steps)
     gather.resolve(ws, instance, readers, steps)
     gather.missing_ends(ws, instance)
+    gather.still_there(ws, [number for one, _ in flat for number in one.numbers])
     identities = checks.Identities(instance) if instance is not None else None
     notes += _ask(ws, of, reading, cis, flat, identities)
     if instance is not None:

@@ -27,6 +27,8 @@ OURS = {
     "stale": "somebody changed it since the plan: plan it anew",
     "needs-another": "it follows from another row: look at that one",
     "missing-endpoint": "give the other record a row, plan the spec that makes it, too, or say  if_missing: omit",
+    "missing-value": "fill that field of the other record, or write here by which text the target knows it",
+    "missing-required": "fill these columns of the row, or leave it out with  when:",
     "not-found": "make that record on the target (sandbox: in sandbox/seed.yaml), or say  if_missing: omit",
     "several-found": "tell them apart with one more column under  where:, or merge them on the target",
     "end-rejected": "it follows from another row: look at that one",

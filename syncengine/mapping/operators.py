@@ -26,6 +26,9 @@ class Wrong(Exception):
         super().__init__(message)
 
 
+NESTED = 'join: ", "  makes one text of a list,  each:  a record of each element.'
+
+
 def text(value: Any) -> str | None:
     """A value as the text that is sent."""
     if value is None or value.__class__ is str:
@@ -36,7 +39,8 @@ def text(value: Any) -> str | None:
         return "false"
     if isinstance(value, (list, tuple, dict)):
         kind = "an object" if isinstance(value, dict) else "a list"
-        raise Wrong("nested-value", f"The value is {kind}; a field takes one text", value)
+        fix = "Name one of its keys, such as COLUMN.name." if isinstance(value, dict) else NESTED
+        raise Wrong("nested-value", f"The value is {kind}; a field takes one text", value, fix)
     if isinstance(value, float):
         if value != value or value in {float("inf"), float("-inf")}:
             raise Wrong("not-a-number", "The result is not a finite number", value)

@@ -188,12 +188,13 @@ def rejected_hosts(ws: Workspace) -> None:
         f" OR (action='create' AND op IN ({living})))"
     ).rowcount:
         pass
-    ws.db.execute(
+    while ws.db.execute(  # what refers to one that refers to a refused one follows in the next round
         "UPDATE answer SET action='rejected', code='end-rejected',"
         " message='a record that a field refers to is rejected'"
         " WHERE action<>'rejected' AND op IN (SELECT n.op FROM need n CROSS JOIN answer t ON t.op=n.target"
         " WHERE t.action='rejected' AND COALESCE(t.sys_id,'')='')"
-    )
+    ).rowcount:
+        pass
     ws.db.execute(
         "UPDATE answer SET action='rejected', code='host-rejected', message='the record that it completes is rejected'"
         " WHERE action<>'rejected' AND op IN (SELECT r.op FROM record r CROSS JOIN answer m ON m.op=r.main"

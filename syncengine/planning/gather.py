@@ -6,7 +6,7 @@ all that lives in it) has a number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from syncengine.changes import StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
@@ -311,3 +311,14 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
         " FROM need n JOIN content t ON t.op=n.target WHERE n.take NOT IN ('','sys_id') AND n.take NOT LIKE '@%'"
         " AND COALESCE(json_extract(t.body,'$[0].\"'||replace(n.take,'\"','')||'\"'),'')=''"
     )
+
+
+def still_there(ws: Workspace, steps: Iterable[int]) -> None:
+    """A refused row of a record that the target has: others may go on naming it, by its id or by what it is called."""
+    for number in steps:
+        ws.db.execute(
+            "UPDATE answer SET sys_id=there.id FROM (SELECT a.op AS op, o.sys_id AS id FROM answer a"
+            " CROSS JOIN record r ON r.op=a.op JOIN owned o ON o.step=r.step AND o.key=r.key"
+            " WHERE a.action='rejected' AND r.step=? AND r.main IS NULL) AS there WHERE there.op=answer.op",
+            (number,),
+        )

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from syncengine.errors import Position, Problem, SpecError
+from syncengine.mapping.model import RecordRef, Shaped
 from syncengine.spec.discovery import read_file, shown_path, spec_file
-from syncengine.spec.model import Project
+from syncengine.spec.import_types import KEY_ITSELF, SOURCE_ITSELF, import_types
+from syncengine.spec.model import Project, Step
 from syncengine.spec.reader import StepNote
 from syncengine.spec.specs import Read
 from syncengine.spec.wording import near
@@ -37,6 +39,9 @@ class Names:
         for read in self._reads:
             for note in read.note.steps:
                 self._one(read, note)
+            for step in read.spec.steps.values() if read.spec is not None else ():
+                if step.kind == "4me":
+                    self._taken(read, step)
 
     def _one(self, read: Read, note: StepNote) -> None:
         target = read
@@ -69,6 +74,35 @@ class Names:
             said = f'"{note.step}" has a key of {step.key_parts} part{_s(step.key_parts)}; here {given} given'
             shown = ", ".join(getattr(one, "text", "VALUE") for one in step.recipe.key)
             add("key-parts", said, note.key_position, f"The key there is [{shown}].")
+
+    def _taken(self, read: Read, step: Step) -> None:
+        """A record of 4me is named by one of its columns: of the type that is meant, and one that its step writes."""
+        columns = import_types()[str(step.options["type"])].columns
+        for rule in step.recipe.fields:
+            value = rule.value.origin if isinstance(rule.value, Shaped) else rule.value
+            if not isinstance(value, RecordRef):
+                continue
+            target = self._step(value.step)
+            if target is None:
+                continue
+            wanted = columns[rule.name].to or ("cis" if value.take.startswith("@") else "")
+            by = columns[rule.name].by
+            makes = str(target.options.get("type", "")) if target.kind == "4me" else ""
+            if wanted and makes != wanted and value.take in ("", by, KEY_ITSELF, SOURCE_ITSELF):
+                said = (
+                    f'{rule.name} names a record of {wanted}; the step "{target.name}" makes {makes or "none of 4me"}'
+                )
+                read.note.add("bad-reference", said, value.position, f"Name a step that makes {wanted}.")
+            elif value.take and value.take[0] != "@" and value.take not in {one.name for one in target.fields}:
+                said = f'{rule.name} names a record by its {value.take}, which the step "{target.name}" does not write'
+                fix = f"Give that step the field {value.take}, or write the {value.take} itself:  {rule.name}: COLUMN"
+                read.note.add("bad-reference", said, value.position, fix)
+
+    def _step(self, full_name: str) -> Step | None:
+        """A step of the specs that were read; None where it is none, or one that is told to be wrong."""
+        spec, _, name = full_name.rpartition(".")
+        read = self._by_name.get(spec)
+        return read.spec.steps.get(name) if read is not None and read.spec is not None else None
 
     def _unknown(self, read: Read, target: Read, note: StepNote) -> None:
         known = tuple(target.step_names)

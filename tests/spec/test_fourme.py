@@ -96,6 +96,27 @@ def test_what_no_row_can_make_right_is_refused(tmp_path: Path, fields: str, code
     assert fix in problems[0].fix
 
 
+@pytest.mark.parametrize(
+    ("field", "said", "fix"),
+    [
+        ("Category: {step: kinds, key: a}", "Reference, which", "Category: COLUMN"),
+        ("Supplier: {step: kinds, key: a}", "a record of organizations; the step", "makes organizations"),
+        ("Supplier: {step: servers, key: a}", "makes none of 4me", "makes organizations"),
+    ],
+)
+def test_a_reference_that_no_row_can_follow_is_refused(tmp_path: Path, field: str, said: str, fix: str) -> None:
+    """To a record of another type, or by a column that its step does not write: nobody knows what 4me makes it."""
+    problems, _ = checked(
+        tmp_path,
+        "  kinds: {4me: product_categories, key: a, fields: {Name: a, Rule Set: {const: server}}}\n"
+        "  servers: {cmdb: cmdb_ci_server, key: a, data_source: D, fields: {name: a}}\n"
+        f"  goods: {{4me: products, key: a, fields: {{Name: a, Brand: a, {field}}}}}\n",
+    )
+    assert [one.code for one in problems] == ["bad-reference"]
+    assert said in problems[0].message
+    assert fix in problems[0].fix
+
+
 def test_a_reference_takes_the_text_by_which_the_type_is_known(tmp_path: Path) -> None:
     """Name, Primary Email, Label; an end of a relation goes by its pair."""
     problems, steps = checked(

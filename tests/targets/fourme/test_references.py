@@ -158,3 +158,60 @@ def test_rows_that_go_with_those_that_replace_them_are_told_before(desk: Desk) -
     again = desk.plan(DETAILS)
     assert not [one for one in again.changes() if one.is_sent]
     assert not again.manifest.notes
+
+
+CHAIN = """syncengine: 1
+data_source: HR
+sources: {people: people.csv, services: services.csv}
+steps:
+  orgs: {source: services, 4me: organizations, distinct: org, key: org, fields: {Name: org}}
+  people: {source: people, 4me: people, key: id, fields: {Primary Email: mail, Name: name}}
+  teams:
+    source: services
+    4me: teams
+    distinct: team
+    key: team
+    fields: {Name: team, Manager: {step: people, key: lead}}
+  services:
+    source: services
+    4me: services
+    key: service
+    fields: {Name: service, Provider: {step: orgs, key: org}, Support Team: {step: teams, key: team}}
+  instances:
+    source: services
+    4me: service_instances
+    key: service
+    fields: {Name: service, Status: {const: in_production}, Service: {step: services, key: service}}
+"""
+SERVICES = "service,team,lead,org\nMail,Desk,P1,Widget\n"
+
+
+def test_what_needs_a_record_that_cannot_be_made_is_rejected_however_far_it_is(desk: Desk) -> None:
+    """A person without a name, who leads a team, which supports a service, which has an instance."""
+    plan = desk.plan(CHAIN, people_csv="id,mail,name\nP1,ana@x.example,\n", services_csv=SERVICES)
+    assert [(one.class_name, one.action, one.code) for one in plan.changes()] == [
+        ("organizations", "create", ""),
+        ("people", "rejected", "missing-required"),
+        ("teams", "rejected", "end-rejected"),
+        ("services", "rejected", "end-rejected"),
+        ("service_instances", "rejected", "end-rejected"),
+    ]
+
+
+def test_a_refused_row_of_a_record_that_is_there_takes_no_others_along(desk: Desk) -> None:
+    """Who leads the team has left the source, so its row is refused; services go on naming the team, new ones too."""
+    people = "id,mail,name\nP1,ana@x.example,Ana\nP2,bo@x.example,Bo\n"
+    assert desk.sync(CHAIN, people_csv=people, services_csv=SERVICES).exit == Exit.OK
+    plan = desk.plan(
+        CHAIN, people_csv=people.replace("P1,ana@x.example,Ana\n", ""), services_csv=SERVICES + "Web,Desk,P1,Widget\n"
+    )
+    assert [(one.class_name, one.key, one.action) for one in plan.changes()] == [
+        ("organizations", "Widget", "unchanged"),
+        ("people", "P2", "unchanged"),
+        ("teams", "Desk", "rejected"),
+        ("services", "Mail", "unchanged"),
+        ("services", "Web", "create"),
+        ("service_instances", "Mail", "unchanged"),
+        ("service_instances", "Web", "create"),
+    ]
+    assert desk.apply(plan).total("applied") == 2
