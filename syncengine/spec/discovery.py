@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from syncengine.errors import Problem, SpecError
+from syncengine.spec.documents import compose, decode, read_bytes
 from syncengine.spec.environments import read_environment
 from syncengine.spec.files import file_kind, read_project, read_shared
 from syncengine.spec.model import Project
-from syncengine.spec.nodes import MapNode, compose, decode, read_bytes
+from syncengine.spec.nodes import MapNode
 from syncengine.spec.report import Report, Wrong
 from syncengine.spec.specs import Read, read_spec
 

@@ -11,6 +11,7 @@ from syncengine.errors import Position, SpecError
 from syncengine.mapping.model import RowRules, ValueMap
 from syncengine.spec import pinned
 from syncengine.spec.atoms import NAME, NAME_MUST
+from syncengine.spec.documents import compose, decode, read_bytes
 from syncengine.spec.files import (
     DATA_SOURCE,
     DEFAULTS,
@@ -29,7 +30,7 @@ from syncengine.spec.files import (
 from syncengine.spec.keys import AnyKey, Fields, Key, read_keys
 from syncengine.spec.kinds.common import StepContext
 from syncengine.spec.model import Guards, Project, Source, Spec, Step
-from syncengine.spec.nodes import MapNode, Node, compose, decode, describe, read_bytes
+from syncengine.spec.nodes import MapNode, Node, describe
 from syncengine.spec.reader import Reader
 from syncengine.spec.report import Report, Wrong
 from syncengine.spec.rows import SourceSchema, read_source

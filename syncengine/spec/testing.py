@@ -12,11 +12,11 @@ from syncengine.errors import Place, SpecError
 from syncengine.mapping import Mapper
 from syncengine.mapping.lookups import Tables
 from syncengine.spec.columns import Headers
+from syncengine.spec.documents import compose, decode, read_bytes
 from syncengine.spec.files import file_kind
 from syncengine.spec.keys import read_keys
 from syncengine.spec.loader import load_specs
 from syncengine.spec.model import Project, Spec, Step, TestCase
-from syncengine.spec.nodes import compose, decode, read_bytes
 from syncengine.spec.reader import Reader
 from syncengine.spec.report import Wrong
 from syncengine.spec.suites import SPEC, SUITE_KEYS

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from syncengine.credentials import FromEnv, Plain
 from syncengine.errors import Position, SpecError
 from syncengine.spec import Project, check_specs, find_project, load_environment, load_specs, references
+from syncengine.spec.documents import compose, decode
 from syncengine.spec.model import BasicAuth, GuardLimits, TokenAuth
-from syncengine.spec.nodes import ListNode, MapNode, Scalar, compose, decode
+from syncengine.spec.nodes import ListNode, MapNode, Scalar
 from tests.budget import examples
 from tests.spec.helpers import HEAD, folder
 

@@ -20,7 +20,8 @@ from msgspec import structs
 from syncengine.changes import BadRow, Find, Record
 from syncengine.errors import Place
 from syncengine.spec import Checked, Project, Spec, check_specs, discovery, mapper, open_source
-from syncengine.spec.nodes import MapNode, Node, Scalar, compose, is_number, read_bytes
+from syncengine.spec.documents import compose, read_bytes
+from syncengine.spec.nodes import MapNode, Node, Scalar, is_number
 
 ROOT = Path(__file__).parents[2]
 SPECS = [
