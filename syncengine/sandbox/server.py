@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from syncengine.sandbox import seeds, tls
 from syncengine.sandbox.app import App
 from syncengine.sandbox.process import WRONG_SEED
+from syncengine.sandbox.seed_sections import SeedError
 from syncengine.sandbox.world import World
 
 GRACE = 2.0
@@ -100,7 +101,7 @@ def run(options: Options, ready: Ready | None = None) -> None:
     for path in options.seeds:
         try:
             seeds.apply(world, app.accounts, seeds.read(path.read_text("utf-8")), fourme=app.fourme)
-        except seeds.SeedError as fault:
+        except SeedError as fault:
             raise WrongSeedError(path, str(fault)) from fault
     for rule in options.faults:
         app.faults.add(rule)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from syncengine.sandbox import seeds
 from syncengine.sandbox.accounts import Accounts
+from syncengine.sandbox.seed_sections import SeedError
 from syncengine.sandbox.staging.results import Result
 from syncengine.sandbox.staging.sets import SLICE, ImportSets
 from syncengine.sandbox.staging.transform import Transform
@@ -382,7 +383,7 @@ MAP = {"name": "x", "target": "alm_asset"}
 def test_a_seed_that_cannot_be_read_says_where_and_leaves_nothing(imports: Imports, document: Any, place: str) -> None:
     """Also of what stood before the fault in the same document."""
     before = len(list(imports.world.tables))
-    with pytest.raises(seeds.SeedError) as caught:
+    with pytest.raises(SeedError) as caught:
         imports.seed(tables={"u_other": {"columns": {"u_x": "string"}}}, staging=document)
     assert place in str(caught.value)
     assert len(list(imports.world.tables)) == before

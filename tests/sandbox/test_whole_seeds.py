@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from syncengine.sandbox import seeds
+from syncengine.sandbox.seed_sections import SeedError
 from tests.sandbox.conftest import Engine
 
 TYPE = "0123456789abcdef0123456789abcdef"
@@ -87,7 +88,7 @@ def test_a_column_says_all_that_the_dictionary_has(engine: Engine) -> None:
 @pytest.mark.parametrize("whole", ["tables", ["users"], [1], {"tables": True}])
 def test_a_whole_that_cannot_be_is_refused(whole: object) -> None:
     """It names what there is."""
-    with pytest.raises(seeds.SeedError, match="whole: a list of sections out of choices, containment"):
+    with pytest.raises(SeedError, match="whole: a list of sections out of choices, containment"):
         seeds.read(f"whole: {whole}")
 
 
