@@ -9,8 +9,9 @@ from syncengine.changes import Link, Pair, Part, Record
 from syncengine.errors import Position
 from syncengine.mapping import operators
 from syncengine.mapping.batches import Cells
-from syncengine.mapping.compiler import Body, Setting, Skip
+from syncengine.mapping.compiler import Body
 from syncengine.mapping.model import ClassCases, ClassMap, FindIn, LinkRule, PartRule, Recipe, RecordRef, Shaped
+from syncengine.mapping.scope import Setting, Skip
 from syncengine.mapping.values import mapped, utc
 
 Fault = tuple[int, str, operators.Wrong, str, Position]

@@ -7,21 +7,12 @@ Python source cannot say, `build` makes the values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Sequence
 
-from jinja2 import nodes
-
-from syncengine.changes import Find, StepRef
-from syncengine.errors import Position, SpecError
-from syncengine.mapping import operators, templates, words
-from syncengine.mapping.batches import Cells, operations
-from syncengine.mapping.expressions import Code, Printer
-from syncengine.mapping.lookups import Tables
+from syncengine.mapping.conditions import tested
+from syncengine.mapping.expressions import Code
 from syncengine.mapping.model import (
     RESERVED_SAID,
-    RESERVED_WORDS,
     Cases,
     Clear,
     Column,
@@ -34,179 +25,16 @@ from syncengine.mapping.model import (
     LookupIn,
     RecordRef,
     Shaped,
-    Style,
     Template,
     Test,
     Value,
 )
-from syncengine.mapping.paths import column_use
-from syncengine.mapping.rewriting import Rewriter
-from syncengine.mapping.templates import Parsed, Use
-from syncengine.mapping.values import cleaner, descend, fold, listed, mapped, typed, walk
+from syncengine.mapping.scope import Scope
+from syncengine.mapping.values import mapped, typed
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all bodies of a step share."""
-
-    no_value: frozenset[str]
-    text_only: bool
-    style: Style
-    timezone: str | None
-    if_empty: IfEmpty
-    lists: bool
-    decimal: str
-    vars: Mapping[str, str]
-    run_date: str
-    tables: Tables
-    python: bool = True
-    """False sends every template through Jinja2; for the test that holds both ways equal."""
-
-
-class Skip(operators.Wrong):
-    """The spec says that this row is to be left out."""
-
-
-class Writer:
-    """Lines of Python, indented."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.indent = 0
-
-    def __call__(self, line: str) -> None:
-        self.lines.append("    " * self.indent + line)
-
-    def source(self) -> str:
-        return "\n".join(self.lines) + "\n"
-
-
-class Body:
+class Body(Scope):
     """Generates code for one body: values, conditions, fields."""
-
-    def __init__(self, setting: Setting, each: int) -> None:
-        self.setting = setting
-        self.each = each
-        self.slots: dict[Use | tuple[int, str], str] = {}
-        self.loads: list[str] = []
-        clean = cleaner(setting.no_value)
-        self.names: dict[str, Any] = operations(clean)
-        self.names.update(
-            elements=operators.elements,
-            NO=setting.no_value,
-            walk=walk,
-            descend=descend,
-            listed=listed,
-            Find=Find,
-            StepRef=StepRef,
-            Wrong=operators.Wrong,
-            Skip=Skip,
-            EMPTY={},
-            RESERVED=RESERVED_WORDS,
-        )
-        self.clean = clean
-        self.printer = Printer()
-        self.out = Writer()
-        self.positions: list[tuple[str, Position]] = []
-        self.counter = 0
-        self.pending: list[tuple[str, Parsed]] = []
-        self.cells: Cells | None = None
-
-    # Names ------------------------------------------------------------------------------------------------------
-
-    def new(self, prefix: str = "x") -> str:
-        """A fresh local name."""
-        self.counter += 1
-        return f"{prefix}{self.counter}"
-
-    def const(self, value: object, prefix: str = "K") -> str:
-        """A name under which the generated code finds a value."""
-        name = self.new(prefix)
-        self.names[name] = value
-        return name
-
-    def at(self, what: str, position: Position) -> None:
-        """Marks the place in the spec that the following lines come from."""
-        self.positions.append((what, position))
-        self.out(f"at = {len(self.positions) - 1}")
-
-    # Columns ----------------------------------------------------------------------------------------------------
-
-    def use(self, use: Use) -> nodes.Expr:
-        """The variable that holds what a template reads."""
-        if use.kind == "vars":
-            value = self.setting.vars.get(str(use.parts[0]))
-            return nodes.Const(value)
-        if use.kind == "run":
-            return nodes.Const(self.setting.run_date)
-        return nodes.Name(self.slot(use, None), "load")
-
-    def column(self, column: Column) -> Code:
-        """The variable that holds a column."""
-        use = column_use(column.text, self.each)
-        name = self.slot(use, column.text if use.kind == "column" and len(use.parts) > 1 else None)
-        return self.printer.print(nodes.Name(name, "load"))
-
-    def slot(self, use: Use, whole: str | None) -> str:
-        key: Use | tuple[int, str] = use if whole is None else (use.level, whole)
-        found = self.slots.get(key)
-        if found is not None:
-            return found
-        name = self.slots[key] = f"c{len(self.slots)}"
-        holder = f"r{use.level}"
-        load = self.loads.append
-        if use.kind == "position":
-            load(f"{name} = pos{use.level}")
-            return name
-        if use.kind == "item":
-            load(f"{name} = item{use.level}")
-            if use.parts:
-                load(f"{name} = descend({name}, {use.parts!r})")
-        elif whole is not None and use.level == 0:
-            load(f"{name} = walk({holder}, {whole!r}, {use.parts!r})")
-        elif len(use.parts) == 1:
-            load(f"{name} = {holder}.get({use.parts[0]!r})")
-        else:
-            load(f"{name} = descend({holder}, {use.parts!r})")
-        if self.setting.text_only and use.kind == "column" and len(use.parts) == 1:
-            load(f"if {name} is not None:")
-            load(f"    {name} = {name}.strip()")
-            load(f"    if {name} in NO: {name} = None")
-            self.printer.texts.add(name)
-        else:
-            load(f"if {name}.__class__ is str:")
-            load(f"    {name} = {name}.strip()")
-            load(f"    if {name} in NO: {name} = None")
-        return name
-
-    # Templates --------------------------------------------------------------------------------------------------
-
-    def template(self, template: Template) -> Code:
-        """The code of a template, or the name of the cell that Jinja2 fills."""
-        parsed = templates.parse(template, self.each)
-        if not isinstance(parsed, Parsed):
-            raise SpecError(parsed)
-        if not (parsed.plain and self.setting.python):
-            for use in parsed.uses:
-                self.use(use)
-            name = f"t{len(self.pending)}"
-            self.pending.append((name, parsed))
-            self.out(f"if {name}.__class__ is Wrong: raise {name}")
-            return Code(name, "any")
-        rewriter = Rewriter(self.use, self.each)
-        if parsed.single is not None:
-            return self.printer.print(rewriter.expression(parsed.single))
-        parts: list[Code] = []
-        for node in parsed.body:
-            parts.extend(self.printer.print(rewriter.expression(one)) for one in cast(nodes.Output, node).nodes)
-        return self.printer.concat(parts) if parts else Code("''", "text")
-
-    def finish(self) -> None:
-        """Binds the templates that Jinja2 runs, once all columns are known."""
-        if self.pending:
-            self.cells = Cells(list(self.slots.values()), self.clean)
-            for _, parsed in self.pending:
-                self.cells.add(parsed, Rewriter(self.use, self.each))
 
     # Values -----------------------------------------------------------------------------------------------------
 
@@ -370,9 +198,8 @@ class Body:
             self.at(rule.name, rule.position)
             code = self.value(value)
             self.out(f"if {code.source} is not None: refs.append(({rule.name!r}, {code.source}))")
-            missing = origin.if_missing
-            if missing != "omit" or if_empty != "omit":
-                self._empty_ref(rule, if_empty)
+            if if_empty != "clear":
+                self._empty(rule, if_empty)
             return
         if isinstance(origin, Clear):
             self.out(f"values[{rule.name!r}] = ''")
@@ -408,50 +235,3 @@ class Body:
             self.out(f"else: raise Wrong('empty-value', {f'The field {rule.name} has no value'!r})")
         elif if_empty == "skip_row":
             self.out(f"else: raise Skip('empty-value', {f'The field {rule.name} has no value'!r})")
-
-    def _empty_ref(self, rule: FieldRule, if_empty: IfEmpty) -> None:
-        if if_empty == "error":
-            self.out(f"else: raise Wrong('empty-value', {f'The field {rule.name} has no value'!r})")
-        elif if_empty == "skip_row":
-            self.out(f"else: raise Skip('empty-value', {f'The field {rule.name} has no value'!r})")
-
-    # Functions --------------------------------------------------------------------------------------------------
-
-    def compiled(self, source: str, name: str, title: str) -> Callable[..., Any]:
-        """A function of the generated source."""
-        scope: dict[str, Any] = dict(self.names)
-        exec(compile(source, f"<{title}>", "exec"), scope)  # noqa: S102
-        function: Callable[..., Any] = scope[name]
-        return function
-
-
-def tested(test: Test) -> Callable[[Any], bool]:
-    """One line of a condition as a function; words ignore case."""
-    operands = [fold(one) for one in test.operands]
-    chosen = frozenset(operands)
-    match test.operator:
-        case "is":
-            return lambda value: value is not None and fold(operators.text(value) or "") in chosen
-        case "not":
-            return lambda value: value is None or fold(operators.text(value) or "") not in chosen
-        case "contains":
-            return lambda value: value is not None and any(one in fold(operators.text(value) or "") for one in operands)
-        case "starts_with":
-            start = tuple(operands)
-            return lambda value: value is not None and fold(operators.text(value) or "").startswith(start)
-        case "matches":
-            compiled = words.pattern(f"(?i){test.operands[0]}")
-            return lambda value: value is not None and words.matches(operators.text(value) or "", compiled)
-        case "above" | "below":
-            limit = float(test.operands[0])
-            above = test.operator == "above"
-
-            def compare(value: Any) -> bool:
-                if value is None:
-                    return False
-                amount = words.FILTERS["float"](value)
-                return bool(amount > limit) if above else bool(amount < limit)
-
-            return compare
-        case _:
-            raise AssertionError(test.operator)

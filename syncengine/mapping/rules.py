@@ -7,11 +7,12 @@ from typing import Any
 
 from syncengine.changes import Row
 from syncengine.errors import Problem
-from syncengine.mapping.compiler import Body, Setting
+from syncengine.mapping.compiler import Body
 from syncengine.mapping.keys import SeenKeys
 from syncengine.mapping.model import Check, ColumnRule, Level, RowRules
 from syncengine.mapping.operators import Wrong, text
 from syncengine.mapping.paths import split
+from syncengine.mapping.scope import Setting
 from syncengine.mapping.values import cleaner, walk
 from syncengine.mapping.words import matches, pattern
 

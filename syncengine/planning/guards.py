@@ -9,6 +9,7 @@ import msgspec
 
 from syncengine.errors import Problem, many
 from syncengine.planning.plan import GuardResult, Manifest, Note, StepCounts
+from syncengine.spec.model import GUARDS, Environment, Limit, Spec, Step
 
 WAIVABLE = {
     "creates": "max_creates",
@@ -149,3 +150,33 @@ def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
         found = f"--allow {result.given}, which is another number" if result.given else ""
         problems.append(Problem(f"guard-{result.guard.replace('_', '-')}", message, place, found, fix))
     return problems
+
+
+def bounds_of(spec: Spec, step: Step, environment: Environment) -> dict[str, Bound]:
+    """The limits of a step: the spec's before the project's, and never looser than the environment's."""
+    bounds: dict[str, Bound] = {}
+    own = spec.guards.over(spec.project.guards)
+    for guard in GUARDS:
+        name = step.source if guard == "min_rows" else step.name
+        for limit in (own.limit(guard, name), environment.guards.limit(guard, name)):
+            if limit is not None:
+                bounds[guard] = _tighter(bounds.get(guard), _bound(guard, limit))
+    if spec.sources[step.source].bad_rows == "skip" and "max_bad_rows" not in bounds:
+        bounds["max_bad_rows"] = Bound(percent=10, said="10%", of_rows=True)
+    return bounds
+
+
+def _bound(guard: str, limit: Limit) -> Bound:
+    said, position = str(limit), str(limit.position)
+    if limit.percent:
+        floor = DEFAULTS[guard].floor if guard in DEFAULTS else 0
+        return Bound(None, limit.value, floor, said, position, of_rows=guard == "max_bad_rows")
+    return Bound(int(limit.value), None, 0, said, position)
+
+
+def _tighter(first: Bound | None, second: Bound) -> Bound:
+    if first is None or first.percent is None or second.percent is None:
+        if first is not None and first.number is not None and second.number is not None:
+            return first if first.number <= second.number else second
+        return second
+    return first if first.percent <= second.percent else second

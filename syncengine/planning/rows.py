@@ -15,14 +15,14 @@ from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
 from syncengine.planning import vanished
 from syncengine.planning.attached import Attached
-from syncengine.planning.guards import DEFAULTS, Bound
+from syncengine.planning.guards import DEFAULTS, Bound, bounds_of
 from syncengine.planning.opening import Opening
 from syncengine.planning.order import Order, order_of
 from syncengine.planning.plan import Input, Note, ReadWindow
 from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
 from syncengine.sources import Digest, Source
 from syncengine.spec import mapper
-from syncengine.spec.model import GUARDS, Environment, Limit, Spec, Step
+from syncengine.spec.model import Environment, Spec, Step
 
 BLOCK = 500
 MOST_PROBLEMS = 200
@@ -67,70 +67,170 @@ def read_steps(
 
     Raises SourceError with all rows that a spec does not want skipped, SpecError for references that run in a circle.
     """
-    reading = Reading()
-    order = order_of([*specs, *references])
-    files: dict[tuple[str, str], tuple[str, Digest]] = {}
-    referred = {
-        one.step
-        for spec in (*specs, *references)
-        for step in spec.steps.values()
-        for one in step.references
-        if one.step
-    }
-    problems: list[Problem] = []
-    for spec in (*specs, *references):
+    every = (*specs, *references)
+    order = order_of(every)
+    of = _Steps(ws, opening, environment, run_date, progress, wants)
+    reading = of.reading
+    for spec in every:
         for step in spec.steps.values():
             ws.steps[step.full_name] = len(ws.step_names)
             ws.step_names.append(step.full_name)
             reading.steps.append(_info(step, connections[step.full_name], order))
     ws.know_steps(reading.steps)
-    for spec in (*specs, *references):
+    referred = {one.step for spec in every for step in spec.steps.values() for one in step.references if one.step}
+    for spec in every:
         is_planned = any(spec is one for one in specs)
         for step in spec.steps.values():
-            number = ws.steps[step.full_name]
             most = (enough or {}).get(step.full_name)
             if most == 0:
                 reading.counted[step.full_name] = (0, 0)
                 reading.planned.add(step.full_name)
-                continue
-            source = opening.changed(spec, step.source) if is_planned else opening.whole(spec, step.source)
-            how = _Mapping(spec, step, opening, environment, run_date)
-            made = how.mapper()
-            files_of = _files_of(spec, step) if is_planned else None
-            bounds = _bounds(spec, step, environment)
-            stop = None if most is None else Stop(most, bounds.get("min_rows", DEFAULTS["min_rows"]).number or 0)
-            bad = _spill(ws, number, step, made, source.rows(), is_planned, problems, progress, files_of, wants, stop)
-            files[spec.name, step.source] = (_said(spec, step.source), _digest(source, made, stop))
-            opening.note(spec, step.source, source)
-            window = opening.window(spec, step.source, source) if is_planned else None
-            if window is not None:
-                reading.windows[f"{spec.name}.{step.source}"] = window
-                if step.full_name in referred:
-                    _spill_older(ws, number, how, problems, progress)
-            if is_planned:
-                reading.planned.add(step.full_name)
-                left_out = files_of.left_out if files_of is not None else 0
-                reading.counted[step.full_name] = (made.counts.rows, made.counts.filtered + left_out)
-                reading.bad_rows[step.full_name] = bad
-                reading.bounds[step.full_name] = bounds
-                _note_unmapped(made, reading)
-                if wants is None:
-                    _watch(ws, number, how, source, reading)
+            elif is_planned:
+                of.plan(spec, step, most, is_referred=step.full_name in referred)
+            else:
+                of.refer(spec, step, most)
     for name, number in ws.steps.items():
         if order.waves[name]:
             ws.db.execute("UPDATE record SET wave=? WHERE step=?", (order.waves[name], number))
     ws.db.execute("UPDATE record SET wave=? WHERE main NOT NULL", (max(order.waves.values(), default=0) + 1,))
     reading.notes += opening.notes
-    if problems:
-        raise SourceError(problems, effect=NOTHING_WRITTEN)
-    reading.inputs = tuple(
-        [Input("spec", spec.name, str(spec.path), spec.digest) for spec in (*specs, *references)]
-        + [
-            Input("source" if path else "table", f"{spec}.{name}", path, digest.sha256, digest.rows)
-            for (spec, name), (path, digest) in files.items()
-        ]
-    )
+    if of.problems:
+        raise SourceError(of.problems, effect=NOTHING_WRITTEN)
+    reading.inputs = (*(Input("spec", one.name, str(one.path), one.digest) for one in every), *of.inputs.values())
     return reading
+
+
+class _Steps:
+    """Reads and maps step after step, and keeps what the plan has to know of them."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        opening: Opening,
+        environment: Environment,
+        run_date: str,
+        progress: Callable[[str, int], None],
+        wants: Wants | None,
+    ) -> None:
+        self.reading = Reading()
+        self.problems: list[Problem] = []
+        self.inputs: dict[tuple[str, str], Input] = {}
+        """By spec and source."""
+        self._ws = ws
+        self._opening = opening
+        self._environment = environment
+        self._run_date = run_date
+        self._progress = progress
+        self._wants = wants
+
+    def plan(self, spec: Spec, step: Step, most: int | None, *, is_referred: bool) -> None:
+        """Rows whose records are planned; where a window leaves some out, others may refer to those all the same."""
+        name, reading = step.full_name, self.reading
+        source = self._opening.changed(spec, step.source)
+        bounds = bounds_of(spec, step, self._environment)
+        files_of = _files_of(spec, step)
+        made = self._mapper(spec, step)
+        stop = _stop(most, bounds)
+        bad = self._spill(step, made, source.rows(), self._wants, is_planned=True, files_of=files_of, stop=stop)
+        self._note(spec, step, source, made, stop)
+        window = self._opening.window(spec, step.source, source)
+        if window is not None:
+            reading.windows[f"{spec.name}.{step.source}"] = window
+            older = self._opening.older(spec, step.source) if is_referred else None
+            if older is not None:
+                self._spill(step, self._mapper(spec, step), older.rows(), None, is_planned=False)
+        reading.planned.add(name)
+        left_out = files_of.left_out if files_of is not None else 0
+        reading.counted[name] = (made.counts.rows, made.counts.filtered + left_out)
+        reading.bad_rows[name] = bad
+        reading.bounds[name] = bounds
+        _note_unmapped(made, reading)
+        if self._wants is None:
+            self._watch(spec, step, source)
+
+    def refer(self, spec: Spec, step: Step, most: int | None) -> None:
+        """Rows whose records others refer to: asked about, and not sent."""
+        source, made = self._opening.whole(spec, step.source), self._mapper(spec, step)
+        stop = _stop(most, bounds_of(spec, step, self._environment))
+        self._spill(step, made, source.rows(), self._wants, is_planned=False, stop=stop)
+        self._note(spec, step, source, made, stop)
+
+    def _mapper(self, spec: Spec, step: Step) -> Mapper:
+        """A fresh one: each may run once."""
+        variables, opening = self._environment.vars, self._opening.whole
+        return mapper(spec, step, run_date=self._run_date, variables=variables, opening=opening)
+
+    def _spill(
+        self,
+        step: Step,
+        made: Mapper,
+        source_rows: Iterable[Row | BadRow],
+        wants: Wants | None,
+        *,
+        is_planned: bool,
+        files_of: Attached | None = None,
+        stop: Stop | None = None,
+    ) -> int:
+        """Put what a step makes into the workspace; returns the number of rows that were skipped."""
+        skipped = unmapped = before = 0
+        rows: Iterator[Made] = made.records(source_rows)
+        if files_of is not None:
+            rows = chain.from_iterable(map(files_of.of, rows))
+        number, origin = self._ws.steps[step.full_name], PLANNED if is_planned else REFERENCE
+        while block := list(islice(rows, BLOCK)):
+            kept: list[Made] = []
+            for one in block:
+                if not isinstance(one, BadRow):
+                    kept.append(one)
+                elif wants is not None and not wants(one, before + len(kept)):
+                    continue
+                elif one.level == "fail":
+                    unmapped += one.problem.code == "unmapped-value"
+                    if one.problem.code != "unmapped-value" and len(self.problems) < MOST_PROBLEMS and is_planned:
+                        self.problems.append(_placed(one))
+                elif is_planned and one.level == "skip":
+                    skipped += 1
+                    kept.append(one)
+            before += len(kept)
+            self._ws.add(number, kept, str(step.position), origin=origin)
+            self._progress("rows read", len(block))
+            if stop is not None and before >= stop.records and made.counts.rows >= stop.rows:
+                stop.came = True
+                if isinstance(source_rows, Generator):
+                    source_rows.close()
+                break
+        if unmapped and is_planned:
+            self.problems += made.unmapped_problems()
+        return skipped
+
+    def _note(self, spec: Spec, step: Step, source: Source, made: Mapper, stop: Stop | None) -> None:
+        """What was read, as the plan names it."""
+        path, digest = _said(spec, step.source), _digest(source, made, stop)
+        kind: Literal["source", "table"] = "source" if path else "table"
+        name = f"{spec.name}.{step.source}"
+        self.inputs[spec.name, step.source] = Input(kind, name, path, digest.sha256, digest.rows)
+        self._opening.note(spec, step.source, source)
+
+    def _watch(self, spec: Spec, step: Step, source: Source) -> None:
+        """Keep which keys the source has, where the step wants to know what has vanished."""
+        of = vanished.watched(step)
+        if of is None:
+            return
+        reading, number = self.reading, self._ws.steps[step.full_name]
+        reading.watched[step.full_name] = of
+        rows, _ = reading.counted[step.full_name]
+        least = reading.bounds[step.full_name].get("min_rows", DEFAULTS["min_rows"]).number
+        if reading.bad_rows[step.full_name]:
+            of.unsure = f"{many(reading.bad_rows[step.full_name], 'row')} could not be read"
+        elif not source.is_complete:
+            of.unsure = "the source does not show every row there is"
+        elif least is not None and rows < least:
+            of.unsure = f"{many(rows, 'row')}, min_rows is {least}"
+        elif step.recipe.when is None or step.vanished.include_filtered:
+            vanished.note_present(self._ws, number, of, None)
+        else:
+            bare = replace(step, recipe=vanished.keys_only(step.recipe))
+            vanished.note_present(self._ws, number, of, self._mapper(spec, bare).records(source.rows()))
 
 
 def _info(step: Step, connection: str, order: Order) -> StepInfo:
@@ -159,97 +259,6 @@ def _info(step: Step, connection: str, order: Order) -> StepInfo:
     )
 
 
-class _Mapping(msgspec.Struct, frozen=True):
-    """What the rows of a step are mapped with."""
-
-    spec: Spec
-    step: Step
-    opening: Opening
-    environment: Environment
-    run_date: str
-
-    def mapper(self, step: Step | None = None) -> Mapper:
-        """A fresh one: each may run once."""
-        variables, opening = self.environment.vars, self.opening.whole
-        return mapper(self.spec, step or self.step, run_date=self.run_date, variables=variables, opening=opening)
-
-
-def _spill_older(
-    ws: Workspace, number: int, how: _Mapping, problems: list[Problem], progress: Callable[[str, int], None]
-) -> None:
-    """Records of rows that the window leaves out, which other records may refer to: asked about, and not sent."""
-    older = how.opening.older(how.spec, how.step.source)
-    if older is not None:
-        _spill(ws, number, how.step, how.mapper(), older.rows(), False, problems, progress, None)
-
-
-def _watch(ws: Workspace, number: int, how: _Mapping, source: Source, reading: Reading) -> None:
-    """Keep which keys the source has, where the step wants to know what has vanished."""
-    step = how.step
-    of = vanished.watched(step)
-    if of is None:
-        return
-    reading.watched[step.full_name] = of
-    rows, _ = reading.counted[step.full_name]
-    least = reading.bounds[step.full_name].get("min_rows", DEFAULTS["min_rows"]).number
-    if reading.bad_rows[step.full_name]:
-        of.unsure = f"{many(reading.bad_rows[step.full_name], 'row')} could not be read"
-    elif not source.is_complete:
-        of.unsure = "the source does not show every row there is"
-    elif least is not None and rows < least:
-        of.unsure = f"{many(rows, 'row')}, min_rows is {least}"
-    elif step.recipe.when is None or step.vanished.include_filtered:
-        vanished.note_present(ws, number, of, None)
-    else:
-        bare = replace(step, recipe=vanished.keys_only(step.recipe))
-        vanished.note_present(ws, number, of, how.mapper(bare).records(source.rows()))
-
-
-def _spill(
-    ws: Workspace,
-    number: int,
-    step: Step,
-    made: Mapper,
-    source_rows: Iterable[Row | BadRow],
-    is_planned: bool,
-    problems: list[Problem],
-    progress: Callable[[str, int], None],
-    files_of: Attached | None,
-    wants: Wants | None = None,
-    stop: Stop | None = None,
-) -> int:
-    """Put what a step makes into the workspace; returns the number of rows that were skipped."""
-    skipped = unmapped = before = 0
-    rows: Iterator[Made] = made.records(source_rows)
-    if files_of is not None:
-        rows = chain.from_iterable(map(files_of.of, rows))
-    while block := list(islice(rows, BLOCK)):
-        kept: list[Made] = []
-        for one in block:
-            if not isinstance(one, BadRow):
-                kept.append(one)
-            elif wants is not None and not wants(one, before + len(kept)):
-                continue
-            elif one.level == "fail":
-                unmapped += one.problem.code == "unmapped-value"
-                if one.problem.code != "unmapped-value" and len(problems) < MOST_PROBLEMS and is_planned:
-                    problems.append(_placed(one))
-            elif is_planned and one.level == "skip":
-                skipped += 1
-                kept.append(one)
-        before += len(kept)
-        ws.add(number, kept, str(step.position), origin=PLANNED if is_planned else REFERENCE)
-        progress("rows read", len(block))
-        if stop is not None and before >= stop.records and made.counts.rows >= stop.rows:
-            stop.came = True
-            if isinstance(source_rows, Generator):
-                source_rows.close()
-            break
-    if unmapped and is_planned:
-        problems += made.unmapped_problems()
-    return skipped
-
-
 def _files_of(spec: Spec, step: Step) -> Attached | None:
     """What finds the files of a step that attaches some."""
     if step.kind != "attach":
@@ -266,6 +275,10 @@ class Stop(msgspec.Struct):
     rows: int
     """As many as a guard wants to see."""
     came: bool = False
+
+
+def _stop(most: int | None, bounds: Mapping[str, Bound]) -> Stop | None:
+    return None if most is None else Stop(most, bounds.get("min_rows", DEFAULTS["min_rows"]).number or 0)
 
 
 def _digest(source: Source, made: Mapper, stop: Stop | None) -> Digest:
@@ -287,36 +300,6 @@ def _note_unmapped(made: Mapper, reading: Reading) -> None:
         said = ", ".join(f"{value} ({count} rows)" for value, (count, _) in list(entry.values.items())[:10])
         note = Note("unmapped-value", f"values of {entry.field} are not in the map: {said}", str(entry.position))
         reading.notes.append(note)
-
-
-def _bounds(spec: Spec, step: Step, environment: Environment) -> dict[str, Bound]:
-    """The limits of a step: the spec's before the project's, and never looser than the environment's."""
-    bounds: dict[str, Bound] = {}
-    own = spec.guards.over(spec.project.guards)
-    for guard in GUARDS:
-        name = step.source if guard == "min_rows" else step.name
-        for limit in (own.limit(guard, name), environment.guards.limit(guard, name)):
-            if limit is not None:
-                bounds[guard] = _tighter(bounds.get(guard), _bound(guard, limit))
-    if spec.sources[step.source].bad_rows == "skip" and "max_bad_rows" not in bounds:
-        bounds["max_bad_rows"] = Bound(percent=10, said="10%", of_rows=True)
-    return bounds
-
-
-def _bound(guard: str, limit: Limit) -> Bound:
-    said, position = str(limit), str(limit.position)
-    if limit.percent:
-        floor = DEFAULTS[guard].floor if guard in DEFAULTS else 0
-        return Bound(None, limit.value, floor, said, position, of_rows=guard == "max_bad_rows")
-    return Bound(int(limit.value), None, 0, said, position)
-
-
-def _tighter(first: Bound | None, second: Bound) -> Bound:
-    if first is None or first.percent is None or second.percent is None:
-        if first is not None and first.number is not None and second.number is not None:
-            return first if first.number <= second.number else second
-        return second
-    return first if first.percent <= second.percent else second
 
 
 def _said(spec: Spec, name: str) -> str:
