@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from syncengine.cli.logins import Hidden, certificate, login
@@ -144,21 +145,38 @@ def anonymous(project: Project, env: Environment) -> Callable[[], Client]:
     )
 
 
+class Account(NamedTuple):
+    """A 4me account: how a client of it is made, its server and name, and where the connection stands."""
+
+    fresh: Callable[[], Client]
+    """Raises SpecError where there is nothing to log in with."""
+    url: str
+    name: str
+    place: str
+
+
 @contextlib.contextmanager
-def accounts(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterator[list[tuple[Client, str, str]]]:
-    """A client of each 4me account of an environment, with its name and where the connection stands."""
+def accounts(project: Project, env: Environment, seeds: Sequence[Path]) -> Iterator[list[Account]]:
+    """The 4me accounts of an environment."""
     from syncengine.cli import fourme  # as above
 
     with contextlib.ExitStack() as stack:
         if not env.connections:
             running = stack.enter_context(_sandbox(project, seeds))
-            yield [(fourme.to_sandbox(running, 1, None, stack), running.fourme.account, "the built-in environment")]
+            place = "the built-in environment"
+            fresh = functools.partial(fourme.to_sandbox, running, 1, None, stack)
+            yield [Account(fresh, running.url, running.fourme.account, place)]
             return
         limits, told = Limits(total=60.0, gate=0.0), Hidden()
-        of_kind = [one for one in env.connections.values() if one.kind == "4me"]
         yield [
-            (fourme.dialled(project, one, 1, None, stack, told, limits), one.account or "", str(one.position))
-            for one in of_kind
+            Account(
+                functools.partial(fourme.dialled, project, one, 1, None, stack, told, limits),
+                one.url,
+                one.account or "",
+                str(one.position),
+            )
+            for one in env.connections.values()
+            if one.kind == "4me"
         ]
 
 

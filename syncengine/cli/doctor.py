@@ -53,12 +53,12 @@ def command(paths: tuple[Path, ...], env_name: str, env_file: Path | None, form:
     return exit_class
 
 
-def _of_secrets(fresh: Callable[[], Client]) -> list[Finding]:
+def _of_secrets(fresh: Callable[[], Client], check: str = "login") -> list[Finding]:
     """A login that cannot even be tried, since a secret of it is not there."""
     try:
         fresh().close()
     except SpecError as error:
-        return [Finding("login", "problem", one.message, one.fix, str(one.place), Exit.SPEC) for one in error.problems]
+        return [Finding(check, "problem", one.message, one.fix, str(one.place), Exit.SPEC) for one in error.problems]
     return []
 
 
@@ -66,7 +66,7 @@ def _looks(project: Project, env: Environment, checked: Checked, *, is_told: boo
     """Both services, as far as the environment and the specs have to do with them."""
     seeds = places.seeds(project, checked.specs)
     steps = [step for spec in checked.specs for step in spec.steps.values() if step.kind == "4me"]
-    kinds = set(connect.services(env).values()) if env.connections else {"servicenow", *(["4me"] if steps else [])}
+    kinds = set(connect.services(env).values()) if env.connections else _kinds(checked.specs)
     if "servicenow" in kinds:
         with connect.dialled(project, env, seeds) as fresh:
             missing = _of_secrets(fresh)
@@ -83,11 +83,22 @@ def _looks(project: Project, env: Environment, checked: Checked, *, is_told: boo
         yield from _of_specs(checked)
     if "4me" in kinds:
         with connect.accounts(project, env, seeds) as accounts:
-            for client, account, place in accounts:
+            for one in accounts:
                 if is_told:
-                    click.echo(f"{env.name}: {client.base_url}, account {account}")
-                yield from _short_secrets(client)
-                yield from fourme.look(client, account, steps, place)
+                    click.echo(f"{env.name}: {one.url}, account {one.name}")
+                missing = _of_secrets(one.fresh, "4me login")
+                yield from missing
+                if not missing:
+                    client = one.fresh()
+                    yield from _short_secrets(client)
+                    yield from fourme.look(client, one.name, steps, one.place)
+
+
+def _kinds(specs: Sequence[Spec]) -> set[str]:
+    """The services that specs have to do with; ServiceNow where there are none yet."""
+    made = {"4me" if step.kind == "4me" else "servicenow" for spec in specs for step in spec.steps.values()}
+    read = {"servicenow" for spec in specs for source in spec.sources.values() if source.kind == "servicenow"}
+    return made | read or {"servicenow"}
 
 
 def _short_secrets(client: Client) -> Iterator[Finding]:

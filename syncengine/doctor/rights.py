@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from syncengine.doctor.finding import Finding
 from syncengine.doctor.visit import Visit
 from syncengine.errors import Exit
+from syncengine.sources import servicenow
 from syncengine.transport.answer import Answer, Ending, Request
 
 REFUSED = (401, 403)
@@ -51,6 +52,9 @@ def _tables(visit: Visit) -> dict[str, str]:
         for reference in step.references:
             if reference.table:
                 found.setdefault(reference.table, str(reference.position))
+    for source in (one for spec in visit.specs for one in spec.sources.values()):
+        if isinstance(source.options, servicenow.Options):
+            found.setdefault(source.options.table, str(source.position))
     return found
 
 

@@ -14,7 +14,7 @@ def look(visit: Visit) -> Iterator[Finding]:
     """One line per data source."""
     wanted: dict[str, str] = {}
     for step in visit.steps:
-        if step.data_source:
+        if step.data_source and step.kind in ("cmdb", "relation"):
             wanted.setdefault(step.data_source, str(step.position))
     if not wanted:
         return

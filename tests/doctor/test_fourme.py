@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from syncengine.doctor.fourme import look
 from syncengine.sandbox.process import Running
 from syncengine.spec import Project
 from syncengine.spec.loader import load_environment
+from tests.command_line import CommandLine
 from tests.sandboxed import Shared
 
 
@@ -70,3 +72,55 @@ def test_client_credentials_go_to_the_host_of_tokens(
     with contextlib.ExitStack() as stack:
         client = fourme.dialled(project, env.connections["me"], 1, None, stack, Hidden())
         assert {one.level for one in look(client, sandbox.fourme.account, (), "")} == {"ok"}
+
+
+SPEC = """syncengine: 1
+data_source: Widget HR
+source: orgs.csv
+steps:
+  orgs: {4me: organizations, key: name, fields: {Name: name}}
+"""
+TICKETS = """syncengine: 1
+data_source: Widget HR
+source: {servicenow: {table: incident, fields: [number, sys_id]}}
+steps:
+  requests: {4me: requests, key: sys_id, fields: {Subject: number, Category: {const: incident}}}
+"""
+
+
+def examined(project: CommandLine, *more: str, exit_class: int = 0) -> dict[str, list[dict[str, str]]]:
+    """The findings by check."""
+    said: dict[str, list[dict[str, str]]] = {}
+    for one in json.loads(project.run("doctor", "--format", "json", *more).ends(exit_class).out)["findings"]:
+        said.setdefault(one["check"], []).append(one)
+    return said
+
+
+def test_specs_for_4me_alone_want_nothing_of_servicenow(shared: Shared, tmp_path: Path) -> None:
+    """Their data source is a Source there and no choice of cmdb_ci.discovery_source, and no problem."""
+    project = CommandLine(tmp_path / "project")
+    project.write("specs/orgs.yaml", SPEC)
+    project.write("specs/orgs.csv", "name\nWidget\n")
+    shared.lend(project.folder)
+    assert not {"data source", "rights", "login"} & examined(project).keys()
+    project.write("specs/tickets.yaml", TICKETS)
+    said = examined(project)
+    assert "data source" not in said
+    assert "table incident can be read" in [one["message"] for one in said["rights"]]
+
+
+def test_a_token_that_is_not_there_is_a_finding_and_hides_no_other_account(sandbox: Running, tmp_path: Path) -> None:
+    """The second account is examined, although nothing can log in to the first."""
+    project = CommandLine(tmp_path)
+    project.write("specs/orgs.yaml", SPEC.replace("  orgs: {", "  orgs: {connection: there, "))
+    project.write("specs/orgs.csv", "name\nWidget\n")
+    connection = "  {name}: {{kind: 4me, url: '{url}', account: sandbox, auth: {{token: {{env: {env}}}}}}}\n"
+    made = [
+        connection.format(name=name, url=sandbox.url, env=env) for name, env in (("no", "NONE"), ("there", "TOKEN"))
+    ]
+    project.write("environments/two.yaml", "syncengine: 1\nkind: environment\nconnections:\n" + "".join(made))
+    project.write(".env", f"TOKEN={sandbox.fourme.token}\n")
+    said = examined(project, "--env", "two", exit_class=3)
+    assert [one["level"] for one in said["4me login"]] == ["problem", "ok"]
+    assert "export NONE" in said["4me login"][0]["fix"]
+    assert [one["level"] for one in said["4me role"]] == ["ok"]
