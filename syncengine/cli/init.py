@@ -112,13 +112,29 @@ def command(folder: Path, *, origin: Path | None, class_name: str, data_source: 
         if not origin.resolve().is_relative_to(folder.resolve()):
             data = name + "".join(origin.suffixes[-2:] if is_packed(origin) else origin.suffixes[-1:]).lower()
             copies[f"specs/{data}"] = origin
-        files[spec] = first_spec(found, name, glob.escape(Path(data).as_posix()), facts, "../schemas/spec.json")
+        own, more = _own_source(folder, data_source)
+        hints += more
+        pattern = glob.escape(Path(data).as_posix())
+        files[spec] = first_spec(found, name, pattern, facts, "../schemas/spec.json", own)
     if spec in _write(folder, files, copies):
         _add_test(folder, folder / spec)
     for hint in hints:
         click.echo(f"note     {hint}")
     for line in _next(folder, spec):
         click.echo(line)
+
+
+def _own_source(folder: Path, data_source: str) -> tuple[str, list[str]]:
+    """The data source that is asked for, where the project that is there has another; and what else is to do then."""
+    context = click.get_current_context()
+    is_asked = context.get_parameter_source("data_source") is not click.core.ParameterSource.DEFAULT
+    if not (folder / "syncengine.yaml").exists():
+        return "", []
+    present = find_project(folder).data_source
+    if present and (not is_asked or present == data_source):
+        return "", []
+    hint = f"{data_source} is not in sandbox/seed.yaml yet: add it under  choices:  cmdb_ci.discovery_source"
+    return data_source, [hint] if (folder / "sandbox" / "seed.yaml").exists() else []
 
 
 def _add_test(folder: Path, path: Path) -> None:

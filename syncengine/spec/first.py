@@ -44,6 +44,12 @@ _WORDS = {
 }
 
 
+DEEPEST = 3
+"""How far objects in objects are followed."""
+_PART = re.compile(r"[^\W\d]\w*")
+"""A name that can stand in a path as it is."""
+
+
 class ClassFacts(msgspec.Struct, frozen=True):
     """What is known of the class: its text columns, and which of them identify a record."""
 
@@ -65,6 +71,10 @@ class Survey(msgspec.Struct, frozen=True):
     """Columns in which every row has a value of its own."""
     without: Mapping[str, int] = msgspec.field(default_factory=dict)
     """By column: rows that have no value of their own there; rows that cannot be read count everywhere."""
+    lists: tuple[str, ...] = ()
+    """Paths that lead to lists of objects."""
+    nested: frozenset[str] = frozenset()
+    """Columns that are paths into objects."""
 
 
 def survey(file: Path) -> Survey:
@@ -79,22 +89,25 @@ def survey(file: Path) -> Survey:
     )
     try:
         opened = sources.open_source(options, file.resolve().parent)
-        columns = opened.columns() or ()
-        seen = {name: _Column() for name in columns}
+        top = opened.columns() or ()
+        seen = {name: _Column() for name in top}
+        objects: set[str] = set()
+        lists: dict[str, None] = {}
         count = unreadable = 0
         for row in islice(opened.rows(), MOST_ROWS):
             if isinstance(row, Row):
                 count += 1
-                _learn(seen, row)
+                _learn(seen, row.values, objects, lists)
             else:
                 unreadable += 1
     except SourceError as error:
         raise SpecError([replace(one, fix=one.fix or "Export it again.") for one in error.problems]) from None
-    if not columns:
+    if not top:
         raise SpecError(Problem("empty-file", f"{file} has no columns", str(file)))
+    seen = {name: one for name, one in seen.items() if one.values or name not in {*objects, *lists}}
     without = {name: count - len(one.values) + unreadable for name, one in seen.items()}
     whole = tuple(name for name, missing in without.items() if count and not missing)
-    return Survey(guess, columns, whole, without)
+    return Survey(guess, tuple(seen), whole, without, tuple(lists), frozenset(seen.keys() - set(top)))
 
 
 def _said(guess: Guess) -> dict[str, str]:
@@ -102,38 +115,67 @@ def _said(guess: Guess) -> dict[str, str]:
     return {name: value for name, value in written.items() if value is not None}
 
 
-def _learn(seen: dict[str, _Column], row: Row) -> None:
-    for name, one in seen.items():
-        value = row.values.get(name)
-        if value is None or isinstance(value, (dict, list)):
-            continue
-        text = str(value).strip()
-        if text not in NO_VALUE:
-            one.values.add(text)
+def _learn(
+    seen: dict[str, _Column], values: Mapping[str, Any], objects: set[str], lists: dict[str, None], within: str = ""
+) -> None:
+    """Note the values of a row by column; those of objects in it by their path."""
+    for name, value in values.items():
+        path = f"{within}{name}"
+        if within and (not _PART.fullmatch(name) or not _PART.fullmatch(path.partition(".")[0])):
+            continue  # no path leads there
+        if isinstance(value, dict):
+            objects.add(path)
+            if path.count(".") < DEEPEST:
+                _learn(seen, value, objects, lists, f"{path}.")
+        elif isinstance(value, list):
+            if any(isinstance(one, dict) for one in value):
+                lists[path] = None
+            elif path not in seen:
+                seen[path] = _Column()
+        else:
+            one = seen.get(path)
+            if one is None:
+                one = seen[path] = _Column()
+            text = "" if value is None else str(value).strip()
+            if text not in NO_VALUE:
+                one.values.add(text)
 
 
-def first_spec(found: Survey, name: str, path: str, of: ClassFacts, schema: str = "") -> str:
-    """A spec that sends every column that it can place, and lists the others."""
+def first_spec(found: Survey, name: str, path: str, of: ClassFacts, schema: str = "", data_source: str = "") -> str:
+    """A spec that sends every column that it can place, and lists the others.
+
+    `data_source` is that of this spec, where the project has another one.
+    """
     by_word: dict[str, str] = {}
     for column in found.columns:
         by_word.setdefault(_plain(column), column)
+    for column in sorted(found.nested, key=found.columns.index):
+        by_word.setdefault(_plain(column.rpartition(".")[2]), column)
     key = _key(found, by_word)
     placed = _placed(by_word, of)
-    if not any(set(entry) <= placed.keys() for entry in of.identified_by) and "name" not in placed:
+    is_identified = any(set(entry) <= placed.keys() for entry in of.identified_by)
+    if "name" not in placed and (not is_identified or _plain(key).endswith("name")):
         placed = {"name": key, **placed}
     lines = [f"# yaml-language-server: $schema={schema}"] if schema else []
-    lines += ["syncengine: 1", *_source(found, key, path)]
+    lines += ["syncengine: 1", *([f"data_source: {written(data_source)}"] if data_source else [])]
+    lines += _source(found, key, path)
     if key not in found.complete:
         lines += ["guards:", f"  max_bad_rows: {found.without[key]}               # as many as there are now"]
     lines += ["", "steps:", f"  {name}:", f"    cmdb: {of.name}"]
-    lines += [f"    key: {as_column(key, key=True)}", "    fields:"]
-    lines += [f"      {target}: {as_column(column)}" for target, column in placed.items()]
+
+    def said(column: str, *, key: bool = False) -> str:
+        return column if column in found.nested else as_column(column, key=key)
+
+    lines += [f"    key: {said(key, key=True)}", "    fields:"]
+    lines += [f"      {target}: {said(column)}" for target, column in placed.items()]
     left = [one for one in found.columns if one not in {*placed.values(), key} and one.isprintable()]
     if left:
         lines += [
             f"      # Columns that have no field yet; syncengine schema --class {of.name} --fields lists what there is:"
         ]
-        lines += [f"      # FIELD: {as_column(column)}" for column in left]
+        lines += [f"      # FIELD: {said(column)}" for column in left]
+    for one in found.lists:
+        lines.append(f"      # {one} is a list: a step of its own with  each: {one}  makes a record of each element.")
     return "\n".join(lines) + "\n"
 
 
@@ -151,7 +193,7 @@ def first_test(spec: Spec) -> str:
 
 def _test(step: str, row: Row, made: Record) -> list[str]:
     kept = {made.key, *made.values.values()}
-    given = {name: value for name, value in row.values.items() if str(value).strip() in kept}
+    given = _kept(row.values, kept)
     lines = [
         "",
         "tests:                          # syncengine test",
@@ -160,7 +202,7 @@ def _test(step: str, row: Row, made: Record) -> list[str]:
         "      source:",
     ]
     for at, (name, value) in enumerate(given.items()):
-        lines.append(f"        {'  ' if at else '- '}{written(name)}: {written(str(value).strip())}")
+        lines.append(f"        {'  ' if at else '- '}{written(name)}: {_flow(value)}")
     lines += [
         "    expect:",
         f"      {step}:",
@@ -173,6 +215,32 @@ def _test(step: str, row: Row, made: Record) -> list[str]:
             *(f"            {name}: {written(value)}" for name, value in made.values.items()),
         ]
     return lines
+
+
+def _kept(values: Mapping[str, Any], kept: set[str]) -> dict[str, Any]:
+    """What of a row became the record."""
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            if inner_values := _kept(value, kept):
+                made[name] = inner_values
+        elif not isinstance(value, list) and str(value).strip() in kept:
+            made[name] = str(value).strip()
+    return made
+
+
+def _flow(value: Any) -> str:
+    if not isinstance(value, dict):
+        return written(str(value))
+    inside = (
+        f"{_in_flow(name)}: {_flow(one) if isinstance(one, dict) else _in_flow(one)}" for name, one in value.items()
+    )
+    return "{" + ", ".join(inside) + "}"
+
+
+def _in_flow(text: str) -> str:
+    said = written(text)
+    return _quoted(text) if said == text and set(text) & set(",[]{}") else said
 
 
 def _source(found: Survey, key: str, path: str) -> list[str]:

@@ -214,6 +214,49 @@ def test_a_graph_is_text_or_mermaid(project: Path) -> None:
     assert 'n0 -->|"Runs on::Runs"| n0' in drawn
 
 
+NESTED = """{"vms": [
+{"vm": {"name": "vm-1", "guest": {"os": "Linux, old"}}, "disks": [{"label": "1"}], "power": "on"},
+{"vm": {"name": "vm-2", "guest": null}, "disks": [], "power": "on"}]}
+"""
+
+
+def test_a_first_spec_follows_objects_in_rows_by_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No object is taken for a text or a key; a list of objects is named as what it is."""
+    folder(tmp_path, {"vms.json": NESTED})
+    monkeypatch.chdir(tmp_path)
+    assert run(init.command, "--from", "vms.json").exit_code == 0
+    text = (tmp_path / "specs" / "vms.yaml").read_text()
+    assert "key: vm.name\n    fields:\n      name: vm.name\n      os: vm.guest.os\n" in text
+    assert "bad_rows" not in text
+    assert "# disks is a list: a step of its own with  each: disks" in text
+    assert run(validate.command).stdout == "1 spec with 1 step: right.\n"
+    assert run(test.command).stdout.startswith("ok   vms: a row becomes a CI\n")
+
+
+def test_the_column_that_is_called_a_name_and_is_the_key_is_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path, {"s.csv": "Switch Name,Serial No.\nsw-1,S1\nsw-2,S2\nsw-3,\n"})
+    monkeypatch.chdir(tmp_path)
+    assert run(init.command, "--from", "s.csv", "--class", "cmdb_ci_ip_switch").exit_code == 0
+    assert "name: Switch Name\n      serial_number: Serial No.\n" in (tmp_path / "specs" / "s.yaml").read_text()
+
+
+def test_a_data_source_that_is_not_the_projects_stands_in_the_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that exist stay as they are, and what was asked for is not dropped."""
+    folder(tmp_path, {"a.csv": "name\nx\n", "b.csv": "name\ny\n", "c.csv": "name\nz\n"})
+    monkeypatch.chdir(tmp_path)
+    run(init.command, "--from", "a.csv", "--data-source", "Network")
+    told = run(init.command, "--from", "b.csv", "--data-source", "vCenter").stdout
+    run(init.command, "--from", "c.csv")
+    specs = {name: (tmp_path / "specs" / f"{name}.yaml").read_text() for name in "abc"}
+    assert {name for name, text in specs.items() if "data_source" in text} == {"b"}
+    assert "data_source: vCenter\n" in specs["b"]
+    assert "note     vCenter is not in sandbox/seed.yaml yet" in told
+
+
 HEADERS = [
     "Host Name,Serial Number,OS,IP,RAM (GB)\nh,s,l,1,2\n",
     'name,2024,true,a.b,it\'s,"q""q",{{x}}\n1,2,3,4,5,6,7\n',
