@@ -17,6 +17,7 @@ from syncengine.transport.clock import Clock
 from syncengine.transport.reader import Writer
 
 if TYPE_CHECKING:
+    from syncengine.execution.ahead import Ahead
     from syncengine.execution.journal import Journal
 
 ATTEMPTS = 3
@@ -87,11 +88,13 @@ class BatchRunner:
         ambiguous: bool,
         token: str = "",
         waits: int = 0,
+        ahead: Ahead | None = None,
     ) -> Done:
         """Do a batch; `ambiguous` says that an earlier attempt left an intent without a result.
 
         With a `token` that attempt started work on the target, which is then followed to its end. `waits` says how
-        often the rest of the batch was put back because another writer held it.
+        often the rest of the batch was put back because another writer held it. `ahead` has looked at the target for
+        this batch and others.
 
         Everything that is decided is in the journal when this returns; a SyncError inside ends up in `stop`.
         """
@@ -107,7 +110,7 @@ class BatchRunner:
             elif ambiguous:
                 self._settle(done, parcel, "the last attempt was interrupted")
             if (parcel.items or parcel.relations) and (self.stale_check or any(map(_is_uncompared, parcel.items))):
-                self._stop_stale(done, parcel, implied=True)
+                self._stop_stale(done, parcel, implied=True, ahead=ahead)
             self._send(done, parcel)
         except SyncError as error:
             error.problems = tuple(_hushed(problem, done.secrets) for problem in error.problems)
@@ -130,7 +133,7 @@ class BatchRunner:
 
     # ── asking again ────────────────────────────────────────────────────────────────────────────
 
-    def _stop_stale(self, done: Done, parcel: Parcel, *, implied: bool) -> None:
+    def _stop_stale(self, done: Done, parcel: Parcel, *, implied: bool, ahead: Ahead | None = None) -> None:
         """Ask again what was asked at plan time; what answers differently is not sent, nor what needs it."""
         skip = {change.op for change in parcel.relations if implied and change.basis == "implied"}
         asked = Parcel(
@@ -141,8 +144,10 @@ class BatchRunner:
             parcel.context,
             parcel.context_ends,
         )
-        done.requests += 1
-        seen = {answer.op: answer for answer in self.target.preview(asked, self.writer)}
+        seen = self._as_planned(done, parcel, ahead) if ahead is not None else None
+        if seen is None:
+            done.requests += 1
+            seen = {answer.op: answer for answer in self.target.preview(asked, self.writer)}
         applied = self._already(parcel, seen) if self.resuming else []
         self._decide(done, applied)
         keep(parcel, {outcome.op: outcome for outcome in applied})
@@ -156,6 +161,15 @@ class BatchRunner:
         ]
         self._decide(done, stale)
         self._decide(done, without(parcel, {outcome.op for outcome in stale}, "is stale"))
+
+    def _as_planned(self, done: Done, parcel: Parcel, ahead: Ahead) -> dict[int, Seen] | None:
+        """What a look for many says of these, where that is that nothing has moved; the rest is asked about alone."""
+        told, requests = ahead.seen()
+        done.requests += requests
+        seen = {change.op: told[change.op] for change in parcel.items if change.op in told}
+        if len(seen) < len(parcel.items) or any(self._moved(change, seen[change.op]) for change in parcel.items):
+            return None
+        return seen
 
     def _already(self, parcel: Parcel, seen: dict[int, Seen]) -> list[Outcome]:
         """What a run that goes on finds done: a journal older than the truth knows nothing of its last batches."""

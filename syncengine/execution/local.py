@@ -10,13 +10,14 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from syncengine.changes import TWICE, Batch, Outcome
+from syncengine.changes import TWICE, Batch, Outcome, Parcel
 from syncengine.errors import Exit, Problem, SyncError, UnsafeError, worst
+from syncengine.execution.ahead import Ahead
 from syncengine.execution.batch import BatchRunner, Done
 from syncengine.execution.events import BatchSettled, Event, Settling, Waiting
 from syncengine.execution.operations import Operations
@@ -123,6 +124,8 @@ class LocalRunner:
         self._settling = events
         self._waits: Counter[int] = Counter()
         """How often the rest of a batch was put back because another writer held its records."""
+        self._ahead: dict[int, Ahead] = {}
+        """Who looks at the target for batches that are sent next, by their numbers."""
 
     def run(self, interrupted: Interrupted) -> Iterator[Event]:
         """Do what is left of the plan, wave after wave."""
@@ -158,7 +161,7 @@ class LocalRunner:
                 waiting.remove(ready)
                 busy.update(self._touched(ready))
                 flying[id(self.runners[ready.step])] += 1
-                running[self._start(pool, ready)] = ready
+                running[self._start(pool, ready, waiting)] = ready
             if not running:
                 return
             done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -183,7 +186,7 @@ class LocalRunner:
         alone = self.runners[batch.step].target.alone(self.operations.plan.header.steps[batch.step])
         return {*batch.items, *batch.ends, alone} if alone else {*batch.items, *batch.ends}
 
-    def _start(self, pool: ThreadPoolExecutor, batch: Batch) -> Future[Done]:
+    def _start(self, pool: ThreadPoolExecutor, batch: Batch, waiting: Sequence[Batch]) -> Future[Done]:
         parcel, blocked = self.operations.parcel(batch)
         if self.stop.steps:
             ops = [change for change in (*parcel.items, *parcel.relations) if change.step in self.stop.steps]
@@ -196,7 +199,23 @@ class LocalRunner:
         token = written.token if written is not None else ""
         run = self.runners[batch.step].run
         waits = self._waits[batch.number]
-        return pool.submit(run, batch.number, parcel, blocked, ambiguous=ambiguous, token=token, waits=waits)
+        ahead = self._looked_ahead(batch, parcel, waiting)
+        return pool.submit(
+            run, batch.number, parcel, blocked, ambiguous=ambiguous, token=token, waits=waits, ahead=ahead
+        )
+
+    def _looked_ahead(self, batch: Batch, parcel: Parcel, waiting: Sequence[Batch]) -> Ahead | None:
+        """One look at the target for this batch and those of its step that wait behind it, where each is one row."""
+        runner = self.runners[batch.step]
+        step = self.operations.plan.header.steps[batch.step]
+        if not runner.stale_check or runner.resuming or not runner.target.looks_ahead(step):
+            return None
+        if batch.number not in self._ahead:
+            behind = [one for one in waiting if one.step == batch.step and one.number not in self._ahead]
+            items = [*parcel.items, *(one for other in behind for one in self.operations.parcel(other)[0].items)]
+            ahead = Ahead(runner.target, runner.writer, runner.clock, batch.data_source, items)
+            self._ahead.update(dict.fromkeys((batch.number, *(one.number for one in behind)), ahead))
+        return self._ahead.pop(batch.number)
 
     def _settled(self, batch: Batch, done: Done) -> BatchSettled:
         self.operations.settle(done.outcomes)

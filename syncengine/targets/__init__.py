@@ -147,6 +147,11 @@ class Target(ABC):
         del step
         return ""
 
+    def looks_ahead(self, step: StepInfo) -> bool:
+        """Whether a batch of the step is one row, so that the check before sending looks for many batches at once."""
+        del step
+        return False
+
 
 class FlatTarget(Target):
     """A target whose records stand alone: no units, no relations; each is asked about and sent as one row."""

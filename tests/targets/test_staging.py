@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from syncengine.errors import Exit, SpecError
 from syncengine.execution.summary import Summary
 from syncengine.planning.plan_file import PlanFile
 from syncengine.targets.staging import StagingTarget, following
+from syncengine.transport.clock import Clock
 from tests.bench import Bench, actions, of_action
 from tests.budget import examples
 from tests.targets.rows import COLUMNS, FIELDS, LABELS, TABLE, people, person, row, step, table
@@ -42,6 +44,32 @@ def settled(bench: Bench, summary: Summary, number: int) -> None:
     assert summary.total("applied") == number
     assert len(people(bench)) == number
     assert bench.inserts()["sys_user"] == number
+
+
+# ── the check before sending ──────────────────────────────────────────────────────────────────────
+
+
+def test_single_rows_are_checked_many_at_a_time_and_only_what_moved_alone(bench: Bench) -> None:
+    """One request a row in place of two; what somebody changed since the plan is stopped all the same."""
+    table(bench)
+    settled(bench, bench.apply(plan(bench, *(person(n) for n in range(100)))), 100)
+    made = plan(bench, *(person(n, u_last="Newer") for n in range(100)))
+    bench.change(people(bench)["p40@x.org"]["sys_id"], "sys_user", last_name="Other")
+    summary = bench.apply(made)
+    assert (summary.total("stale"), summary.total("applied")) == (1, 99)
+    assert {row["last_name"] for row in people(bench).values()} == {"Newer", "Other"}
+    looks = summary.requests - 99
+    assert looks <= 4, "one for 64 rows, one for the others, one for the row that moved"
+
+
+def test_a_look_that_is_old_counts_no_more(bench: Bench) -> None:
+    """Something held the rows up: each of the others is asked about when it is sent."""
+    table(bench)
+    made = plan(bench, *(person(n) for n in range(10)))
+    ticks = itertools.count(step=60)
+    summary = bench.apply(made, permits=1, clock=Clock(now=lambda: float(next(ticks))))
+    assert summary.total("applied") == 10
+    assert summary.requests == 10 + 1 + 9, "ten rows, a look for all, and one for each behind the first"
 
 
 # ── what is foretold ────────────────────────────────────────────────────────────────────────────

@@ -113,6 +113,10 @@ class StagingTarget(FlatTarget):
             return step
         return replace(step, options={**step.options, "in_turn": True})
 
+    def looks_ahead(self, step: StepInfo) -> bool:
+        """Single inserts: a look at the target for each would be as many requests as rows."""
+        return bool(step.options["send"] != "multiple")
+
     def alone(self, step: StepInfo) -> str:
         """Import sets of one table go one after the other: nobody promises an order to those that wait together."""
         is_alone = step.options["send"] == "multiple" or step.options.get("in_turn")
