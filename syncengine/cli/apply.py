@@ -220,7 +220,7 @@ def complaint(summary: Summary) -> SyncError | None:
     elif summary.stopped is Exit.STALE:
         effect = f"{done} of {all_of_it} operations are applied and recorded; plan the rest anew with: {again}"
         effect = f"{effect}. {rows}" if rows else effect
-    elif summary.stopped is not Exit.OK:
+    elif summary.stopped not in (Exit.OK, Exit.PARTIAL):
         effect = (
             f"{done} of {all_of_it} operations are applied and recorded"
             + (f"; continue with: {resume}" if done < all_of_it else ".")
@@ -231,6 +231,8 @@ def complaint(summary: Summary) -> SyncError | None:
         )
         if not problems:
             problems.append(Problem("stopped", "the run was interrupted", place, fix=resume))
+    elif not rejected + unsent:
+        effect = f"{many(done, 'operation')} are applied and recorded; nothing is left."
     else:
         left = rejected + unsent
         were = "was" if left == 1 else "were"

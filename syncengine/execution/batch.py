@@ -383,7 +383,8 @@ def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:
     if planned == "attach":
         return "" if seen.action == "attach" else "the file is there by now"
     if planned == "create":
-        return "" if seen.action == "create" else f"the target has it by now ({seen.sys_id})"
+        which = f" ({seen.sys_id})" if seen.sys_id else ""
+        return "" if seen.action == "create" else f"the target has it by now{which}"
     if planned == "relate":
         return "" if seen.action == "relate" else "the relation exists by now"
     if seen.action == "create":

@@ -297,7 +297,7 @@ def _placed(bad: BadRow) -> Problem:
 
 def _note_unmapped(made: Mapper, reading: Reading) -> None:
     for entry in made.counts.unmapped.values():
-        said = ", ".join(f"{value} ({count} rows)" for value, (count, _) in list(entry.values.items())[:10])
+        said = ", ".join(f"{value} ({many(count, 'row')})" for value, (count, _) in list(entry.values.items())[:10])
         note = Note("unmapped-value", f"values of {entry.field} are not in the map: {said}", str(entry.position))
         reading.notes.append(note)
 

@@ -98,7 +98,8 @@ def plan_sentence(plan: PlanFile) -> str:
 def run_sentence(summary: Summary) -> str:
     """A run in short."""
     done = f"{summary.total('applied'):,} of {many(summary.operations, 'operation')}"
-    return f"Applied {done} to {summary.environment} in {summary.seconds:.1f} s."
+    took = f" in {summary.seconds:.1f} s" if summary.seconds else ""  # a run that is still open has not said
+    return f"Applied {done} to {summary.environment}{took}."
 
 
 # ── what may be shown ───────────────────────────────────────────────────────────────────────────

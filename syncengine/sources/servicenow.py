@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syncengine import sources
 from syncengine.changes import Row
-from syncengine.errors import Place, Position, Problem, RemoteError, SourceError
+from syncengine.errors import Place, Position, Problem, RemoteError, SourceError, many
 
 if TYPE_CHECKING:
     from syncengine.transport.reader import Reader
@@ -263,7 +263,7 @@ class TableSource(sources.Source):
             return
         ids = [sys_id for sys_id, _ in gone]
         if ids:
-            said = f"{self._options.shown}: {len(ids)} rows were deleted since {since}; nothing is done about them"
+            said = f"{self._options.shown}: {many(len(ids), 'row')} deleted since {since}; nothing is done about that"
             fix = f"they are: {', '.join(ids[:5])}" + (", ..." if len(ids) > 5 else "")
             self._remarks.append(sources.Remark("deleted-rows", said, len(ids), fix))
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncengine.changes import Change, End, StepInfo
+from syncengine.changes import Action, Change, End, StepInfo
 from syncengine.errors import Exit, Place
 from syncengine.execution.summary import StepSummary, Summary
 from syncengine.planning.plan import Header, Identity, Manifest, Note, StepCounts
@@ -156,3 +156,18 @@ def test_what_is_left_out_says_how_it_is_shown(tmp_path: Path) -> None:
     changes = [Change(n, "cmdb", 0, "create", key=f"S{n}", class_name="cmdb_ci_server") for n in range(1, 9)]
     plan = plan_of(tmp_path / "p", changes)
     assert "  + … 4 more to create in s.servers (--all shows them)" in list(find("human").of_plan(plan, details=20))
+
+
+def test_a_table_of_many_kinds_of_operations_fits_a_terminal(tmp_path: Path) -> None:
+    """The heads go on two lines then, or are glyphs alone; numbers stand under theirs."""
+    actions: tuple[Action, ...] = ("create", "update", "retire", "touched", "unchanged", "rejected", "reclassify")
+    words = {2: ["+", "create", "~", "update"], 6: [*actions[:6]], 7: ["+", "~", "±", "-", "·", "=", "!"]}
+    for number, heads in words.items():
+        changes = [Change(op, "cmdb", 0, action, key=str(op)) for op, action in enumerate(actions[:number], 1)]
+        lines = list(find("human").of_plan(plan_of(tmp_path / f"p{number}", changes), details=0))
+        at = next(at for at, line in enumerate(lines) if line.startswith("  s  "))
+        assert max(map(len, lines)) <= 80
+        assert lines[at].split() == ["s", "rows", "ours", *heads]
+        assert lines[at + 1].split() == ["servers", str(number), *["1"] * number]
+        assert len(lines[at]) == len(lines[at + 1])
+        assert lines[at - 1].split() == (["+", "~", "-", "·", "=", "!"] if number == 6 else [])

@@ -335,7 +335,7 @@ class FourmeTarget(FlatTarget):
         if sent.problem is None and token:
             return Started(token)
         why = sent.why or "the answer to the upload has no token"
-        return Unclear(f"{why} ({name}, {len(parcel.items)} rows)", sent.answer.is_late)
+        return Unclear(f"{why} ({name}, {many(len(parcel.items), 'row')})", sent.answer.is_late)
 
     def follow(self, token: str, parcel: Parcel, writer: Writer, watch: Watch) -> Answered | Unclear | Running:
         """Ask after the job until it has ended, and tell what became of each row."""
@@ -355,7 +355,9 @@ class FourmeTarget(FlatTarget):
             self._learn_ids(name, parcel, told, writer)
         else:
             self._tell_by_looking(parcel, told, ended, writer)
-        return Answered(tuple(told[change.op] for change in parcel.items), ended.notes, ended.stop)
+        outcomes = tuple(told[change.op] for change in parcel.items)
+        stop = None if all(one.result == "applied" for one in outcomes) else ended.stop
+        return Answered(outcomes, ended.notes, stop)
 
     def _learn_ids(self, name: str, parcel: Parcel, told: dict[int, Outcome], reader: Reader) -> None:
         """The ids of new records, where other rows name them by id."""

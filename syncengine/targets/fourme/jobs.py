@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from syncengine.errors import Problem, RemoteError
+from syncengine.errors import Problem, RemoteError, many
 from syncengine.targets import Running, Unclear, Watch
 from syncengine.targets.fourme.sheet import Sheet
 from syncengine.transport.fourme import IMPORT, Job, job, polls
@@ -61,7 +61,7 @@ def follow(name: str, token: str, sheet: Sheet, reader: Reader, watch: Watch) ->
         waited += wait
         now = job(reader, IMPORT, token)
         if now is None:
-            return Unclear(f"4me no longer knows the import job {token} of {name} ({len(sheet.lines)} rows)")
+            return Unclear(f"4me no longer knows the import job {token} of {name} ({many(len(sheet.lines), 'row')})")
         if now.is_over:
             return _ended(name, now, sheet, reader)
         word = now.state
@@ -109,7 +109,7 @@ def _ended(name: str, last: Job, sheet: Sheet, reader: Reader) -> Ended:
         notes.append(f"details unavailable of an import of {name} ({missing})".replace(":", ""))
     if last.state == "done":
         is_complete = bool(failed) and len(failed) == failures and not errors
-        why = f"4me refused {failures} of {rows} rows ({said})"
+        why = f"4me refused {failures} of {many(rows, 'row')} ({said})"
         why += f"; details unavailable: {missing}" if missing else "" if is_complete else "; its log does not say which"
         return Ended(failed, is_complete, why=cut(why, SENTENCE * 2), notes=tuple(notes))
     words = escape(cut(last.message or "; ".join(other[:2]) or "no message", FOUND * 2))
@@ -118,7 +118,7 @@ def _ended(name: str, last: Job, sheet: Sheet, reader: Reader) -> Ended:
         "import-stopped",
         f"the import of {name} stopped before its end; what it did until then stays",
         found=words,
-        fix="mend the row that is named, then: syncengine resume",
+        fix="mend the row that it names, and retry the run",
     )
     return Ended(failed, is_complete=False, is_cut_off=True, why=why, notes=tuple(notes), stop=stop)
 

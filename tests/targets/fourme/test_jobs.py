@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
+from syncengine.cli.apply import complaint
 from syncengine.errors import Exit
 from syncengine.execution.summary import Summary
 from syncengine.sandbox.process import Running
@@ -108,6 +109,25 @@ def test_a_job_that_stops_early_is_partly_applied(desk: Desk) -> None:
     assert told(desk.resume(summary.run)) == {"applied": 10}
     assert len(desk.people()) == 10
     assert len([entry for entry in desk.uploads() if entry["kind"] == "insert"]) == 10
+
+
+def test_what_is_left_of_a_job_that_stopped_early_is_retried(desk: Desk) -> None:
+    """Such a run is over, so no resume finds it by itself: the advice is what works."""
+    plan = desk.plan(people_csv=csv_of(10))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(error(4))")
+    error = complaint(desk.apply(plan))
+    assert error is not None
+    assert [one.code for one in error.problems] == ["import-stopped", "rejected"]
+    assert "resume" not in error.effect + "".join(one.fix for one in error.problems)
+    assert "syncengine retry" in error.problems[-1].fix
+
+
+def test_a_job_that_stopped_after_its_last_row_left_nothing(desk: Desk) -> None:
+    """Every record is as it was sent: the run is done."""
+    plan = desk.plan(people_csv=csv_of(3))
+    desk.sandbox.faults("api=me_upload, at=1, do=job(error(3))")
+    summary = desk.apply(plan)
+    assert (summary.exit, summary.problem, told(summary)) == (Exit.OK, None, {"applied": 3})
 
 
 @pytest.mark.covers("JOB-07")
