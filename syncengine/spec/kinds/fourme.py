@@ -119,17 +119,8 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     """
     chosen = fields.get(FOURME)
     kind = import_types().get(str(chosen))
-    has_pair = kind is not None and kind.has_pair
-    if has_pair and fields.node.get("key") is None:
-        said = f'The step "{name.text}" has no key: records of {chosen} need the identifier of the source'
-        note.add("missing-key", said, name.position, "key: employee_id")
-    vanished = fields.node.get("vanished")
-    if kind is not None and not has_pair and vanished is not None:
-        said = f"Records of {chosen} carry no Source ID, so nobody can tell which have vanished"
-        note.add("bad-vanished", said, vanished.position, "Remove it.")
-    elif kind is not None and kind.many and vanished is not None:
-        said = f"Several rows make one record of {chosen}, so nobody can tell which have vanished"
-        note.add("bad-vanished", said, vanished.position, "Remove it; a row that is gone goes with the next import.")
+    if kind is not None:
+        _check_identity(name, str(chosen), kind, fields, note)
     why = "4me keeps it as the Source of each record"
     data_source = data_source_of(name, fields, context, note, why, "data_source: DC Inventory")
     if len(data_source) > MAX_SOURCE:
@@ -144,8 +135,9 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
     if kind is not None:
         rules = _checked(str(chosen), kind, rules, note)
     retired = fields.get(VANISHED) or context.defaults.vanished or Vanished()
-    if kind is not None and vanished is not None:
-        _check_retired(str(chosen), kind, retired, vanished, note)
+    said = fields.node.get("vanished")
+    if kind is not None and said is not None:
+        _check_retired(str(chosen), kind, retired, said, note)
     key = fields.get(KEY) or ()
     recipe = Recipe(
         full,
@@ -187,6 +179,22 @@ def build(name: Scalar, fields: Fields, source: str, context: StepContext, note:
         must_defer=frozenset(one for one, column in columns.items() if column.defer or column.self),
         never_defer=frozenset(kind.required if kind is not None else ()),
     )
+
+
+def _check_identity(name: Scalar, chosen: str, kind: ImportType, fields: Fields, note: Reader) -> None:
+    """What a type does not keep of a record's identity can be neither left out nor asked after."""
+    if kind.has_pair and fields.node.get("key") is None:
+        said = f'The step "{name.text}" has no key: records of {chosen} need the identifier of the source'
+        note.add("missing-key", said, name.position, "key: employee_id")
+    vanished = fields.node.get("vanished")
+    if vanished is None:
+        return
+    if not kind.has_pair:
+        said = f"Records of {chosen} carry no Source ID, so nobody can tell which have vanished"
+        note.add("bad-vanished", said, vanished.position, "Remove it.")
+    elif kind.many:
+        said = f"Several rows make one record of {chosen}, so nobody can tell which have vanished"
+        note.add("bad-vanished", said, vanished.position, "Remove it; a row that is gone goes with the next import.")
 
 
 def _known_header(chosen: str, kind: ImportType, fields: Fields, note: Reader) -> None:
