@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from msgspec import structs
 
 from syncengine.changes import Change, Outcome, Parcel, Seen
 from syncengine.errors import Problem, RemoteError, SyncError
+from syncengine.execution.drift import is_done, is_told, is_uncompared, moved, same
 from syncengine.files import reach
 from syncengine.parcels import fill_ends, halves, hushed, keep, secrets_of, without
 from syncengine.targets import Answered, Refused, Running, Started, Target, Watch
@@ -109,7 +110,7 @@ class BatchRunner:
                 self._follow(done, parcel, token)
             elif ambiguous:
                 self._settle(done, parcel, "the last attempt was interrupted")
-            if (parcel.items or parcel.relations) and (self.stale_check or any(map(_is_uncompared, parcel.items))):
+            if (parcel.items or parcel.relations) and (self.stale_check or any(map(is_uncompared, parcel.items))):
                 self._stop_stale(done, parcel, implied=True, ahead=ahead)
             self._send(done, parcel)
         except SyncError as error:
@@ -187,7 +188,7 @@ class BatchRunner:
         found = []
         for change in parcel.items:
             answer = seen.get(change.op)
-            if answer is None or not _is_uncompared(change):
+            if answer is None or not is_uncompared(change):
                 continue
             if answer.action == "unchanged" and not answer.code:
                 found.append(Outcome(change.op, "unchanged", answer.sys_id, message=answer.reason))
@@ -311,14 +312,14 @@ class BatchRunner:
         only two equal answers.
         """
         first = self._look(done, parcel)
-        if not all(_is_told(change, first) for change in (*parcel.items, *parcel.relations)):
+        if not all(is_told(change, first) for change in (*parcel.items, *parcel.relations)):
             self.settling(done.number, why, self.seconds)
             self.clock.sleep(self.seconds)
             first = self._look(done, parcel)
             for _ in range(5):
                 self.clock.sleep(self.seconds / 11)
                 again = self._look(done, parcel)
-                if _same(first, again):
+                if same(first, again):
                     break
                 first = again
             else:
@@ -366,60 +367,3 @@ class BatchRunner:
 
 def _hushed(problem: Problem, secrets: Sequence[str]) -> Problem:
     return replace(problem, message=hushed(problem.message, secrets), found=hushed(problem.found, secrets))
-
-
-def _is_uncompared(change: Change) -> bool:
-    """Whether it is a file for a record that nobody knew while planning."""
-    return change.action == "attach" and change.basis == "implied"
-
-
-def moved(change: Change, seen: Seen, sensitive: Collection[str] = ()) -> str:
-    """Why an operation may not be sent as planned, or empty when the target still says the same."""
-    if seen.code:
-        return f"the target now refuses it: {seen.code} {seen.message}".strip()
-    planned = "update" if change.action == "retire" else change.action
-    if planned == "unknown" or seen.action == "unknown":
-        return "" if planned == seen.action else f"planned as {planned}, the target now says {seen.action}"
-    if planned == "attach":
-        return "" if seen.action == "attach" else "the file is there by now"
-    if planned == "create":
-        which = f" ({seen.sys_id})" if seen.sys_id else ""
-        return "" if seen.action == "create" else f"the target has it by now{which}"
-    if planned == "relate":
-        return "" if seen.action == "relate" else "the relation exists by now"
-    if seen.action == "create":
-        return f"the record {change.sys_id} is no longer found"
-    if seen.sys_id != change.sys_id:
-        return f"another record is found now: {seen.sys_id} instead of {change.sys_id}"
-    if planned == "touched":
-        return "" if seen.action == "unchanged" else f"fields differ by now: {', '.join(sorted(seen.before))}"
-    names = sorted({*seen.before, *change.before})
-    changed = [name for name in names if seen.before.get(name) != change.before.get(name)]
-    if changed:
-        return "changed on the target since the plan: " + ", ".join(
-            name
-            if name in sensitive
-            else f"{name} was {change.before.get(name, change.values.get(name, ''))!r},"
-            f" is {seen.before.get(name, change.values.get(name, ''))!r}"
-            for name in changed[:5]
-        )
-    if seen.action != planned or seen.was_class != change.was_class:
-        return f"planned as {planned}, the target now says {seen.action}"
-    return ""
-
-
-def _is_told(change: Change, seen: dict[int, Seen]) -> bool:
-    answer = seen.get(change.op)
-    return is_done(change, seen) or (answer is not None and answer.outcome is not None)
-
-
-def is_done(change: Change, seen: dict[int, Seen]) -> bool:
-    """Whether asking again would plan nothing for it."""
-    answer = seen.get(change.op)
-    return answer is not None and not answer.code and answer.action == "unchanged" and change.action != "touched"
-
-
-def _same(first: dict[int, Seen], second: dict[int, Seen]) -> bool:
-    return {op: (seen.action, seen.sys_id, seen.outcome) for op, seen in first.items()} == {
-        op: (seen.action, seen.sys_id, seen.outcome) for op, seen in second.items()
-    }
