@@ -161,7 +161,11 @@ def test_what_is_left_out_says_how_it_is_shown(tmp_path: Path) -> None:
 def test_a_table_of_many_kinds_of_operations_fits_a_terminal(tmp_path: Path) -> None:
     """The heads go on two lines then, or are glyphs alone; numbers stand under theirs."""
     actions: tuple[Action, ...] = ("create", "update", "retire", "touched", "unchanged", "rejected", "reclassify")
-    words = {2: ["+", "create", "~", "update"], 6: [*actions[:6]], 7: ["+", "~", "±", "-", "·", "=", "!"]}
+    words: dict[int, Sequence[str]] = {
+        2: ["+", "create", "~", "update"],
+        6: actions[:6],
+        7: ["+", "~", "±", "-", "·", "=", "!"],
+    }
     for number, heads in words.items():
         changes = [Change(op, "cmdb", 0, action, key=str(op)) for op, action in enumerate(actions[:number], 1)]
         lines = list(find("human").of_plan(plan_of(tmp_path / f"p{number}", changes), details=0))
