@@ -172,6 +172,6 @@ def test_a_table_of_many_kinds_of_operations_fits_a_terminal(tmp_path: Path) -> 
         at = next(at for at, line in enumerate(lines) if line.startswith("  s  "))
         assert max(map(len, lines)) <= 80
         assert lines[at].split() == ["s", "rows", "ours", *heads]
-        assert lines[at + 1].split() == ["servers", str(number), *["1"] * number]
+        assert lines[at + 1].split() == ["servers", str(number), *(["1"] * number)]
         assert len(lines[at]) == len(lines[at + 1])
         assert lines[at - 1].split() == (["+", "~", "-", "·", "=", "!"] if number == 6 else [])
