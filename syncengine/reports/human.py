@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +35,21 @@ GLYPHS = {
 HIDDEN = frozenset({"unchanged", "touched"})
 ALIKE = frozenset({"create", "relate", "attach"})
 """Actions of which a few examples say enough; a fifth of the others' share is written out."""
+TOLD = frozenset({"rejected", "unknown", "touched"})
+"""Actions that are what became of a record, and nothing that is going to be done."""
+_OWN = re.compile(r"""'[^']*'|"[^"]*"|[{].*[}]?|\d+""", re.DOTALL)
+"""What of a message is about one record."""
 NOTES = {
     "drift": "somebody was faster: the target did something else than planned",
     "settled by looking": "never answered, found on the target and counted as done",
 }
 """What is counted during a run, in words."""
 PARTLY = " (what has vanished and limits in percent are not looked at)"
+DONE = {"unknown": "applied"}
+"""What an operation is called that was done, where the plan could not say what it would be."""
 VALUE_WIDTH = 44
+KEY_WIDTH = 120
+"""A key tells one record from another: it is cut later than a value."""
 WIDTH = 80
 
 
@@ -50,30 +59,52 @@ def shown(value: str, width: int = VALUE_WIDTH) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+class _Limit:
+    """Which operations are written out: so many of each kind and step, a fifth of that where they are alike.
+
+    Creates, relations and files are, and so are those that have the same reason but for what it says of one record.
+    """
+
+    def __init__(self, details: int) -> None:
+        self._details, self._few = details, max(1, details // 5)
+        self._written: Counter[tuple[int, str]] = Counter()
+        self._alike: Counter[tuple[int, str, str, str]] = Counter()
+        self.hidden: Counter[tuple[int, str, str]] = Counter()
+
+    def hides(self, step: int, action: str, code: str, why: str) -> bool:
+        """Count an operation; says whether it is one too many."""
+        alike = (step, action, code, _OWN.sub("", why))
+        few = self._few if action in ALIKE or code or (action == "unknown" and why) else self._details
+        if self._written[step, action] >= self._details or self._alike[alike] >= few:
+            self.hidden[step, action, code] += 1
+            return True
+        self._written[step, action] += 1
+        self._alike[alike] += 1
+        return False
+
+
 class HumanReport(Report):
     """Headings, one glyph per operation, before → after."""
 
     def of_plan(self, plan: PlanFile, *, details: int) -> Iterator[str]:
         """Operations first, then what they add up to: the end is what stays on the screen."""
         steps = plan.header.steps
-        written: Counter[tuple[int, str]] = Counter()
-        hidden: Counter[tuple[int, str]] = Counter()
+        limit = _Limit(details)
         step = -1
         for change in changes_of(plan):
             if change.action in HIDDEN and not (change.action == "touched" and change.reason != "end"):
                 continue
-            group = (change.step, change.action)
-            if written[group] >= (max(1, details // 5) if change.action in ALIKE else details):
-                hidden[group] += 1
+            if limit.hides(change.step, change.action, change.code, change.message or change.reason):
                 continue
-            written[group] += 1
             if change.step != step and change.kind != "end":
                 step = change.step
                 yield f"{steps[step].name}"
             yield from _operation(change, show=plan.header.show_values)
-        for (number, action), count in sorted(hidden.items()):
-            yield f"  {GLYPHS[action]} … {count:,} more to {action} in {steps[number].name} (--all shows them)"
-        if written:
+        for (number, action, code), count in sorted(limit.hidden.items()):
+            more = action if action in TOLD else f"to {action}"
+            why = f" ({code})" if code else ""
+            yield f"  {GLYPHS[action]} … {count:,} more {more}{why} in {steps[number].name} (--all shows them)"
+        if step != -1 or limit.hidden:
             yield ""
         yield from self._totals(plan)
 
@@ -127,7 +158,10 @@ class HumanReport(Report):
         """What became of every operation, by step; then the sentence that says it in short."""
         applied = [action for action in GLYPHS if any(_of(step, "applied", action) for step in summary.steps.values())]
         others = [result for result in RESULTS[1:] if summary.total(result)]
-        heads = [*(f"{GLYPHS[action]} {action}" for action in applied), *(name.replace("_", " ") for name in others)]
+        heads = [
+            *(f"{GLYPHS[action]} {DONE.get(action, action)}" for action in applied),
+            *(name.replace("_", " ") for name in others),
+        ]
         rows = {
             name: [*(_of(step, "applied", action) for action in applied), *(step.total(result) for result in others)]
             for name, step in summary.steps.items()
@@ -172,51 +206,72 @@ class HumanReport(Report):
 
     def _not_applied(self, account: Account, details: int) -> Iterator[str]:
         steps = account.plan.header.steps
-        written: Counter[tuple[int, str]] = Counter()
-        hidden: Counter[tuple[int, str]] = Counter()
+        limit = _Limit(details)
         step = -1
         for change, result, code, message in left_of(account):
-            group = (change.step, result)
-            written[group] += 1
-            if written[group] > details:
-                hidden[group] += 1
+            if limit.hides(change.step, result, code, message):
                 continue
             if change.step != step:
                 step = change.step
                 yield ""
                 yield f"Not applied of {steps[step].name}"
             yield from _left(change, result, code, message)
-        for (number, result), count in sorted(hidden.items()):
-            yield f"  ! … {count:,} more {result.replace('_', ' ')} in {steps[number].name} (--all shows them)"
+        for (number, result, code), count in sorted(limit.hidden.items()):
+            why = f" ({code})" if code else ""
+            yield f"  ! … {count:,} more {result.replace('_', ' ')}{why} in {steps[number].name} (--all shows them)"
 
 
 def _left(change: Change, result: str, code: str, message: str) -> Iterator[str]:
     """An operation that was not applied."""
-    at = f"  ({_at(change.place)})" if change.place and change.place.row else ""
     if change.kind == "relation":
         what = f"{_named(change.parent)} {change.type.partition('::')[0]} {_named(change.child)}"
     else:
-        what = " ".join(one for one in (change.class_name, shown(change.key)) if one) or "no record"
-    yield f"  ! {what}{at}: {result.replace('_', ' ')}"
+        what = _titled(change)
+    yield from _headed(f"  ! {what}", change, f": {result.replace('_', ' ')}")
     if code or message:
         yield from wrapped("      ", f"{code}: {shown(message, 400)}")
     if help_ := change.fix or advice(code):
         yield from wrapped("      fix: ", shown(help_, 400))
 
 
+def _titled(change: Change) -> str:
+    """Class and key of a record; what is only looked for is named with its table."""
+    was = f" (was {change.was_class})" if change.was_class else ""
+    name = "" if change.kind == "end" and change.key.startswith(f"{change.class_name} where ") else change.class_name
+    return " ".join(one for one in (f"{name}{was}", shown(change.key, KEY_WIDTH)) if one) or "no record"
+
+
+def _source(change: Change) -> str:
+    return f"  ({_at(change.place)})" if change.place and change.place.row else ""
+
+
+def _headed(what: str, change: Change, end: str = "") -> Iterator[str]:
+    """The first line of an operation, its place in the source on a line of its own where both have no room in one."""
+    at = _source(change)
+    if len(what) + len(at) + len(end) <= WIDTH:
+        yield f"{what}{at}{end}"
+        return
+    yield from textwrap.wrap(
+        f"{what}{end}", WIDTH, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+    )
+    if at:
+        yield f"      {at.strip()}"
+
+
 def _operation(change: Change, *, show: bool) -> Iterator[str]:
     glyph = GLYPHS[change.action]
-    at = f"  ({_at(change.place)})" if change.place and change.place.row else ""
     if change.kind == "relation":
         parent, child = (_named(end) for end in (change.parent, change.child))
         verb, _, back = change.type.partition("::")
         forth = f"  {glyph} {parent} {verb} {child}"
-        both = f"{forth}; {child} {back} {parent}{at}"
-        yield from [both] if len(both) <= WIDTH else [forth + at, f"      {child} {back} {parent}"]
+        both = f"{forth}; {child} {back} {parent}{_source(change)}"
+        if len(both) <= WIDTH:
+            yield both
+        else:
+            yield from _headed(forth, change)
+            yield from wrapped("      ", f"{child} {back} {parent}")
     else:
-        was = f" (was {change.was_class})" if change.was_class else ""
-        what = " ".join(one for one in (f"{change.class_name}{was}", shown(change.key)) if one)
-        yield f"  {glyph} {what or 'no record'}{at}"
+        yield from _headed(f"  {glyph} {_titled(change)}", change)
     if change.action in ("update", "reclassify", "retire"):
         yield from _updated(change, show=show)
     elif change.action == "attach":
@@ -294,7 +349,7 @@ def _them(number: int) -> str:
 
 
 def _named(end: End | None) -> str:
-    return shown(end.key or end.sys_id) if end is not None else "?"
+    return shown(end.key or end.sys_id, KEY_WIDTH) if end is not None else "?"
 
 
 def _of(step: StepSummary, result: str, action: str) -> int:

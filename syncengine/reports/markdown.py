@@ -147,7 +147,8 @@ def _named(change: Change) -> str:
     if change.kind == "relation" and change.parent and change.child:
         what = f"{code(change.parent.key)} {code(change.type)} {code(change.child.key)}"
     else:
-        what = " ".join(code(one) for one in (change.class_name, change.key) if one) or "no record"
+        is_named = change.kind == "end" and change.key.startswith(f"{change.class_name} where ")
+        what = " ".join(code(one) for one in ("" if is_named else change.class_name, change.key) if one) or "no record"
     return what + (f" ({code(str(change.place), 80)})" if change.place is not None and change.place.row else "")
 
 
@@ -173,6 +174,8 @@ def _operation(change: Change, plan: PlanFile) -> str:
         what += f"; {code(change.reason, 120)}"
     if change.action == "unknown" and not change.code:
         what += f": {code(change.reason, 120)}"
+    if change.kind == "end" and change.action == "touched":
+        what += f": only touched as an end; its discovery source is {code(change.owner) if change.owner else 'not set'}"
     if change.code:
         what += f": {code(change.code)} {code(change.message, 120)}"
         if help_ := change.fix or advice(change.code):

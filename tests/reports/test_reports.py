@@ -175,3 +175,41 @@ def test_a_table_of_many_kinds_of_operations_fits_a_terminal(tmp_path: Path) -> 
         assert lines[at + 1].split() == ["servers", str(number), *(["1"] * number)]
         assert len(lines[at]) == len(lines[at + 1])
         assert lines[at - 1].split() == (["+", "~", "-", "·", "=", "!"] if number == 6 else [])
+
+
+def test_what_has_one_reason_is_told_a_few_times_and_counted(tmp_path: Path) -> None:
+    """Another reason is not lost among them."""
+    changes = [
+        Change(n, "cmdb", 0, "rejected", key=f"S{n}", code="not-found", message=f"owned_by: no sys_user 'p{n}@x.org'")
+        for n in range(1, 31)
+    ]
+    changes[24].code, changes[24].message = "required", "name is empty"
+    lines = list(find("human").of_plan(plan_of(tmp_path / "p", changes), details=20))
+    assert [line for line in lines if line.startswith("  !")] == [
+        *(f"  ! S{n}" for n in (1, 2, 3, 4, 25)),
+        "  ! … 25 more rejected (not-found) in s.servers (--all shows them)",
+    ]
+
+
+def test_long_keys_are_told_apart_in_lines_that_fit(tmp_path: Path) -> None:
+    """The place in the source goes below where it has no room."""
+    key = "42010000-1111-2222-3333-444455556601|Hard disk "
+    changes = [
+        Change(n, "cmdb", 0, "create", key=f"{key}{n}", class_name="cmdb_ci_disk", place=Place("vms.json", n, n))
+        for n in (1, 2)
+    ]
+    link = Change(3, "relation", 0, "relate", type="Contains::Contained by", place=Place("vms.json", 1, 1))
+    link.parent, link.child = End(1, "s.servers", key + "1"), End(2, "s.servers", key + "2")
+    lines = list(find("human").of_plan(plan_of(tmp_path / "p", [*changes, link]), details=20))
+    assert max(map(len, lines)) <= 80
+    assert [f"  + cmdb_ci_disk {key}{n}" in lines for n in (1, 2)] == [True, True]
+    assert lines.count("      (vms.json row 1, line 1)") == 2
+
+
+def test_what_the_plan_could_not_foretell_and_was_done_is_told_as_done() -> None:
+    """Among results, `unknown` is what nobody knows the outcome of."""
+    step = StepSummary()
+    step.add("applied", "unknown", 3)
+    told = "\n".join(find("human").of_run(Summary("r", "h", "dev", {"s.people": step})))
+    assert "? applied" in told
+    assert "unknown" not in told
