@@ -28,7 +28,8 @@ def opened(path: Path, schema: str) -> sqlite3.Connection:
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[Sequence[Any]]) -> None:
     """Add rows of one width; `into` is the statement up to its VALUES, such as `INSERT INTO bad(op, code)`.
 
-    `executemany` would take twice as long, and hand the interpreter to another thread at each row.
+    `executemany` would take twice as long, and hand the interpreter to another thread at each row. Of bytes, booleans
+    and None each costs as much as a row: the sqlite3 module looks for an adapter every time.
     """
     if not rows:
         return

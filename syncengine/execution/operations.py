@@ -22,8 +22,8 @@ _WITHOUT_OUTCOME = "CASE c.action WHEN 'rejected' THEN 'rejected' ELSE 'not_sent
 
 SCHEMA = """
 CREATE TABLE change(
-  op INTEGER PRIMARY KEY, step INTEGER, action TEXT, sent INTEGER, sys_id TEXT, class TEXT, line BLOB);
-CREATE TABLE batch(number INTEGER PRIMARY KEY, wave INTEGER, line BLOB);
+  op INTEGER PRIMARY KEY, step INTEGER, action TEXT, sent INTEGER, sys_id TEXT, class TEXT, line TEXT);
+CREATE TABLE batch(number INTEGER PRIMARY KEY, wave INTEGER, line TEXT);
 CREATE TABLE outcome(
   op INTEGER PRIMARY KEY, result TEXT, sys_id TEXT, operation TEXT, code TEXT, message TEXT, cause INTEGER,
   masked INTEGER, class TEXT);
@@ -49,7 +49,7 @@ class Operations:
         for line, said in self.plan.raw():
             if said.op is not None:
                 action = said.action
-                sent = action in SENT or (action == "touched" and said.reason in SENT_REASONS)
+                sent = int(action in SENT or (action == "touched" and said.reason in SENT_REASONS))
                 changes.append((said.op, said.step, action, sent, said.sys_id, said.class_name, line))
             else:
                 batches.append((said.batch, said.wave, line))
@@ -147,7 +147,7 @@ class Operations:
             "SELECT c.line, o.result, COALESCE(o.sys_id,''), COALESCE(o.operation,''), COALESCE(o.code,''),"
             " COALESCE(o.message,''), o.cause FROM change c LEFT JOIN outcome o ON o.op=c.op"
             " WHERE c.step=? AND (?='' OR instr(c.line, ?)) ORDER BY c.op",
-            (step, word, orjson.dumps(word)),
+            (step, word, orjson.dumps(word).decode()),
         )
         for line, result, *said in cursor:
             change = change_from_line(line)

@@ -102,7 +102,7 @@ class Asking:
         self.ws.db.execute(
             "UPDATE answer SET body=?, basis='implied', reason='',"
             " action=CASE action WHEN 'reclassify' THEN action ELSE 'update' END WHERE op=?",
-            (orjson.dumps([{**said[0], **before}, *said[1:]]), op),
+            (orjson.dumps([{**said[0], **before}, *said[1:]]).decode(), op),
         )
 
     def relations(self) -> None:
@@ -325,7 +325,7 @@ def store(ws: Workspace, seen: Iterable[Seen]) -> None:
     others: list[tuple[object, ...]] = []
     for one in seen:
         rest = (one.before, one.was_class, one.masked, one.parts, one.warnings, one.same_as)
-        body = orjson.dumps(rest) if any(rest) else None
+        body = orjson.dumps(rest).decode() if any(rest) else None
         row = (one.op, one.action, one.basis, one.sys_id, one.class_name)
         if body or one.reason or one.code or one.message:
             others.append((*row, one.reason, one.code, one.message, body))
@@ -335,6 +335,6 @@ def store(ws: Workspace, seen: Iterable[Seen]) -> None:
     spill.insert(ws.db, "INSERT OR IGNORE INTO answer", others)
 
 
-def _present_class(class_name: str, rest: bytes | None) -> str:
+def _present_class(class_name: str, rest: str | None) -> str:
     """The class a record has now: before the plan is applied, where the plan would change it."""
     return (orjson.loads(rest)[1] if rest else "") or class_name

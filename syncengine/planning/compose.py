@@ -50,7 +50,7 @@ class Composer:
                 self._fill(change, body)
             yield change
 
-    def _fill(self, change: Change, body: bytes) -> None:
+    def _fill(self, change: Change, body: str) -> None:
         """Give a change its values: as the JSON that they are, where nothing in them has to be known."""
         values, refs, change.lookup, change.related, change.seen_at, change.native_key = unread_body_of(body)
         sensitive = self.steps[change.step].sensitive

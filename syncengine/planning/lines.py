@@ -68,6 +68,8 @@ class Head(msgspec.Struct, gc=False):
     wave: int = 0
     action: str = "unknown"
     reason: str = ""
+    code: str = ""
+    message: str = ""
     sys_id: str = ""
     class_name: str = ""
 
@@ -102,7 +104,7 @@ def change_to_line(change: Change) -> bytes:
     return _encode(line)
 
 
-def change_from_line(line: bytes) -> Change:
+def change_from_line(line: str | bytes) -> Change:
     """One operation of a plan; raises msgspec.MsgspecError when the line is not one."""
     read = _line(line)
     change = Change(*msgspec.structs.astuple(read))
@@ -126,6 +128,6 @@ def batch_to_line(batch: Batch) -> bytes:
     return _encode(batch)
 
 
-def batch_from_line(line: bytes) -> Batch:
+def batch_from_line(line: str | bytes) -> Batch:
     """A batch of a plan; raises msgspec.MsgspecError when the line is not one."""
     return _batch(line)

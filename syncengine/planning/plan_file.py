@@ -15,7 +15,7 @@ import hashlib
 import io
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -186,23 +186,22 @@ class _Frame(io.RawIOBase):
         return len(block)
 
 
-def _lines(path: Path, size: int) -> Iterator[bytes]:
+def _lines(path: Path, size: int) -> Iterator[str]:
     """The uncompressed lines of a frame."""
-    return itertools.chain.from_iterable(_blocks(path, size))
+    return itertools.chain.from_iterable(block.decode().split("\n") for block in _blocks(path, size))
 
 
-def _blocks(path: Path, size: int) -> Iterator[list[bytes]]:
-    """The lines some at a time; one longer than LINE_MAX is refused, so a crafted file cannot fill memory."""
+def _blocks(path: Path, size: int) -> Iterator[bytes]:
+    """Some whole lines at a time; one longer than LINE_MAX is refused, so a crafted file cannot fill memory."""
     with path.open("rb") as stream:
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
             io.BufferedReader(_Frame(stream, size))
         )
         rest = b""
         while block := reader.read(1 << 20):
-            parts = (rest + block).split(b"\n")
-            rest = parts.pop()
-            if parts:
-                yield parts
+            lines, end, rest = (rest + block).rpartition(b"\n")
+            if end:
+                yield lines
             if len(rest) > LINE_MAX:
                 raise refuse(path, "a line is longer than 64 MiB")
         if rest:
@@ -218,20 +217,22 @@ class PlanFile:
     header: Header
     manifest: Manifest
 
-    def changes(self) -> Iterator[Change]:
-        """The operations, in source order."""
-        for line in self._read():
-            if isinstance(line, Change):
-                yield line
-            else:
+    def changes(self, wanted: Callable[[Head], bool] = lambda _head: True) -> Iterator[Change]:
+        """The operations, in source order; of those that are not wanted no more is read than their heads."""
+        lines = _lines(self.path, self.seal.frame)
+        next(lines)
+        for line in lines:
+            if not line.startswith('{"op":'):
                 return
+            if wanted(head(line)):
+                yield change_from_line(line)
 
     def read(self) -> Iterator[Change | Batch]:
         """The operations, then the batches."""
         yield from self._read()
 
-    def raw(self) -> Iterator[tuple[bytes, Head]]:
-        """Operations and batches as their bytes and what they are, for who stores them before use."""
+    def raw(self) -> Iterator[tuple[str, Head]]:
+        """Operations and batches as their text and what they are, for who stores them before use."""
         lines = _lines(self.path, self.seal.frame)
         next(lines)
         for line in lines:
@@ -244,9 +245,9 @@ class PlanFile:
         lines = _lines(self.path, self.seal.frame)
         next(lines)
         for line in lines:
-            if line.startswith(b'{"op":'):
+            if line.startswith('{"op":'):
                 yield change_from_line(line)
-            elif line.startswith(b'{"batch":'):
+            elif line.startswith('{"batch":'):
                 yield batch_from_line(line)
             else:
                 return
@@ -259,9 +260,10 @@ def open_plan(path: Path) -> PlanFile:
     first = last = b""
     try:
         for lines in _blocks(path, seal.frame):
-            digest.update(b"\n".join(lines) + b"\n")
-            first = first or lines[0]
-            last = lines[-1]
+            digest.update(lines)
+            digest.update(b"\n")
+            first = first or lines.partition(b"\n")[0]
+            last = lines.rpartition(b"\n")[2]
         if digest.hexdigest() != seal.plan_hash:
             raise refuse(path, "its lines do not have its hash")
         data = orjson.loads(first)

@@ -24,7 +24,8 @@ from syncengine.sources import Digest, Source
 from syncengine.spec import mapper
 from syncengine.spec.model import Environment, Spec, Step
 
-BLOCK = 500
+BLOCK = 100
+"""Records that are spilled at a time: so few are still in the processor's cache."""
 MOST_PROBLEMS = 200
 Wants = Callable[[BadRow, int], bool]
 """Whether a bad row matters, with the number of records of its step that came before it."""

@@ -72,7 +72,7 @@ def parts(ws: Workspace, where: str, limit: int, *, whole: bool = True) -> Itera
         yield part
 
 
-def fill(ws: Workspace, change: Change, body: bytes, sensitive: Collection[str] = ()) -> None:
+def fill(ws: Workspace, change: Change, body: str, sensitive: Collection[str] = ()) -> None:
     """Give a change the values of its spilled record, references resolved as far as they are known."""
     values, refs, change.lookup, change.related, change.seen_at, change.native_key = body_of(body)
     change.values = values

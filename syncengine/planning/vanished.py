@@ -141,7 +141,7 @@ def _insert(
     readers: Mapping[str, Reader],
 ) -> None:
     classes = dict(_classes(step, due, readers))
-    body = orjson.dumps([dict(of.rule.set), [], [], [], "", ""])
+    body = orjson.dumps([dict(of.rule.set), [], [], [], "", ""]).decode()
     said = ws.text(step.position)
     # Behind everything else: by then it is known which of them the source has under another key.
     last = int(ws.one("SELECT MAX(wave) FROM record WHERE gone IS NULL") or 0) + 1

@@ -28,7 +28,7 @@ CREATE TABLE record(
   op INTEGER PRIMARY KEY, step INTEGER, key TEXT, class TEXT, file INTEGER, row INTEGER, line INTEGER,
   origin INTEGER, wave INTEGER DEFAULT 0, host INTEGER, unit INTEGER, depth INTEGER DEFAULT 0,
   is_host INTEGER DEFAULT 0, is_end INTEGER DEFAULT 0, main INTEGER, gone TEXT);
-CREATE TABLE content(op INTEGER PRIMARY KEY, body BLOB);
+CREATE TABLE content(op INTEGER PRIMARY KEY, body TEXT);
 CREATE TABLE step(id INTEGER PRIMARY KEY, kind TEXT);
 CREATE TABLE bad(
   op INTEGER PRIMARY KEY, step INTEGER, key TEXT, code TEXT, message TEXT, file INTEGER, row INTEGER, line INTEGER,
@@ -43,7 +43,7 @@ CREATE TABLE find(id INTEGER PRIMARY KEY, said TEXT UNIQUE, op INTEGER, value TE
 CREATE TABLE need(op INTEGER, field TEXT, step INTEGER, key TEXT, find INTEGER, take TEXT, miss TEXT, target INTEGER);
 CREATE TABLE answer(
   op INTEGER PRIMARY KEY, action TEXT, basis TEXT, sys_id TEXT, class TEXT, reason TEXT DEFAULT '',
-  code TEXT DEFAULT '', message TEXT DEFAULT '', body BLOB);
+  code TEXT DEFAULT '', message TEXT DEFAULT '', body TEXT);
 CREATE TABLE owned(step INTEGER, key TEXT, sys_id TEXT);
 CREATE TABLE present(step INTEGER, key TEXT, PRIMARY KEY(step, key)) WITHOUT ROWID;
 CREATE TABLE identity(entry INTEGER, digest INTEGER, op INTEGER);
@@ -98,7 +98,8 @@ class Workspace:
     def add(self, step: int, batch: Iterable[Record | Pair | BadRow], spec: str, *, origin: int = PLANNED) -> None:
         """Spill what a step made of some rows; operations are numbered in the order they come."""
         records: list[tuple[Any, ...]] = []
-        contents: list[tuple[int, bytes]] = []
+        completing: list[tuple[Any, ...]] = []
+        contents: list[tuple[int, str]] = []
         links: list[tuple[Any, ...]] = []
         bad: list[tuple[Any, ...]] = []
         needs: list[tuple[Any, ...]] = []
@@ -113,13 +114,13 @@ class Workspace:
                 later = self.deferred.get(step)
                 first, second = (made, None) if later is None else _passes(made, later)
                 contents.append((op, self._body(op, step, first, needs)))
-                records.append((op, step, made.key, made.class_name, *where, op, None))
+                records.append((op, step, made.key, made.class_name, *where, op))
                 links.extend(self._link(step, op, link, made.key, where) for link in made.links)
                 if second is not None:
                     again = self.next_op
                     self.next_op += 1
                     contents.append((again, self._body(again, step, second, needs)))
-                    records.append((again, step, made.key, made.class_name, *where, again, op))
+                    completing.append((again, step, made.key, made.class_name, *where, again, op))
             elif isinstance(made, Pair):
                 ends = self._end(step, made.parent) + self._end(step, made.child)
                 where = (file, place.row, place.line, origin)
@@ -128,7 +129,8 @@ class Workspace:
                 problem = made.problem
                 said = f"{problem.message}: {problem.found}" if problem.found else problem.message
                 bad.append((op, step, made.key, problem.code, said, file, place.row, place.line, problem.fix))
-        spill.insert(self.db, "INSERT INTO record(op,step,key,class,file,row,line,origin,unit,main)", records)
+        spill.insert(self.db, "INSERT INTO record(op,step,key,class,file,row,line,origin,unit)", records)
+        spill.insert(self.db, "INSERT INTO record(op,step,key,class,file,row,line,origin,unit,main)", completing)
         spill.insert(self.db, "INSERT INTO content", contents)
         spill.insert(
             self.db,
@@ -139,7 +141,7 @@ class Workspace:
         spill.insert(self.db, "INSERT INTO bad", bad)
         spill.insert(self.db, "INSERT INTO need(op,field,step,key,find,take,miss)", needs)
 
-    def _body(self, op: int, step: int, made: Record, needs: list[tuple[Any, ...]]) -> bytes:
+    def _body(self, op: int, step: int, made: Record, needs: list[tuple[Any, ...]]) -> str:
         refs = [
             (name, self.steps.get(end.step, -1), end.key, None, "" if end.take == "sys_id" else end.take)
             if isinstance(end, StepRef)
@@ -152,7 +154,8 @@ class Workspace:
         self.note_columns(step, made.class_name, made.values)
         if refs:
             self.note_columns(step, made.class_name, [ref[0] for ref in refs])
-        return _packed((made.values, refs, made.lookup, made.related, made.seen_at or "", made.native_key))
+        body = (made.values, refs, made.lookup, made.related, made.seen_at or "", made.native_key)
+        return _packed(body).decode()
 
     def note_columns(self, step: int, class_name: str, names: Iterable[str]) -> None:
         """Keep which fields the records of a step and class have."""

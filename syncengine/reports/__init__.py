@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -14,6 +14,7 @@ from msgspec import structs
 from syncengine.changes import Change, Outcome
 from syncengine.errors import many
 from syncengine.execution.summary import Summary
+from syncengine.planning.lines import Head
 from syncengine.planning.plan import GuardResult
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.sealing import HIDDEN
@@ -110,9 +111,9 @@ _WAS = re.compile(r"""\b(was|is) ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 """How a stale record is told."""
 
 
-def changes_of(plan: PlanFile) -> Iterator[Change]:
+def changes_of(plan: PlanFile, wanted: Callable[[Head], bool] = lambda _head: True) -> Iterator[Change]:
     """The operations of a plan, without their values where the environment keeps these out of reports."""
-    for change in plan.changes():
+    for change in plan.changes(wanted):
         yield change if plan.header.show_values else _discreet(change)
 
 

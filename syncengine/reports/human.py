@@ -14,8 +14,18 @@ from syncengine.errors import Place, many, visible
 from syncengine.execution.rejects import advice
 from syncengine.execution.summary import RESULTS, StepSummary, Summary
 from syncengine.planning import sealing
+from syncengine.planning.lines import Head
 from syncengine.planning.plan_file import PlanFile
-from syncengine.reports import TOUCHED, Report, changes_of, guard_sentence, left_of, plan_sentence, run_sentence
+from syncengine.reports import (
+    TOUCHED,
+    Report,
+    changes_of,
+    guard_sentence,
+    left_of,
+    plan_sentence,
+    run_sentence,
+    without_values,
+)
 
 if TYPE_CHECKING:
     from syncengine.execution.account import Account
@@ -91,11 +101,14 @@ class HumanReport(Report):
         steps = plan.header.steps
         limit = _Limit(details)
         step = -1
-        for change in changes_of(plan):
-            if change.action in HIDDEN and not (change.action == "touched" and change.reason != "end"):
-                continue
-            if limit.hides(change.step, change.action, change.code, change.message or change.reason):
-                continue
+
+        def is_shown(head: Head) -> bool:
+            if head.action in HIDDEN and not (head.action == "touched" and head.reason != "end"):
+                return False
+            message = head.message if plan.header.show_values else without_values(head.message)
+            return not limit.hides(head.step, head.action, head.code, message or head.reason)
+
+        for change in changes_of(plan, is_shown):
             if change.step != step and change.kind != "end":
                 step = change.step
                 yield f"{steps[step].name}"
