@@ -41,6 +41,10 @@ COMMANDS = {
 }
 
 
+CIRCLES = (50_000, 20, 50)
+"""When circles are looked for: rows, records and operations hold none; after every 700 it costs a fifth of a run."""
+
+
 class Commands(click.Group):
     """Knows its commands by name and one sentence; imports one when it is called."""
 
@@ -96,8 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with the exit class."""
     os.umask(0o077)
     _open_streams()
-    # Rows, records and operations hold no circles: looking for some after every 700 of them costs a fifth of a run.
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(*CIRCLES)
     if crash_at := os.environ.get("CRASH_AT"):
         from syncengine import files  # only in tests
 
