@@ -5,7 +5,8 @@
 Where the target works in its own time, the token it gave is written (`started`) before anybody waits for it. A batch
 with an intent and no result is ambiguous, whether the network or the process failed: it has to be settled by
 looking at the target. Entries of a run form a chain: each carries a digest over itself and the one before it, so a
-torn, changed, missing or foreign entry is seen before anything is sent. One durable commit per entry.
+torn, changed, missing or foreign entry is seen before anything is sent. Each is on disk when its call returns; those
+that come while the disk is at work share the next commit.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,6 +240,22 @@ class Written:
     outcomes: dict[int, Outcome] | None = None
 
 
+def _sealed(before: bytes, seq: int, kind: str, batch: int, packed: bytes) -> bytes:
+    """What an entry carries so that it follows only the one that carries `before`."""
+    digest = hashlib.blake2b(before, digest_size=16)
+    digest.update(f"{seq}\0{kind}\0{batch}\0".encode() + packed)
+    return digest.digest()
+
+
+class _Entry(msgspec.Struct):
+    """What is to be written."""
+
+    kind: KindOfEntry
+    batch: int
+    body: bytes
+    is_written: bool = False
+
+
 class Journal:
     """The journal of one run; shared by the threads of that run."""
 
@@ -246,6 +264,8 @@ class Journal:
         self.run = run
         self._lock = threading.Lock()
         self._seq = 0
+        self._waiting: deque[_Entry] = deque()
+        """What is not on disk yet; only whoever holds the lock takes from it."""
         self._refused: StateError | None = None
         self._seal = hashlib.blake2b(run.encode(), digest_size=16).digest()
         try:
@@ -291,7 +311,7 @@ class Journal:
         try:
             self._connection.exec_driver_sql("BEGIN")  # what is read is of one moment: the run may be at work
             for seq, kind, batch, packed, seal in self._connection.execute(query):
-                if seq != self._seq + 1 or seal != self._sealed(seq, kind, batch, packed):
+                if seq != self._seq + 1 or seal != _sealed(self._seal, seq, kind, batch, packed):
                     raise damaged(self.state.path, f"journal of run {self.run} damaged at record {self._seq + 1}")
                 self._seq, self._seal = seq, seal
                 yield kind, batch, orjson.loads(unpack.decompress(packed))
@@ -303,11 +323,6 @@ class Journal:
             self._connection.rollback()
         except (sa.exc.DatabaseError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
             raise damaged(self.state.path, f"journal of run {self.run}: {reason(error)}") from error
-
-    def _sealed(self, seq: int, kind: str, batch: int, packed: bytes) -> bytes:
-        digest = hashlib.blake2b(self._seal, digest_size=16)
-        digest.update(f"{seq}\0{kind}\0{batch}\0".encode() + packed)
-        return digest.digest()
 
     def intent(self, batch: int, ops: Sequence[int]) -> None:
         """Before a request: what it will carry. On disk when this returns."""
@@ -325,25 +340,40 @@ class Journal:
         reach("result.fsync")
 
     def _append(self, kind: KindOfEntry, batch: int, body: dict[str, Any]) -> None:
-        packed = zstandard.ZstdCompressor(level=1).compress(msgspec.json.encode(body))
+        mine = _Entry(kind, batch, zstandard.ZstdCompressor(level=1).compress(msgspec.json.encode(body)))
+        self._waiting.append(mine)
         with self._lock:
-            seq = self._seq + 1
-            seal = self._sealed(seq, kind, batch, packed)
-            values = {"run": self.run, "seq": seq, "kind": kind, "batch": batch, "body": packed, "seal": seal}
-            if self._refused is not None:
-                raise self._refused  # what could not be written is a hole; nothing may follow it
-            self.state.check_there()
-            try:
-                reach(f"{kind}.write")
-                self._connection.execute(_ENTER, values)
-                self._connection.execute(_COUNT, {"of": self.run, "entries": seq})
-                self._connection.commit()
-            except (sa.exc.SQLAlchemyError, OSError) as error:
-                self._refused = damaged(self.state.path, f"it cannot be written ({reason(error)})")
-                with contextlib.suppress(sa.exc.SQLAlchemyError):
-                    self._connection.rollback()
-                raise self._refused from error
-            self._seq, self._seal = seq, seal
+            if not mine.is_written:
+                self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """Write all that waits, in one commit; what comes while the disk is at work waits for the next."""
+        if self._refused is not None:
+            raise self._refused  # what could not be written is a hole; nothing may follow it
+        self.state.check_there()
+        some = [self._waiting[place] for place in range(len(self._waiting))]
+        seq, seal = self._seq, self._seal
+        rows: list[dict[str, Any]] = []
+        for one in some:
+            seq += 1
+            seal = _sealed(seal, seq, one.kind, one.batch, one.body)
+            entry = {"run": self.run, "seq": seq, "kind": one.kind, "batch": one.batch, "body": one.body, "seal": seal}
+            rows.append(entry)
+        try:
+            for one in some:
+                reach(f"{one.kind}.write")
+            self._connection.execute(_ENTER, rows)
+            self._connection.execute(_COUNT, {"of": self.run, "entries": seq})
+            self._connection.commit()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            self._refused = damaged(self.state.path, f"it cannot be written ({reason(error)})")
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                self._connection.rollback()
+            raise self._refused from error
+        self._seq, self._seal = seq, seal
+        for one in some:
+            self._waiting.popleft()
+            one.is_written = True
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -234,6 +237,42 @@ def test_a_journal_that_grows_while_it_is_read_is_whole(bench: Bench) -> None:
     reader.close()
     elsewhere.close()
     writer.close()
+
+
+def test_entries_that_wait_for_the_disk_share_the_next_commit(bench: Bench) -> None:
+    """The first one goes alone; what seven threads bring while it is on its way is on disk after one more commit."""
+    summary = bench.apply(bench.plan(server(1)))
+    journal = Journal(bench.state, summary.run)
+    before = journal.read()
+    numbers = range(100, 108)
+    under_way, all_wait, commits = threading.Event(), threading.Event(), []
+
+    def commit(_connection: object) -> None:
+        commits.append(1)
+        under_way.set()
+        assert all_wait.wait(60)
+
+    def write(number: int) -> bool:
+        journal.intent(number, [number])
+        with sqlite3.connect(bench.state.path) as db:
+            found = db.execute("SELECT 1 FROM entry WHERE run=? AND batch=?", (summary.run, number)).fetchall()
+        db.close()
+        return bool(found)
+
+    sa.event.listen(bench.state.engine, "commit", commit)
+    with ThreadPoolExecutor(8) as pool:
+        written = [pool.submit(write, numbers[0])]
+        assert under_way.wait(60)
+        written += [pool.submit(write, number) for number in numbers[1:]]
+        while len(journal._waiting) < len(numbers):
+            time.sleep(0.001)
+        all_wait.set()
+        assert all(one.result() for one in written)
+    assert len(commits) == 2
+    journal.close()
+    again = Journal(bench.state, summary.run)
+    assert again.read().keys() == before.keys() | {*numbers}
+    again.close()
 
 
 def test_requests_that_touch_one_record_are_never_in_flight_together(
