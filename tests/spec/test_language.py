@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncengine.changes import BadRow, Find, Record, StepRef
+from syncengine.mapping import values as conversions
 from tests.spec.helpers import HEAD, fields, mapped, spec, values
 
 
@@ -197,6 +198,36 @@ def test_distinct_makes_one_record_of_each_value(tmp_path: Path) -> None:
     assert [one.key for one in found if isinstance(one, Record)] == ["P", "L"]
     assert [one.problem.code for one in found if isinstance(one, BadRow)] == ["duplicate-key"]
     assert (worker.counts.filtered, worker.counts.collapsed) == (1, 1)
+
+
+def test_a_value_of_distinct_has_one_key(tmp_path: Path) -> None:
+    """Two keys for it are a disagreement, too."""
+    text = f"{HEAD}source: rows.csv\nsteps:\n  t:\n    cmdb: cmdb_ci\n    distinct: site\n    key: k\n    fields: {{f: site}}\n"
+    found, _ = mapped(spec(tmp_path, text, rows_csv="k,site\n1,P\n2,P\n3,L\n"))
+    assert [one.key for one in found if isinstance(one, Record)] == ["1", "3"]
+    assert [one.problem.code for one in found if isinstance(one, BadRow)] == ["duplicate-key"]
+
+
+def test_what_one_field_makes_of_a_column_is_not_what_another_reads(tmp_path: Path) -> None:
+    lines = ("f: {from: a, default: z}", "g: a", "h: {from: a, map: {x: y}, unmapped: keep}", "i: a")
+    assert fields(tmp_path, "k,a\n1,\n2,x\n", *lines) == [{"f": "z"}, {"f": "x", "g": "x", "h": "y", "i": "x"}]
+
+
+def test_a_reserved_word_is_refused_where_the_source_takes_it_for_a_value(tmp_path: Path) -> None:
+    """NULL is no value unless `no_value` says otherwise; then it would clear the field."""
+    text = f"{HEAD}source: {{file: rows.csv, no_value: [-]}}\nsteps:\n  t:\n    cmdb: cmdb_ci\n    key: k\n    fields: {{f: a}}\n"
+    found, _ = mapped(spec(tmp_path, text, rows_csv="k,a\n1,NULL\n2,-\n"))
+    assert values(found) == [{"bad": "reserved-word", "level": "fail"}, {}]
+
+
+def test_what_was_converted_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of a million different texts must not stay in memory."""
+    monkeypatch.setattr(conversions, "CACHE", 2)
+    asked: list[str] = []
+    convert = conversions.remembered(lambda text: asked.append(text) or text)  # type: ignore[func-returns-value]
+    for text in ("a", "b", "a", "c", "a"):
+        assert convert(text) == text
+    assert asked == ["a", "b", "c", "a"]
 
 
 def test_rules_of_columns(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import random
 import socket
 import ssl
 import threading
@@ -20,6 +21,7 @@ from syncengine.errors import SpecError
 from syncengine.transport import outcome, wire
 from syncengine.transport.answer import Answer, Ending, Kind, Request
 from syncengine.transport.auth import KeyAuth
+from syncengine.transport.content import read_body
 from syncengine.transport.outcome import Raw
 from syncengine.transport.servicenow import ServiceNow
 from syncengine.transport.wire import is_loopback
@@ -76,6 +78,9 @@ def test_large_bodies_are_packed_only_when_it_pays() -> None:
         assert gzip.decompress(server.got[0].body) == b"a" * 1000
         assert server.got[0].headers["content-encoding"] == "gzip"
         assert server.got[1].body == b"a" * 10
+        noise = random.Random(1).randbytes(1000)
+        client.call(Request("POST", "/x", body=noise, kind=Kind.BARE))
+        assert (server.got[2].body, server.got[2].headers.get("content-encoding")) == (noise, None)
 
 
 @pytest.mark.covers("NET-01")
@@ -339,6 +344,24 @@ def test_what_is_late_before_it_is_sent_is_not_sent_any_more(monkeypatch: pytest
         answer = client.call(WRITE)
         assert (answer.ending, code(answer), answer.is_late) == (Ending.NOT_SENT, "connect-timeout", True)
         assert server.got == []
+
+
+def test_a_connection_that_was_cut_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer was complete when the deadline came: it counts, and what it came over is gone."""
+
+    def lingering(response: Any, most: int) -> bytes:
+        body = read_body(response, most)
+        (flight,) = client._watchdog._flights
+        flight.deadline = 0.0
+        wait_for(lambda: flight.is_late)
+        return body
+
+    with serving(reply()) as server, client_of(server.url) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr("syncengine.transport.client.read_body", lingering)
+            assert client.call(READ).ending is Ending.DONE
+        assert client.call(WRITE).ending is Ending.DONE
+        assert server.connections == 2
 
 
 @settings(max_examples=8, deadline=None)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from syncengine.transport.answer import Answer, Ending, Kind, Request
 from syncengine.transport.rate_limit import LONGEST_WAIT, Pace, Permits, asked_wait
 from syncengine.transport.retry import Patience, Purse, Repeater, may_repeat
-from tests.transport.wire_server import Got, Haste, Hours, client_of, error, hang_up, reply, serving
+from tests.transport.wire_server import Got, Haste, Hours, Silence, client_of, error, hang_up, reply, serving
 
 READ = Request("GET", "/api/now/table/cmdb_ci")
 WRITE = Request("POST", "/api/now/import/u_x", body=b"{}", kind=Kind.BARE)
@@ -101,6 +101,10 @@ def test_a_wait_of_nothing_is_not_hammering() -> None:
     with serving(error(429, retry_after="0")) as server, client_of(server.url) as client:
         assert Repeater(client).call(READ).ending is Ending.THROTTLED
         assert len(server.got) < 45
+    hours = Hours(lambda: 0.0)
+    with serving([error(429, retry_after="0"), reply()]) as server, client_of(server.url, hours=hours) as client:
+        assert Repeater(client).call(READ).ending is Ending.DONE
+    assert hours.naps == [pytest.approx(0.05)]
 
 
 NOW = "Sun, 01 Mar 2026 12:00:00 GMT"
@@ -295,6 +299,66 @@ def test_an_outage_is_sat_out_within_the_budget(minutes: int, ends_well: bool, w
         assert set(endings) == {Ending.DONE if ends_well else Ending.UNKNOWN}
     else:
         assert set(endings) <= {Ending.DONE, Ending.UNKNOWN}
+
+
+def test_each_outage_has_the_whole_budget() -> None:
+    """Where things went well in between; 800 seconds twice are no 1,600."""
+    hours = Hours()
+    down = [0.0]
+
+    def script(got: Got, sock: socket.socket) -> bytes | None:
+        if hours.time < down[0]:
+            hang_up(sock)
+            return None
+        return reply()
+
+    with serving(script) as server, client_of(server.url, hours=hours) as client:
+        repeater = Repeater(client)
+        for _ in range(2):
+            assert repeater.call(READ).ending is Ending.DONE
+            down[0] = hours.time + 800
+            assert repeater.call(READ).ending is Ending.DONE
+
+
+def test_an_outage_that_another_worker_saw_end_is_not_waited_for() -> None:
+    """They pause one after the other; what the first one found holds for those that stood behind it."""
+    hours = Hours()
+
+    class Seen:
+        """A pause that ends with the host seen alive by somebody else."""
+
+        def __enter__(self) -> None:
+            repeater._recoveries += 1
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    with serving(reply()) as server, client_of(server.url, hours=hours) as client:
+        repeater = Repeater(client)
+        repeater._outage = Seen()  # type: ignore[assignment]
+        assert repeater._sit_out(Answer(Ending.UNKNOWN))
+        assert (hours.naps, server.got) == ([], [])
+
+
+def test_an_attempt_that_was_late_costs_twice_what_another_costs() -> None:
+    """It holds a permit and a thread of the server for its whole deadline."""
+    left: list[int] = []
+
+    def script(got: Got, sock: socket.socket) -> bytes | None:
+        if left:
+            return reply()
+        silence.keep()
+        return None
+
+    with (
+        Silence() as silence,
+        serving(script) as server,
+        client_of(server.url, total=0.3) as client,
+    ):
+        purse = Purse()
+        repeater = Repeater(client, purse, on_wait=lambda _answer, _seconds: left.append(purse.tokens))
+        assert repeater.call(READ).ending is Ending.DONE
+    assert left[0] == 490
 
 
 def test_a_request_that_alone_fails_does_not_wait_for_an_outage() -> None:
