@@ -173,7 +173,7 @@ def _in_order(parts: Any) -> list[Mapping[str, Any]]:
 ADVICE: Mapping[str, str] = {
     "ABANDONED": "it failed because another item did: look at the one it is listed under",
     "DUPLICATE_LOOKUP_PAYLOAD": "two lookup items of this record are equal: make them one in the spec",
-    "DUPLICATE_PAYLOAD_RECORDS": "two records of the payload are one CI to the engine: look for the twin in the source",
+    "DUPLICATE_PAYLOAD_RECORDS": "the engine takes these two for one CI: correct in the source what they share",
     "DUPLICATE_RELATED_PAYLOAD": "two related items of this record are equal: make them one in the spec",
     "DUPLICATE_RELATIONSHIP_TYPES": "the instance has two relation types of this name: have one renamed",
     "IDENTIFICATION_RULE_FOR_LOOKUP_MISSING": "the class has no lookup entry for this table: take the lookup out",

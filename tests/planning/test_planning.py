@@ -138,8 +138,13 @@ def test_what_is_new_in_a_record_that_two_keys_claim_is_refused_with_it(bench: B
 
 @pytest.mark.covers("IRE-07")
 def test_two_keys_of_one_record_in_one_request_are_refused_by_the_engine_itself(bench: Bench) -> None:
-    plan = bench.plan(server(1), server(1)._replace(key="OTHER"))
-    assert {change.code for change in of_action(plan, "rejected")} == {"DUPLICATE_PAYLOAD_RECORDS"}
+    """Its message names both by their keys: where they stood in a request tells nobody anything."""
+    plan = bench.plan(server(3), server(1), server(1)._replace(key="OTHER"))
+    rejected = of_action(plan, "rejected")
+    assert {change.code for change in rejected} == {"DUPLICATE_PAYLOAD_RECORDS"}
+    assert {change.message.partition(", using")[0] for change in rejected} == {
+        "Found duplicate items in the payload (S1 and OTHER)"
+    }
 
 
 @pytest.mark.covers("IRE-07")

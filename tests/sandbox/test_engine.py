@@ -247,6 +247,13 @@ def test_many_duplicates_are_an_error(engine: Engine) -> None:
     assert operations(engine(payload)) == ["NO_CHANGE"]
 
 
+def test_items_that_are_one_record_are_refused_by_the_criteria_that_they_share(engine: Engine) -> None:
+    """Two hosts of one name are one CI to the hardware rule, whatever their serial numbers are."""
+    payload = [server("a", serial_number="S1"), server("b", serial_number="S2"), server("a", serial_number="S3")]
+    told = engine(payload)["items"]
+    assert ["and fields [name]" in str(item.get("errors")) for item in told] == [True, False, True]
+
+
 def test_the_same_item_twice_is_refused_or_merged(engine: Engine) -> None:
     """deduplicate_payloads decides; the plain call refuses everything."""
     payload = [

@@ -20,9 +20,7 @@ def settle(world: World, level: Sequence[Item], options: Options) -> None:
     for item in level:
         if item.errors or item.rule is None:
             continue
-        keys = dup_keys(item, world.rules.chain(item.rule))
-        if item.source is not None:
-            keys.append(f"source\x1f{item.rule.sys_id}\x1f" + "\x1f".join(item.source))
+        keys = _keys(world, item)
         group[item.index] = [item]
         for key in keys:
             for other in seen.setdefault(key, []):
@@ -41,12 +39,25 @@ def settle(world: World, level: Sequence[Item], options: Options) -> None:
             _refuse_duplicates(world, same)
 
 
+def _keys(world: World, item: Item) -> list[str]:
+    if item.rule is None:
+        return []
+    keys = dup_keys(item, world.rules.chain(item.rule))
+    if item.source is not None:
+        keys.append(f"source\x1f{item.rule.sys_id}\x1f" + "\x1f".join(item.source))
+    return keys
+
+
 def _refuse_duplicates(world: World, same: Sequence[Item]) -> None:
+    keys = {item.index: _keys(world, item) for item in same}
     for item in same:
+        others = [one for one in same if one is not item]
+        other = next((one for one in others if set(keys[one.index]) & set(keys[item.index])), others[0])
+        first, second = sorted((other.index, item.index))
+        shared = next((key for key in keys[item.index] if key in keys[other.index]), "")
         chain = world.rules.chain(item.rule) if item.rule else ()
-        other = next(one.index for one in same if one is not item)
-        first, second = sorted((other, item.index))
-        fields = ",".join(chain[0].attributes) if chain else "sys_id"
+        entry = next((one for one in chain if shared.startswith(one.sys_id)), None)
+        fields = ",".join(entry.attributes) if entry else "sys_id" if shared.startswith("id") else "source_native_key"
         item.errors.append(
             Fault(
                 "DUPLICATE_PAYLOAD_RECORDS",

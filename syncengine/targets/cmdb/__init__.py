@@ -13,7 +13,7 @@ from syncengine.changes import Change, End, Outcome, Owned, Parcel, Part, Seen, 
 from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError, many
 from syncengine.targets import Answered, Refused, Target, Unclear
 from syncengine.targets.cmdb.dialects import DIALECTS, Dialect, ask_in_parts, is_refused, named
-from syncengine.targets.cmdb.meaning import judge, outcome
+from syncengine.targets.cmdb.meaning import judge, named_twins, outcome
 from syncengine.targets.cmdb.parts import fill_parts
 from syncengine.transport.answer import Ending, Kind
 from syncengine.transport.identification import PASSING, Misfit, answer_of, decode, read_answer
@@ -65,7 +65,7 @@ class CmdbTarget(Target):
             body, ops, relation_ops = self._payload(part, pin=False)
             answer = reader.ask(self.calls.query, self.calls.params(part.data_source), body, decode=decode)
             try:
-                return read_answer(answer.body, ops, relation_ops)
+                return named_twins(read_answer(answer.body, ops, relation_ops), ops, part.items)
             except Misfit as misfit:
                 problem = Problem("unexpected-answer", str(misfit), f"POST {self.calls.query}")
                 raise RemoteError(problem, effect=NOTHING_WRITTEN) from misfit
@@ -89,7 +89,7 @@ class CmdbTarget(Target):
             problem = sent.problem or Problem("not-sent", "the server did not take the request")
             return Refused(problem, sent.stop, sent.answer.status)
         try:
-            seen = read_answer(sent.answer.body, ops, relation_ops)
+            seen = named_twins(read_answer(sent.answer.body, ops, relation_ops), ops, parcel.items)
         except Misfit as misfit:
             return Unclear(str(misfit))
         if self.calls.is_whole and is_refused(seen):

@@ -5,7 +5,8 @@ The engine decides; the present record is read only to say what an update would 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syncengine.changes import Change, Outcome, Parcel, Seen, StepInfo
@@ -14,6 +15,26 @@ from syncengine.transport.servicenow import rows_by_ids
 
 VOLATILE = frozenset({"last_discovered", "discovery_source", "first_discovered"})
 """Written by the engine on every call, so never a difference (ire, Australia: Timestamps)."""
+
+
+_INDICES = re.compile(r"\(index (\d{1,6}) and (\d{1,6})\)")
+"""How the engine names two items of a request (id-engine-error-messages, Australia)."""
+
+
+def named_twins(seen: dict[int, Seen], ops: Sequence[int], items: Sequence[Change]) -> dict[int, Seen]:
+    """Say the keys of two records that the engine takes for one, in place of where they stood in a request."""
+    refused = [answer for answer in seen.values() if answer.code == "DUPLICATE_PAYLOAD_RECORDS"]
+    if refused:
+        keys = {change.op: change.key for change in items}
+        for answer in refused:
+            answer.message = _INDICES.sub(lambda found: _both(found, ops, keys), answer.message)
+    return seen
+
+
+def _both(found: re.Match[str], ops: Sequence[int], keys: Mapping[int, str]) -> str:
+    indices = int(found[1]), int(found[2])
+    names = [keys.get(ops[index], "") for index in indices if index < len(ops)]
+    return f"({names[0]} and {names[1]})" if len(names) == 2 and all(names) else found[0]
 
 
 def judge(parcel: Parcel, seen: dict[int, Seen], steps: Sequence[StepInfo], reader: Reader) -> None:
