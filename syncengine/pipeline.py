@@ -118,7 +118,7 @@ def explain(of: Planning, spec: Spec, step: Step, key: str, path: Path) -> tuple
 
 def _opening(of: Planning) -> Opening:
     known = {name: one.identity.kind for name, one in of.connections.items()}
-    systems = {name: System(one.reader, one.identity.url) for name, one in of.connections.items()}
+    systems = {name: System(one.reader, one.identity.url, one.permits) for name, one in of.connections.items()}
     tables = source_connections([*of.specs, *of.references], known)
     return Opening(of.environment, tables, systems, of.cursors)
 

@@ -1,13 +1,16 @@
 """Sources opened for a plan: with the way to their system, the window that is due, and each table read once.
 
 A file is read as often as it is needed. A table of an instance would answer differently each time, and costs requests:
-its rows are kept in a temporary file for the second step or lookup that wants them.
+its rows are kept in a temporary file for the second step or lookup that wants them. Where a plan reads several tables,
+they are read side by side: each page of one waits for the one before it.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple
 
 import orjson
@@ -28,6 +31,12 @@ class System(NamedTuple):
     reader: Reader
     url: str
     """What it is in a plan: the built-in sandbox has an id there, since its port changes."""
+    permits: int = 4
+    """Requests that it may be sent at once."""
+
+
+EVERY = 500
+"""Rows between two signs of life."""
 
 
 class Opening:
@@ -45,12 +54,30 @@ class Opening:
         self._systems = systems
         self._cursors = cursors
         self._kept: dict[tuple[str, str, str, bool], KeptSource] = {}
+        self._pool: ThreadPoolExecutor | None = None
         self.notes: list[Note] = []
 
     def close(self) -> None:
         """Let go of the rows that were kept."""
         for kept in self._kept.values():
+            kept.stop()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        for kept in self._kept.values():
             kept.close()
+
+    def begin(self, due: Iterable[tuple[Spec, str, bool]], progress: Callable[[str, int], None]) -> None:
+        """Begin to read the tables among these sources, all rows or (True) those that are due, where there are several.
+
+        What goes wrong is said to whoever asks for the rows.
+        """
+        opened = [self.changed(spec, name) if is_due else self.whole(spec, name) for spec, name, is_due in due]
+        tables = [one for one in dict.fromkeys(opened) if isinstance(one, KeptSource)]
+        if len(tables) > 1:
+            most = max(one.permits for one in self._systems.values())
+            self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix="read")
+            for one in tables:
+                one.begin(self._pool, progress)
 
     def whole(self, spec: Spec, name: str) -> sources.Source:
         """All rows of a source: for lookups, and for specs that are only referred to."""
@@ -112,6 +139,24 @@ class KeptSource(sources.Source):
     def __init__(self, inner: sources.Source) -> None:
         self._inner = inner
         self._file: BinaryIO | None = None
+        self._coming: Future[None] | None = None
+        self._is_over = threading.Event()
+
+    def begin(self, pool: ThreadPoolExecutor, progress: Callable[[str, int], None]) -> None:
+        """Read all rows on a thread; who asks for them waits until they are there."""
+
+        def fill() -> None:
+            for number, _ in enumerate(self._read(), 1):
+                if self._is_over.is_set():
+                    return
+                if number % EVERY == 0:
+                    progress("rows fetched", EVERY)
+
+        self._coming = pool.submit(fill)
+
+    def stop(self) -> None:
+        """Read no further."""
+        self._is_over.set()
 
     @property
     def is_complete(self) -> bool:  # type: ignore[override]
@@ -136,12 +181,18 @@ class KeptSource(sources.Source):
         return self._inner.digest()
 
     def rows(self) -> Iterator[Row | BadRow]:
-        if self._file is not None:
-            self._file.seek(0)
-            for line in self._file:
-                values, place = orjson.loads(line)
-                yield Row(values, Place(*place))
+        if self._coming is not None:
+            coming, self._coming = self._coming, None
+            coming.result()
+        if self._file is None:
+            yield from self._read()
             return
+        self._file.seek(0)
+        for line in self._file:
+            values, place = orjson.loads(line)
+            yield Row(values, Place(*place))
+
+    def _read(self) -> Iterator[Row | BadRow]:
         file = tempfile.TemporaryFile(prefix="syncengine-")  # noqa: SIM115  # it lives as long as the plan is made
         try:
             for row in self._inner.rows():

@@ -78,6 +78,7 @@ def read_steps(
             ws.step_names.append(step.full_name)
             reading.steps.append(_info(step, connections[step.full_name], order))
     ws.know_steps(reading.steps)
+    opening.begin(_due(specs, references, enough or {}), progress)
     referred = {one.step for spec in every for step in spec.steps.values() for one in step.references if one.step}
     for spec in every:
         is_planned = any(spec is one for one in specs)
@@ -232,6 +233,16 @@ class _Steps:
         else:
             bare = replace(step, recipe=vanished.keys_only(step.recipe))
             vanished.note_present(self._ws, number, of, self._mapper(spec, bare).records(source.rows()))
+
+
+def _due(
+    specs: Sequence[Spec], references: Sequence[Spec], enough: Mapping[str, int]
+) -> Iterator[tuple[Spec, str, bool]]:
+    """The sources that are read to their end, and whether only what changed in them is due."""
+    for spec in (*specs, *references):
+        for step in spec.steps.values():
+            if step.full_name not in enough:
+                yield spec, step.source, any(spec is one for one in specs)
 
 
 def _info(step: Step, connection: str, order: Order) -> StepInfo:

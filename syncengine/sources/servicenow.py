@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from syncengine import sources
 from syncengine.changes import Row
-from syncengine.errors import Place, Position, Problem, RemoteError, SourceError, many
+from syncengine.errors import NOTHING_WRITTEN, Place, Position, Problem, RemoteError, SourceError, many
 
 if TYPE_CHECKING:
     from syncengine.transport.reader import Reader
@@ -138,7 +138,8 @@ class TableSource(sources.Source):
             said = f"{self._options.shown} does not exist on {reader.host}, or is not visible to this user"
             fix = f"table: {near[0]}" if near else "correct it, or ask the admin for read access"
             found = error.problems[0].found
-            raise RemoteError(Problem("unknown-table", said, self._options.place("table"), found, fix)) from error
+            problem = Problem("unknown-table", said, self._options.place("table"), found, fix)
+            raise RemoteError(problem, effect=NOTHING_WRITTEN) from error
 
     def _values(self, reader: Reader) -> Iterator[dict[str, str | None]]:
         aggregate = self._options.aggregate
@@ -207,7 +208,7 @@ class TableSource(sources.Source):
                 said = f"{first} of {options.shown} refers to no table, so {name} leads nowhere"
                 problems.append(Problem("unknown-column", said, options.place_of(name), name))
         if problems:
-            raise SourceError(problems)
+            raise SourceError(problems, effect=NOTHING_WRITTEN)
 
     def _windowed(self, reader: Reader) -> str:
         from syncengine.transport.dictionary import newest
@@ -244,7 +245,8 @@ class TableSource(sources.Source):
                         fix="ask the admin for read access to it, or take it out of fields",
                     )
                     for name in never
-                ]
+                ],
+                effect=NOTHING_WRITTEN,
             )
         self._remark_hidden(count, hidden)
         if self._window is not None and self._window.start:
@@ -312,7 +314,7 @@ def _text(options: Options, name: str, value: object) -> str | None:
     if isinstance(value, dict) and isinstance(value.get("display_value"), str):
         return str(value["display_value"])  # display_value=true gives references as objects (documented)
     said = f"{options.shown} answers {name} as {type(value).__name__}, not as text"
-    raise SourceError(Problem("unexpected-value", said, options.place_of(name)))
+    raise SourceError(Problem("unexpected-value", said, options.place_of(name)), effect=NOTHING_WRITTEN)
 
 
 def open_options(options: Options, access: sources.Access) -> TableSource:
