@@ -111,7 +111,7 @@ def explain(of: Planning, spec: Spec, step: Step, key: str, path: Path) -> tuple
             return told, None
         rows = frozenset((one.place.file, one.place.row) for one in made)
         wanted = selection.Wanted(rows=rows) if told.is_keyless else selection.Wanted(keys={key: None})
-        whole = selection.whole_steps([step])
+        whole = frozenset(selection.whole_steps([step]))
         part = selection.Selection((f"{step.full_name}={key}",), {step.full_name: wanted}, whole=whole)
         return told, _plan_sources(replace(of, selection=part), opening, path)
 

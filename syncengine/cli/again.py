@@ -16,7 +16,7 @@ from syncengine.execution.account import OVER, Account, account_of
 from syncengine.execution.journal import RunRow, State
 from syncengine.planning.plan import ReadWindow
 from syncengine.planning.plan_file import PlanFile
-from syncengine.planning.selection import Pairing, Selection, Wanted, Where, whole_steps
+from syncengine.planning.selection import Pairing, Selection, Wanted, Where, completed, whole_steps
 from syncengine.spec import load_specs, references
 from syncengine.spec.model import Project, Spec
 
@@ -173,7 +173,8 @@ def _selection(account: Account, specs: Sequence[Spec]) -> Selection:
         )
         raise NothingLeftError(Problem("nothing-left", said, f"run {run}", fix="syncengine plan"))
     whole = whole_steps(step for _, step in steps.values())
-    return Selection((f"what run {run} did not apply",), wanted, run=run, whole=whole & wanted.keys())
+    wanted = completed(wanted, whole)
+    return Selection((f"what run {run} did not apply",), wanted, run=run, whole=frozenset(whole.keys() & wanted.keys()))
 
 
 class NothingLeftError(SpecError):

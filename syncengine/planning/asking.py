@@ -243,9 +243,10 @@ class FlatAsking:
 
     def together(self) -> None:
         """Send along what stays as it is, where the target would otherwise lose it."""
-        for number in self.numbers:
-            changes = flat_changes(self.ws, self.target.steps, "+r.step=? AND r.origin=0", (number,))
-            ops = list(self.target.together(self.target.steps[number], changes))
+        for numbers in joined(self.target, self.numbers):
+            where = f"+r.step IN ({', '.join(map(str, numbers))}) AND r.origin=0"
+            changes = flat_changes(self.ws, self.target.steps, where, ())
+            ops = list(self.target.together(self.target.steps[numbers[0]], changes))
             self.ws.db.executemany(
                 "UPDATE answer SET action='touched', reason='along' WHERE op=? AND action='unchanged'",
                 ((op,) for op in ops),
@@ -280,6 +281,15 @@ class FlatAsking:
                 items = []
         if items:
             yield Parcel(source, items, [], [])
+
+
+def joined(target: FlatTarget, numbers: Iterable[int]) -> list[list[int]]:
+    """Steps of a target, those together whose rows of one owner travel together."""
+    found: dict[str, list[int]] = {}
+    for number in numbers:
+        step = target.steps[number]
+        found.setdefault(target.replaces(step.options, step.data_source) or f"\n{number}", []).append(number)
+    return list(found.values())
 
 
 def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameters: Sequence[Any]) -> Iterator[Change]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from syncengine.changes import Batch, StepInfo
-from syncengine.planning.asking import flat_changes
+from syncengine.planning.asking import flat_changes, joined
 from syncengine.planning.units import CIS, Part, pack, parts
 from syncengine.planning.workspace import Workspace
 from syncengine.targets import FlatTarget
@@ -52,12 +52,16 @@ class Batches:
 
     def _flat(self, wave: int, first: int) -> Iterator[Batch]:
         """The records that stand alone, as their targets cut them."""
-        for number, target in self.flat.items():
-            step = self.steps[number]
-            where = f"+r.step=? AND r.wave=? AND r.origin=0 AND ({SENT} OR a.action IN ('attach','unknown'))"
-            changes = flat_changes(self.ws, self.steps, where, (number, wave))
-            for cut in target.cuts(step, changes):
-                yield self._numbered(first, step.data_source, [change.op for change in cut], [], [])
+        for target in dict.fromkeys(self.flat.values()):
+            for numbers in joined(target, [number for number, one in self.flat.items() if one is target]):
+                step = self.steps[numbers[0]]
+                where = (
+                    f"+r.step IN ({', '.join(map(str, numbers))}) AND r.wave=? AND r.origin=0"
+                    f" AND ({SENT} OR a.action IN ('attach','unknown'))"
+                )
+                changes = flat_changes(self.ws, self.steps, where, (wave,))
+                for cut in target.cuts(step, changes):
+                    yield self._numbered(first, step.data_source, [change.op for change in cut], [], [])
 
     def _bring_units(self) -> None:
         """Records that stay as they are but whose identifying relation is new: both ends have to be there."""

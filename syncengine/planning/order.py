@@ -42,8 +42,10 @@ def order_of(specs: Sequence[Spec]) -> Order:
                 _defer(order, needs, name, name)
     _refuse_selfish(steps, needs)
     customary = _customary(steps, needs)
+    shared = _shared(steps)
     while True:
         both = {name: [*wanted, *customary.get(name, ())] for name, wanted in needs.items()}
+        _join(both, shared)
         try:
             ordered = graph.waves(steps, both)
         except graph.Circle as circle:
@@ -80,6 +82,24 @@ def _customary(steps: Mapping[str, Step], needs: Mapping[str, Mapping[str, set[s
                 if second not in needs[first]:
                     found.setdefault(second, set()).add(first)
     return found
+
+
+def _shared(steps: Mapping[str, Step]) -> list[list[str]]:
+    """Steps that come at one time, since rows of one owner travel together, whichever step makes them."""
+    found: dict[str, list[str]] = {}
+    for name, step in steps.items():
+        target = find(step.kind)
+        common = target.replaces(step.options, step.data_source) if issubclass(target, FlatTarget) else ""
+        if common:
+            found.setdefault(common, []).append(name)
+    return [names for names in found.values() if len(names) > 1]
+
+
+def _join(needs: dict[str, list[str]], shared: Sequence[Sequence[str]]) -> None:
+    """Let steps that come at one time need the same."""
+    for names in shared:
+        wanted = [one for one in dict.fromkeys(one for name in names for one in needs[name]) if one not in names]
+        needs.update(dict.fromkeys(names, wanted))
 
 
 def _refuse_selfish(steps: Mapping[str, Step], needs: Mapping[str, Mapping[str, set[str]]]) -> None:

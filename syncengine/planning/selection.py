@@ -64,14 +64,21 @@ class Selection(msgspec.Struct, frozen=True):
         return bad.key in of.keys or (bad.place.file, bad.place.row) in of.rows
 
 
-def whole_steps(steps: Iterable[Step]) -> frozenset[str]:
-    """The steps of which only all rows can be planned."""
-    found = []
+def whole_steps(steps: Iterable[Step]) -> dict[str, str]:
+    """The steps of which only all rows can be planned, with what those have in common that are planned together."""
+    found = {}
     for step in steps:
         target = find(step.kind)
-        if issubclass(target, FlatTarget) and target.replaces(step.options):
-            found.append(step.full_name)
-    return frozenset(found)
+        common = target.replaces(step.options, step.data_source) if issubclass(target, FlatTarget) else ""
+        if common:
+            found[step.full_name] = common
+    return found
+
+
+def completed(wanted: Mapping[str, Wanted], whole: Mapping[str, str]) -> dict[str, Wanted]:
+    """What is wanted, with all rows of the steps that a wanted row would otherwise remove some of."""
+    common = {whole[name] for name in wanted.keys() & whole.keys()}
+    return {**wanted, **{name: Wanted(everything=True) for name, one in whole.items() if one in common}}
 
 
 def select(specs: Sequence[Spec], texts: Sequence[str], limit: int | None) -> Selection:
@@ -98,8 +105,9 @@ def select(specs: Sequence[Spec], texts: Sequence[str], limit: int | None) -> Se
         raise SpecError(problems)
     if not texts:
         wanted = {name: Wanted(everything=True) for name in steps}
+    wanted = completed(wanted, whole)
     said = [*texts, *([f"the first {limit:,} of each step"] if limit is not None else [])]
-    return Selection(tuple(said), wanted, limit, whole=whole & wanted.keys())
+    return Selection(tuple(said), wanted, limit, whole=frozenset(whole.keys() & wanted.keys()))
 
 
 def _named(name: str, specs: Sequence[Spec], steps: Mapping[str, Step]) -> list[str]:

@@ -166,10 +166,13 @@ class FlatTarget(Target):
         return ()
 
     @classmethod
-    def replaces(cls, options: Mapping[str, object]) -> bool:
-        """Whether rows of a step with these options replace all that their owner has, so that none can be left out."""
-        del options
-        return False
+    def replaces(cls, options: Mapping[str, object], data_source: str) -> str:
+        """What steps have in common whose rows replace all that their owner has; empty where rows replace nothing.
+
+        None of these rows can be left out, and those of one owner travel in one request, whichever step makes them.
+        """
+        del options, data_source
+        return ""
 
     def owned(self, step: StepInfo, reader: Reader) -> Iterator[Owned]:
         """Nothing, where a target does not remember who wrote a record."""
@@ -198,7 +201,10 @@ class FlatTarget(Target):
         return []
 
     def together(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[int]:
-        """Operations of a step that stay as they are and have to be sent all the same, for the sake of others."""
+        """Operations that stay as they are and have to be sent all the same, for the sake of others.
+
+        Of a step, or of all that have in common with it what `replaces` says.
+        """
         del step, changes
         return iter(())
 

@@ -70,9 +70,11 @@ class FourmeTarget(FlatTarget):
                 yield from ((first, step.name) for first in by_type[name])
 
     @classmethod
-    def replaces(cls, options: Mapping[str, object]) -> bool:
-        """The rows of an owner, of the types that come in replace groups."""
-        return bool(import_types()[str(options.get("type", ""))].group)
+    def replaces(cls, options: Mapping[str, object], data_source: str) -> str:
+        """The type of rows that come in replace groups; of relations and hours, those of one Source (documented)."""
+        name = str(options.get("type", ""))
+        kind = import_types()[name]
+        return "" if not kind.group else f"{name} of {data_source}" if SOURCE in kind.columns else name
 
     def alone(self, step: StepInfo) -> str:
         """One job of a type at a time, and as many of an account as the environment lets (`import_jobs`)."""
@@ -120,7 +122,7 @@ class FourmeTarget(FlatTarget):
             more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
             yield Problem(
                 "rows-go",
-                f"{name}: the source no longer has {many(len(rows), 'row')} of owners whose rows are sent, so the"
+                f"{name}: the plan has no row for {many(len(rows), 'row')} of owners whose rows are sent, so the"
                 f" import removes {'it' if len(rows) == 1 else 'them'}: {'; '.join(rows[:MOST_NAMED])}{more}",
                 fix="give a row that is to stay a row of the source",
                 severity="warning",
@@ -261,7 +263,7 @@ class FourmeTarget(FlatTarget):
         """Owners whose rows replace what is there: those of details say so themselves (documented)."""
         owners: dict[str, dict[str, str]] = {}
         for change in changes:
-            cells, _ = cells_of(change, step, kind)
+            cells, _ = cells_of(change, self.steps[change.step], kind)
             owner = owner_of(kind, cells)
             owners.setdefault(owner, {name: cells.get(name, "") for name in kind.owners})
             if "Integration" not in kind.columns or is_true(cells.get("Integration", "")):
@@ -292,21 +294,21 @@ class FourmeTarget(FlatTarget):
         """
         kind = kind_of(step)
         if kind.group:
-            yield from self._by_owner(step, kind, changes)
+            yield from self._by_owner(kind, changes)
             return
         files: dict[frozenset[str], list[Change]] = {}
         for change in changes:
-            cells, _ = cells_of(change, step, kind)
+            cells, _ = cells_of(change, self.steps[change.step], kind)
             rows = files.setdefault(frozenset({*cells, *change.refs}), [])
             rows.append(Change(change.op, change.kind, change.step))
             if len(rows) == self.batch_limit:
                 yield files.pop(frozenset({*cells, *change.refs}))
         yield from files.values()
 
-    def _by_owner(self, step: StepInfo, kind: ImportType, changes: Iterator[Change]) -> Iterator[list[Change]]:
+    def _by_owner(self, kind: ImportType, changes: Iterator[Change]) -> Iterator[list[Change]]:
         owners: dict[str, list[Change]] = {}
         for change in changes:
-            cells, _ = cells_of(change, step, kind)
+            cells, _ = cells_of(change, self.steps[change.step], kind)
             owners.setdefault(owner_of(kind, cells), []).append(Change(change.op, change.kind, change.step))
         cut: list[Change] = []
         for rows in owners.values():

@@ -1,0 +1,87 @@
+"""Rows that replace all that their owner has, made by several steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from syncengine.errors import Exit
+from tests.command_line import CommandLine
+from tests.sandboxed import Shared
+from tests.targets.fourme.desk import Desk
+
+PHONE = """  {label}:
+    4me: people_contact_details
+    when: {{{label}: {{empty: false}}}}
+    fields:
+      Person: {{step: people, key: id}}
+      Contact Protocol: {{const: telephone}}
+      Contact Label: {{const: {label}}}
+      Contact URI: {label}
+      Integration: true
+"""
+PHONES = (
+    "syncengine: 1\ndata_source: HR\nsource: people.csv\nsteps:\n"
+    "  people: {4me: people, key: id, fields: {Primary Email: mail, Name: name}}\n"
+    + PHONE.format(label="work")
+    + PHONE.format(label="mobile")
+)
+HEAD = "id,mail,name,work,mobile\n"
+ANA = "P1,ana@x.example,Ana,+33 1,+33 2\n"
+BO = "P2,bo@x.example,Bo,,+33 3\n"
+
+
+def phones(desk: Desk) -> list[tuple[str, str]]:
+    """The telephones of people, as they are there."""
+    reader = desk.connect().reader
+    found: list[tuple[str, str]] = []
+    for person in desk.people():
+        several: Any = reader.get(f"/v1/people/{person['id']}/contacts").body
+        found += [(str(person["sourceID"]), str(one["uri"])) for one in several]
+    return sorted(found)
+
+
+def test_rows_of_one_owner_travel_together_whichever_step_makes_them(desk: Desk) -> None:
+    """In two files the second would remove what the first had added, and no plan would ever have nothing to do."""
+    assert desk.sync(PHONES, people_csv=HEAD + ANA + BO).exit is Exit.OK
+    assert phones(desk) == [("P1", "+33 1"), ("P1", "+33 2"), ("P2", "+33 3")]
+    assert not [one for one in desk.plan(PHONES).changes() if one.is_sent]
+    plan = desk.plan(PHONES, people_csv=HEAD + ANA.replace("+33 2", "+33 9") + BO)
+    assert [(one.action, one.values["Contact URI"]) for one in plan.changes() if one.is_sent] == [
+        ("touched", "+33 1"),
+        ("update", "+33 9"),
+    ]
+    assert desk.apply(plan).exit is Exit.OK
+    assert phones(desk) == [("P1", "+33 1"), ("P1", "+33 9"), ("P2", "+33 3")]
+    assert not [one for one in desk.plan(PHONES).changes() if one.is_sent]
+
+
+BY_ROW = """syncengine: 1
+data_source: HR
+sources: {people: people.csv, phones: phones.csv}
+steps:
+  people: {source: people, 4me: people, key: id, fields: {Primary Email: mail, Name: name}}
+  phones:
+    source: phones
+    4me: people_contact_details
+    fields:
+      Person: {step: people, key: who}
+      Contact Protocol: {const: telephone}
+      Contact Label: label
+      Contact URI: number
+      Integration: true
+"""
+
+
+def test_a_row_that_is_retried_takes_the_others_of_its_owner_along(shared: Shared, tmp_path: Path) -> None:
+    """Alone it would remove what the run wrote beside it."""
+    project = CommandLine(tmp_path / "project")
+    project.write("specs/phones.yaml", BY_ROW)
+    project.write("specs/people.csv", "id,mail,name\nP1,ana@x.example,Ana\n")
+    project.write("specs/phones.csv", "who,label,number\nP1,work,+33 1\nP1,mobile,+33 2\n")
+    sandbox = shared.lend(project.folder)
+    sandbox.faults("api=me_upload, key=telephone, times=1, do=job(failures(1))")
+    project.run("sync", "--yes").ends(7)
+    sandbox.clear_faults()
+    project.run("retry", "--yes").ends()
+    assert "nothing to do; the target is" in project.run("plan").ends().out
