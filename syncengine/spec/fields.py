@@ -24,6 +24,8 @@ class FieldsShape(Shape[tuple[FieldRule, ...]]):
     """`fields`: a mapping, or a list of names that are equal in source and target."""
 
     says = "a mapping of fields, or a list of names"
+    pattern = rf"(?!sys_(?!class_path$)){FIELD}"
+    """What a name looks like."""
 
     def read(self, node: Node, report: Report) -> tuple[FieldRule, ...]:
         found: list[FieldRule] = []
@@ -86,7 +88,7 @@ class FieldsShape(Shape[tuple[FieldRule, ...]]):
             report.add("reserved-word", RESERVED_SAID, origin.position, "To clear the field:  {clear: true}")
 
     def schema(self, named: dict[str, Schema]) -> Schema:
-        name: Schema = {"pattern": rf"^(?!sys_(?!class_path$)){FIELD}$"}
+        name: Schema = {"pattern": f"^{self.pattern}$"}
         return {
             "if": {"type": "array"},
             "then": {"items": {"type": "string", **name}, "minItems": 1},

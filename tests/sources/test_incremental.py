@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner
 
-from syncengine.cli import apply, plan
-from syncengine.errors import SyncError
 from tests.bench import Bench
+from tests.inside import Inside
 
 SPEC = """syncengine: 1
-data_source: T
+data_source: ImportSet
 sources:
   people:
     servicenow: {table: sys_user, query: emailISNOTEMPTY, fields: [user_name, title, email], incremental: {lag: 1m}}
@@ -30,74 +27,47 @@ PEOPLE = [
 ]
 
 
-class Here:
-    """A project whose environment is the shared sandbox."""
-
-    def __init__(self, bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.bench = bench
-        running = bench.sandbox
-        choices = {"cmdb_ci.discovery_source": ["T"]}
-        running.seed({"choices": choices, "records": {"sys_user": PEOPLE}}, force=True)
-        for name in ("specs", "environments"):
-            (folder / name).mkdir()
-        self.spec = folder / "specs" / "s.yaml"
-        self.spec.write_text(SPEC)
-        (folder / "syncengine.yaml").write_text("syncengine: 1\nkind: project\n")
-        (folder / "environments" / "dev.yaml").write_text(
-            f"syncengine: 1\nkind: environment\nconnections:\n  sn: {{kind: servicenow, url: '{running.url}',"
-            f" auth: {{user: {running.user}, password: {{env: SN_PASSWORD}}}}}}\n"
-        )
-        monkeypatch.setenv("SN_PASSWORD", running.password)
-        monkeypatch.chdir(folder)
-
-    def said(self, command: click.Command, *arguments: str) -> str:
-        """What a command prints."""
-        done = CliRunner().invoke(command, arguments, catch_exceptions=False)
-        return done.output
-
-    def plan(self, *more: str) -> str:
-        """Plan into the file p."""
-        return self.said(plan.command, "--env", "dev", "-o", "p", *more)
-
-    def apply(self) -> str:
-        """Apply it."""
-        return self.said(apply.command, "p", "--yes")
+class Here(Inside):
+    """A project with one spec, of users who are applications."""
 
     def change(self, number: int, **values: str) -> None:
         """A user changes, an hour later."""
-        self.bench.sandbox.advance(3600)
+        self.sandbox.advance(3600)
         self.bench.change(PEOPLE[number - 1]["sys_id"], "sys_user", **values)
 
 
 @pytest.fixture
 def here(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
     """A project with one spec."""
-    return Here(bench, tmp_path, monkeypatch)
+    made = Here(bench, tmp_path / "project", monkeypatch)
+    made.sandbox.seed({"records": {"sys_user": PEOPLE}}, force=True)
+    made.spec(SPEC)
+    return made
 
 
 def test_the_window_moves_when_its_plan_is_applied_and_not_before(here: Here) -> None:
     """A plan that nobody applied is made again; the next one after an apply reads what changed."""
     here.change(1, title="first")
-    assert "people: all rows" in here.plan()
-    assert "people: all rows" in here.plan(), "nothing was applied"
-    assert "Applied 5 of 5" in here.apply()
+    assert "people: all rows" in here.plan().told
+    assert "people: all rows" in here.plan().told, "nothing was applied"
+    assert "Applied 5 of 5" in here.apply().told
     here.change(2, title="new")
-    told = here.plan()
+    told = here.plan().told
     assert "people: since" in told
     assert re.search(r"apps +2 .*\n\nPlan: 1 to update\.", told)
-    assert "people: all rows" in here.plan("--full")
+    assert "people: all rows" in here.plan("--full").told
     here.plan()
-    assert "Applied 1 of 1" in here.apply()
+    assert "Applied 1 of 1" in here.apply().told
     here.change(3, title="newer")
-    assert re.search(r"apps +2 .*\n\nPlan: 1 to update\.", here.plan())
+    assert re.search(r"apps +2 .*\n\nPlan: 1 to update\.", here.plan().told)
 
 
 def test_another_spec_reads_all_rows_anew(here: Here) -> None:
     """A field that is new in the spec is wanted for rows that did not change, too."""
     here.plan()
     here.apply()
-    here.spec.write_text(SPEC.replace("short_description: title", "short_description: title, comments: email"))
-    told = here.plan()
+    here.spec(SPEC.replace("short_description: title", "short_description: title, comments: email"))
+    told = here.plan().told
     assert "people: all rows" in told
     assert "5 to update" in told
 
@@ -107,12 +77,12 @@ def test_a_refused_row_that_is_the_newest_change_is_read_again(here: Here) -> No
     here.plan()
     here.apply()
     here.change(4, title="x")
-    here.bench.sandbox.faults("api=ire, do=item_errors(1)")
+    here.sandbox.faults("api=ire, do=item_errors(1)")
     here.plan()
-    assert "rejected" in here.apply()
-    here.bench.sandbox.clear_faults()
-    here.bench.sandbox.advance(3600)
-    told = here.plan()
+    assert "rejected" in here.apply().told
+    here.sandbox.clear_faults()
+    here.sandbox.advance(3600)
+    told = here.plan().told
     assert "people: since" in told
     here.apply()
     assert here.bench.rows("cmdb_ci_business_app", "name=u4", ("short_description",))[0]["short_description"] == "x"
@@ -128,12 +98,12 @@ def test_records_of_rows_that_did_not_change_can_be_referred_to(here: Here) -> N
     relations: [{type: "Depends on::Used by", child: {step: apps, key: user}}]
 """
     inline = "  more: {inline: [{name: mail, user: u5}]}\nsteps:\n"
-    here.spec.write_text(SPEC.replace("steps:\n", inline) + more)
+    here.spec(SPEC.replace("steps:\n", inline) + more)
     here.change(1, title="first")
-    assert "6 to create, 1 to relate" in here.plan()
+    assert "6 to create, 1 to relate" in here.plan().told
     here.apply()
     here.change(2, title="new")
-    told = here.plan()
+    told = here.plan().told
     assert "since" in told
     assert "rejected" not in told
     assert "1 to update" in told
@@ -142,14 +112,16 @@ def test_records_of_rows_that_did_not_change_can_be_referred_to(here: Here) -> N
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (SPEC.replace("sys_user,", "sys_usr,"), "specs/s.yaml:5:25: table sys_usr does not exist"),
-        (SPEC.replace("title, email]", "titel, email]"), "specs/s.yaml:5:79: table sys_user has no column titel"),
-        (SPEC.replace("{lag: 1m}", "{by: changed}"), "specs/s.yaml:5:112: table sys_user has no column changed"),
+        (SPEC.replace("sys_user,", "sys_usr,"), "specs/estate.yaml:5:25: table sys_usr does not exist"),
+        (SPEC.replace("title, email]", "titel, email]"), "specs/estate.yaml:5:79: table sys_user has no column titel"),
+        (SPEC.replace("{lag: 1m}", "{by: changed}"), "specs/estate.yaml:5:112: table sys_user has no column changed"),
     ],
 )
 def test_what_the_instance_does_not_have_is_told_with_its_line_of_the_spec(here: Here, wrong: str, said: str) -> None:
     """What can be asked for is known to the instance alone, so validate could not tell."""
-    here.spec.write_text(wrong.replace("key: user_name", "key: email").replace("title}", "email}"))
-    with pytest.raises(SyncError) as caught:
-        CliRunner().invoke(plan.command, ["--env", "dev"], catch_exceptions=False, standalone_mode=False)
-    assert [f"{one.place}: {one.message}"[: len(said)] for one in caught.value.problems] == [said]
+    here.spec(wrong.replace("key: user_name", "key: email").replace("title}", "email}"))
+    told = here.plan().err
+    place, _, message = said.partition(": ")
+    assert f"]: {message}" in told
+    assert f"  at {place}\n" in told
+    assert told.count("error[") == 1

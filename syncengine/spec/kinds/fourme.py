@@ -39,7 +39,6 @@ from syncengine.spec.kinds.common import (
 from syncengine.spec.model import FieldInfo, Step, Vanished
 from syncengine.spec.nodes import Node, Scalar
 from syncengine.spec.reader import Reader
-from syncengine.spec.references import VALUE
 from syncengine.spec.report import Report, Wrong
 from syncengine.spec.shapes import Schema, Shape, Text
 from syncengine.spec.values import WHEN
@@ -58,19 +57,6 @@ class Headers(FieldsShape):
         return Text("a header such as Primary Email", self.pattern, must="letters, digits and spaces").read(
             node, report
         )
-
-    def schema(self, named: dict[str, Schema]) -> Schema:
-        name: Schema = {"pattern": f"^{self.pattern}$"}
-        return {
-            "if": {"type": "array"},
-            "then": {"items": {"type": "string", **name}, "minItems": 1},
-            "else": {
-                "type": "object",
-                "propertyNames": name,
-                "additionalProperties": VALUE.schema(named),
-                "minProperties": 1,
-            },
-        }
 
 
 class TypeName(Shape[str]):
