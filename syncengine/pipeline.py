@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from syncengine.changes import BadRow, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
-from syncengine.planning import checks, gather, guards, selection, vanished
+from syncengine.planning import checks, fitting, gather, guards, selection, vanished
 from syncengine.planning.asking import Asking, FlatAsking
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
@@ -288,7 +288,9 @@ def _check(
     checks.rejected_hosts(ws)
     checks.adopt(ws, steps)
     checks.touch(ws, steps)
-    return [] if instance is None else checks.unidentifiable(ws, instance, steps)
+    if instance is None:
+        return []
+    return checks.unidentifiable(ws, instance, steps) + fitting.unfitting(ws, instance, steps)
 
 
 def _spill_batches(ws: Workspace, batches: Batches) -> int:

@@ -184,7 +184,7 @@ ADVICE: Mapping[str, str] = {
     "INVALID_INPUT_DATA": "the data source, a relation type or a sys_id is not known to the instance",
     "LOCK_TIMEOUT": "somebody else kept writing the same records: plan it anew when they are done",
     "METADATA_RULE_MISSING": "the class depends on another but no rule says on which: have one made",
-    "MISSING_DEPENDENCY": "say which CI it lives in, with relations: on the step",
+    "MISSING_DEPENDENCY": "one of the step's relations: has to lead to the CI it lives in, as one of these rules says",
     "MISSING_MATCHING_ATTRIBUTES": "fill what identifies it: syncengine schema --class CLASS --fields tells",
     "MULTIPLE_DEPENDENCIES": "it may live in one CI only: take the other relation out",
     "MULTIPLE_DUPLICATE_RECORDS": "the CMDB holds duplicates of it: have them merged",

@@ -48,6 +48,9 @@ class ClassInfo(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     parts: Mapping[str, tuple[str, tuple[str, ...]]] = msgspec.field(default_factory=dict)
     """Tables of lookup and related rows: the column that names the CI, and those that tell its rows apart."""
+    references: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Columns that hold the sys_id of a record, with its table."""
+    integers: frozenset[str] = frozenset()
 
 
 def column_fix(info: ClassInfo, name: str) -> str:
@@ -189,16 +192,19 @@ def _class_from(name: str, body: Any) -> ClassInfo:
     independent = rules.get("is_independent")
     entries = []
     for entry in rules.get("identifiers") or ():
-        attributes = str(entry.get("attributes") or "").split(",")
+        criteria = str(entry.get("attributes") or "").split(",")
         is_lookup = bool(entry.get("referenced_field"))
         table = str(entry.get("table") or rules.get("applies_to") or name)
-        entries.append(Entry(table, tuple(one.strip() for one in attributes if one.strip()), is_lookup))
+        entries.append(Entry(table, tuple(one.strip() for one in criteria if one.strip()), is_lookup))
     parts: dict[str, tuple[str, tuple[str, ...]]] = {}
     for entry in (*(rules.get("identifiers") or ()), *(rules.get("related_rules") or ())):
         if entry.get("referenced_field") and entry.get("table"):
-            attributes = str(entry.get("attributes") or "").split(",")
-            parts.setdefault(str(entry["table"]), (str(entry["referenced_field"]), tuple(map(str.strip, attributes))))
-    columns = frozenset(str(attribute["element"]) for attribute in result.get("attributes") or ())
+            criteria = str(entry.get("attributes") or "").split(",")
+            parts.setdefault(str(entry["table"]), (str(entry["referenced_field"]), tuple(map(str.strip, criteria))))
+    attributes = result.get("attributes") or ()
+    columns = frozenset(str(attribute["element"]) for attribute in attributes)
+    references = {str(one["element"]): str(one["reference"]) for one in attributes if one.get("reference")}
+    integers = frozenset(str(one["element"]) for one in attributes if one.get("type") == "integer")
     return ClassInfo(
         name,
         str(result.get("parent") or ""),
@@ -206,4 +212,6 @@ def _class_from(name: str, body: Any) -> ClassInfo:
         None if independent is None else str(independent).lower() == "true",
         tuple(entries),
         parts,
+        references,
+        integers,
     )

@@ -381,3 +381,19 @@ def test_a_plan_with_refused_rows_is_reproducible_too(bench: Bench) -> None:
         "missing-endpoint",
     }
     assert first.seal.plan_hash == second.seal.plan_hash
+
+
+def test_values_that_are_no_reference_or_no_number_are_told_by_column(bench: Bench) -> None:
+    """The engine takes them and answers with a create or an update all the same."""
+    made = [
+        server(1, owned_by="ann@x.org", operational_status="live"),
+        server(2, owned_by="0" * 32, operational_status="1"),
+        server(3, owned_by="Bo", ram="64 GB"),
+    ]
+    notes = bench.plan(*made).manifest.notes
+    assert [(note.code, note.message, note.count) for note in notes] == [
+        ("no-number", "s.servers: operational_status takes whole numbers; 1 value sent to it is none", 1),
+        ("no-reference", "s.servers: owned_by refers to sys_user and takes a sys_id; 2 values sent to it are none", 2),
+        ("no-number", "s.servers: ram takes whole numbers; 1 value sent to it is none", 1),
+    ]
+    assert notes[1].fix == "owned_by: {find_in: sys_user, where: {FIELD: COLUMN}}"

@@ -118,7 +118,7 @@ def demand_host(world: World, item: Item, identifier: Identifier) -> None:
         Fault(
             "MISSING_DEPENDENCY",
             f"In payload no relations defined for dependent class [{item.cls}] that matches any containment/hosting "
-            f"rules: [{', '.join(names)}]. Add appropriate relations in payload for "
+            f"rules: [{', '.join(dict.fromkeys(names))}]. Add appropriate relations in payload for "
             f"'{orjson.dumps(item.raw).decode()}'",
         )
     )
