@@ -9,6 +9,8 @@ from __future__ import annotations
 from array import array
 
 _SHARDS = 64
+_SMALL = 4096
+"""Slots up to which a shard grows fast: four megabytes in all, and putting keys in anew costs as much as adding them."""
 
 
 class _Shard:
@@ -26,19 +28,19 @@ class _Shard:
 
     def grow(self) -> None:
         old = (self.hashes, self.rows, self.contents)
-        self.size = self.size * 3 // 2 + 1
-        self.limit = self.size * 4 // 5
-        self.hashes = array("Q", bytes(8 * self.size))
-        self.rows = array("I", bytes(4 * self.size))
-        self.contents = array("I", bytes(4 * self.size))
+        size = self.size = self.size * 4 if self.size < _SMALL else self.size * 3 // 2 + 1
+        self.limit = size * 4 // 5
+        hashes = self.hashes = array("Q", bytes(8 * size))
+        rows = self.rows = array("I", bytes(4 * size))
+        contents = self.contents = array("I", bytes(4 * size))
         for value, row, content in zip(*old, strict=True):
             if value:
-                at = (value >> 6) % self.size
-                while self.hashes[at]:
-                    at = at + 1 if at + 1 < self.size else 0
-                self.hashes[at] = value
-                self.rows[at] = row
-                self.contents[at] = content
+                at = (value >> 6) % size
+                while hashes[at]:
+                    at = at + 1 if at + 1 < size else 0
+                hashes[at] = value
+                rows[at] = row
+                contents[at] = content
 
 
 class SeenKeys:

@@ -78,8 +78,10 @@ class Batches:
         context: list[int] = []
         for part in packed:
             sent = [change.op for change in part.items if change.is_sent]
-            here = set(sent)
             items.extend(sent)
+            if len(part.items) + len(part.companions) < 2:
+                continue  # alone, as most are: no relation identifies it
+            here = set(sent)
             for op, parent, child, is_new in self._unit_relations(part, here):
                 if is_new:
                     relations.append(op)
@@ -92,8 +94,6 @@ class Batches:
 
     def _unit_relations(self, part: Part, here: set[int]) -> Iterator[tuple[int, int, int, bool]]:
         """Identifying relations of the part: new ones, and those by which a dependent that is sent is found."""
-        if len(part.items) + len(part.companions) < 2:
-            return
         present = {change.op for change in part.items}
         sql = (
             "SELECT l.op, l.parent, l.child, l.in_unit, a.action FROM link l JOIN answer a ON a.op=l.op"
