@@ -215,10 +215,12 @@ def _durable(connection: Any, _record: Any) -> None:
 
 
 def reason(error: Exception) -> str:
+    """What the disk or SQLite said, on one line."""
     return str(getattr(error, "orig", None) or error).splitlines()[0][:120]
 
 
 def damaged(path: Path, why: str) -> StateError:
+    """The error to raise where a state file cannot be used."""
     return StateError(
         Problem(
             "journal-damaged",

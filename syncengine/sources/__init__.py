@@ -104,7 +104,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def open_source(options: Options, access: Access | Path) -> Source:
-    """The source that the options describe; a path is access to files alone."""
+    """The source that the options describe; a path is access to files alone; LookupError for an unknown kind."""
     if options.kind not in kinds():
         raise LookupError(options.kind)
     module = import_module(f"{__name__}.{options.kind}")

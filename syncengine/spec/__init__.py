@@ -45,7 +45,7 @@ def open_source(
 ) -> sources.Source:
     """A source of a spec, with the variables of its path filled in; nothing is read yet.
 
-    Without `access` rows that are on an instance cannot be read.
+    Without `access` rows that are on an instance cannot be read. SpecError for a path whose variables are not set.
     """
     source = spec.sources[name]
     options = source.options

@@ -138,6 +138,7 @@ def read_entries(node: MapNode, report: Report, name: str) -> ValueMap:
 
 
 def check_pattern(text: str, position: Position, report: Report) -> None:
+    """Note a pattern that is none, or that may not be used; raises `Wrong`."""
     try:
         words.pattern(text)
     except operators.Wrong as wrong:

@@ -33,7 +33,7 @@ class _Stop(Exception):
 
 
 def read_bytes(path: Path, shown: str, *, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of a file that a person wrote; refuses what is no regular file or too big."""
+    """The bytes of a file that a person wrote; SpecError for what is no regular file, too big, or cannot be read."""
     try:
         if path.is_dir():
             raise SpecError(Problem("unreadable-file", f"{shown} is a directory, not a file", shown))
@@ -59,7 +59,10 @@ def read_bytes(path: Path, shown: str, *, limit: int = MAX_BYTES) -> bytes:
 
 
 def decode(data: bytes, shown: str) -> str:
-    """Text of a YAML file: UTF-8, with or without BOM; every line end becomes one newline."""
+    """Text of a YAML file: UTF-8, with or without BOM; every line end becomes one newline.
+
+    SpecError, with the place, for another encoding and for characters that nobody sees.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise SpecError(
             Problem(
@@ -99,7 +102,7 @@ def decode(data: bytes, shown: str) -> str:
 
 
 def compose(text: str, shown: str) -> MapNode:
-    """The one document of a YAML text, as a mapping; raises `SpecError` with a place."""
+    """The one document of a YAML text, as a mapping; SpecError with a place."""
     try:
         return _Composer(text, shown).document()
     except _Stop as stop:

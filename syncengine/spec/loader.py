@@ -35,7 +35,7 @@ def find_project(start: Path) -> Project:
 
 
 def load_environment(project: Project, name: str, file: Path | None = None) -> Environment:
-    """`environments/<name>.yaml` of the project, or another file."""
+    """`environments/<name>.yaml` of the project, or another file; SpecError with all that is wrong with it."""
     path = file if file is not None else project.root / "environments" / f"{name}.yaml"
     if file is None and not path.is_file():
         folder = project.root / "environments"

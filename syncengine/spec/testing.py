@@ -45,7 +45,7 @@ def run_tests(spec: Spec, cases: Sequence[TestCase] | None = None) -> list[Resul
 
 
 def load_suite(project: Project, path: Path) -> tuple[Spec, tuple[TestCase, ...]]:
-    """A file of `kind: tests`: its spec, and its tests."""
+    """A file of `kind: tests`: its spec, and its tests; SpecError with all that is wrong with either."""
     shown = str(path)
     node = compose(decode(read_bytes(path, shown), shown), shown)
     note = Reader(shown)

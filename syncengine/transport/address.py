@@ -41,7 +41,8 @@ def _shown(url: str) -> str:
 def proxy_for(url: str, environ: Mapping[str, str]) -> str:
     """The proxy of HTTPS_PROXY for an https URL, unless NO_PROXY names its host; empty for none.
 
-    ALL_PROXY is left alone, since it may name kinds of proxy that carry no TLS tunnel.
+    ALL_PROXY is left alone, since it may name kinds of proxy that carry no TLS tunnel; HTTPS_PROXY that names one is a
+    SpecError.
     """
     proxy = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
     if not proxy or urlsplit(url).scheme != "https":

@@ -15,7 +15,10 @@ _PIECE = 256 * 1024
 
 
 def save_body(response: Response, limit: int, stream: IO[bytes]) -> None:
-    """Write the body into a file, decoded from gzip, in pieces; TooLargeError past `limit` bytes."""
+    """Write the body into a file, decoded from gzip, in pieces.
+
+    TooLargeError past `limit` bytes, EncodingError for gzip that is damaged or another encoding.
+    """
     raw = response.raw
     encoding = (response.headers.get("Content-Encoding") or "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -37,7 +40,7 @@ def save_body(response: Response, limit: int, stream: IO[bytes]) -> None:
 
 
 def read_body(response: Response, limit: int) -> bytes:
-    """The body, decoded from gzip, at most `limit` bytes."""
+    """The body, decoded from gzip; TooLargeError past `limit` bytes, EncodingError as `save_body`."""
     raw = response.raw
     body: bytes
     encoding = (response.headers.get("Content-Encoding") or "").strip().lower()

@@ -106,7 +106,10 @@ class Newest(NamedTuple):
 
 
 def newest(reader: Reader, table: str, query: str, by: str) -> Newest:
-    """The greatest value of a column among the rows of a query that have one, and what the instance's clock showed."""
+    """The greatest value of a column among the rows of a query that have one, and what the instance's clock showed.
+
+    RemoteError for an answer that is no list of rows.
+    """
     clauses = [clause for clause in (query, f"{by}ISNOTEMPTY", f"ORDERBYDESC{by}") if clause]
     params = {
         "sysparm_query": "^".join(clauses),

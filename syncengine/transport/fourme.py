@@ -158,7 +158,10 @@ class Job:
 
 
 def job(reader: Reader, path: str, token: str) -> Job | None:
-    """How a job is; None when it is no longer known, which it is for five minutes after its end (documented)."""
+    """How a job is; None when it is no longer known, which it is for five minutes after its end (documented).
+
+    RemoteError for an answer that says nothing, ValueError for what is no token.
+    """
     if not _TOKEN.fullmatch(token):
         raise ValueError("not a token of a job")
     answer = reader.get(f"{path}/{token}", allow_missing=True)

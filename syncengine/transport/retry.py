@@ -1,7 +1,7 @@
 """What is worth another try, how long to wait, and when a run stops trying.
 
-`urllib3.Retry` repeats inside one request and knows neither a purse that all workers share nor an outage, and
-decides by method and status what 0.3 of the rules decides by ending and kind; so the schedule is written here.
+`urllib3.Retry` repeats inside one request, knows neither a purse that all workers share nor an outage, and decides
+by method and status what here depends on how a request ended and what it would do; so the schedule is written here.
 """
 
 from __future__ import annotations

@@ -107,6 +107,7 @@ def _unsearchable(value: str, message: str) -> SourceError:
 
 
 def is_sys_id(text: str) -> bool:
+    """Whether a text has the form of a sys_id: 32 digits and letters a to f."""
     return bool(_SYS_ID.fullmatch(text))
 
 

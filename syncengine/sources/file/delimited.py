@@ -17,7 +17,7 @@ _OTHERS = (";", "\t", "|", ",")
 
 
 def header(reader: Iterator[list[str]], shown: str, delimiter: str) -> list[str]:
-    """The names of the columns, trimmed; refuses what would make a row ambiguous."""
+    """The names of the columns, trimmed; SourceError for what would make a row ambiguous."""
     try:
         names = next(reader, None)
         while names is not None and not names:
