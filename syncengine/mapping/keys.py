@@ -10,7 +10,7 @@ from array import array
 
 _SHARDS = 64
 _SMALL = 4096
-"""Slots up to which a shard grows fast: four megabytes in all, and putting keys in anew costs as much as adding them."""
+"""Slots up to which a shard grows fast: four megabytes in all; putting keys in anew costs as much as adding them."""
 
 
 class _Shard:
