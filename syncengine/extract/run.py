@@ -194,8 +194,7 @@ class _TablePass:
         seen = window.look(of.reader, options.table, options.query, self._rule, start)
         if "began" not in going:
             going = {**going, "began": seen.began, "moment": seen.moment or seen.began}
-        if start:
-            self._delete(str(kept.get("moment", start)))
+        gone = self._delete(str(kept.get("moment", start)), is_begun=bool(going["after"])) if start else ()
         lost: list[int] = []
         rows = table_rows(
             of.reader,
@@ -208,7 +207,7 @@ class _TablePass:
             on_hidden=lost.append,
         )
         of.tell(one.name, 0, seen.total)
-        package = _Package(self, kept, going, rows)
+        package = _Package(self, kept, going, rows, gone)
         while not package.is_done:
             of.warehouse.load(one.name, package.rows, anew=anew)
             anew = False
@@ -217,13 +216,17 @@ class _TablePass:
         self._hidden = sum(lost)
         one.cursor = going["began"]
 
-    def _delete(self, since: str) -> None:
-        """Rows that are gone come first: one that was made again with its old id is loaded afterwards."""
+    def _delete(self, since: str, *, is_begun: bool) -> Sequence[str]:
+        """Rows that are gone come first: one that was made again with its old id is loaded afterwards.
+
+        A pass that goes on has loaded some of those already; what went away since it began, the next pass deletes.
+        """
         gone = deleted_ids(self._of.reader, self._options.table, since)
         if gone is None:
             self._one.deleted = None
-        elif self._one.deleted is not None:
+        elif self._one.deleted is not None and not is_begun:
             self._one.deleted += self._of.warehouse.delete(self._one.name, gone)
+        return gone or ()
 
     def _conclude(self) -> None:
         one = self._one
@@ -279,10 +282,14 @@ class _TablePass:
 class _Package:
     """The rows of a pass, cut into packages; the state says how far each goes."""
 
-    def __init__(self, table: _TablePass, kept: State, going: State, rows: Iterator[dict[str, Any]]) -> None:
+    def __init__(
+        self, table: _TablePass, kept: State, going: State, rows: Iterator[dict[str, Any]], gone: Sequence[str]
+    ) -> None:
         self._table = table
         self._going = dict(going)
-        self._recent: Mapping[str, str] = kept.get("recent", {}) if going["start"] else {}
+        recent: Mapping[str, str] = kept.get("recent", {}) if going["start"] else {}
+        made_again = frozenset(gone)  # what is here of them was deleted, so it is loaded although nothing changed
+        self._recent = {key: version for key, version in recent.items() if key not in made_again}
         self._next: dict[str, str] = dict(going.get("recent", {}))
         self._rows = rows
         self.is_done = False

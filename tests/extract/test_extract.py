@@ -329,6 +329,39 @@ def test_rows_of_tables_that_extend_it_go_with_the_table(here: Extract) -> None:
     assert here.rows("SELECT count(*), max(number) FROM servicenow.task") == [(9, "INC0000044")]
 
 
+def test_a_row_that_goes_and_comes_again_while_others_are_read_stays(here: Extract) -> None:
+    """The next extract finds it among those that were deleted, and among those that it knows already."""
+    here.seed(incidents(*range(40)))
+    ids = sorted(map(sys_id, range(40)))
+
+    def again() -> None:
+        here.told = lambda: None
+        here.bench.connect().writer.send(f"/api/now/table/incident/{ids[-1]}", method="DELETE", expect="nothing")
+        here.seed([{"sys_id": ids[-1], "number": "INC0000099"}])
+
+    here.told = again
+    for _ in range(3):
+        assert here.one().total == 40
+        assert here.numbers()[-1] == "INC0000099"
+
+
+def test_a_row_that_came_again_is_not_deleted_by_the_pass_that_loaded_it(here: Extract) -> None:
+    """Which was interrupted after that, and goes on behind it."""
+    first = f"{0:032}"
+    here.seed([{"sys_id": first, "number": "INC0"}])
+    here.one()
+    here.bench.connect().writer.send(f"/api/now/table/incident/{first}", method="DELETE", expect="nothing")
+    here.seed([{"sys_id": first, "number": "INC1"}, *({"sys_id": sys_id(one)} for one in range(2400))])
+    here.bench.sandbox.advance(3600)  # the pass after it does not meet what was deleted
+    here.bench.sandbox.faults("api=table_read, path=/incident, from=3, do=hibernate")
+    (done,) = here.run(package_rows=500, chunk_rows=500)
+    made_again = "SELECT number FROM servicenow.incident WHERE number IS NOT NULL"
+    assert (done.error is not None, done.deleted, here.rows(made_again)) == (True, 1, [("INC1",)])
+    here.bench.sandbox.clear_faults()
+    done = here.one()
+    assert (done.resumed, done.total, here.rows(made_again)) == (True, 2401, [("INC1",)])
+
+
 @pytest.mark.covers("NET-20")
 def test_without_the_dictionary_all_is_text_and_said(here: Extract) -> None:
     """Times and counts of the system are known all the same; deletions are not seen without their audit."""
