@@ -21,7 +21,7 @@ from syncengine.changes import BadRow, StepInfo
 from syncengine.errors import NOTHING_WRITTEN, Problem, SpecError
 from syncengine.execution.rejects import Originals, nothing_known
 from syncengine.planning import checks, fitting, gather, guards, selection, vanished
-from syncengine.planning.asking import Asking, FlatAsking
+from syncengine.planning.asking import Asking, FlatAsking, send_together
 from syncengine.planning.batches import Batches, waves
 from syncengine.planning.compose import Composer, count
 from syncengine.planning.connections import connections_of, source_connections
@@ -168,8 +168,10 @@ def plan_records(ws: Workspace, reading: Reading, of: Planning, path: Path) -> P
     notes += _ask(ws, of, reading, cis, flat, identities)
     if instance is not None:
         checks.unknown_data_sources(ws, instance, steps)
-    notes += [note for _, target in flat for note in _noted(target.remarks())]
     notes += _check(ws, steps, instance, identities)
+    for one, target in flat:  # now that it is known what is rejected
+        send_together(ws, target, one.numbers)
+    notes += [note for _, target in flat for note in _noted(target.remarks())]
     cut_by = {number: target for one, target in flat for number in one.numbers}
     return _write(ws, of, reading, notes, Batches(ws, steps, CmdbTarget.batch_limit, cut_by), missing, path)
 
@@ -274,8 +276,6 @@ def _ask(
     checks.one_record_two_keys(ws)
     if asking is not None:
         asking.relations()
-    for other in others:
-        other.together()
     return along
 
 

@@ -32,6 +32,7 @@ OURS = {
     "not-found": "make that record on the target (sandbox: in sandbox/seed.yaml), or say  if_missing: omit",
     "several-found": "tell them apart with one more column under  where:, or merge them on the target",
     "end-rejected": "it follows from another row: look at that one",
+    "owner-held": "correct the rejected rows first: those of an owner replace each other",
     "host-rejected": "it follows from another row: look at that one",
     "two-keys-one-record": "two rows of the source are one record on the target: keep one of them",
     "same-identity": "make the rows differ in what identifies them, or keep one of them",

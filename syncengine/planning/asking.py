@@ -241,17 +241,6 @@ class FlatAsking:
                 note_identities(self.ws, number, seen)
                 self.progress(len(parcel.items))
 
-    def together(self) -> None:
-        """Send along what stays as it is, where the target would otherwise lose it."""
-        for numbers in joined(self.target, self.numbers):
-            where = f"+r.step IN ({', '.join(map(str, numbers))}) AND r.origin=0"
-            changes = flat_changes(self.ws, self.target.steps, where, ())
-            ops = list(self.target.together(self.target.steps[numbers[0]], changes))
-            self.ws.db.executemany(
-                "UPDATE answer SET action='touched', reason='along' WHERE op=? AND action='unchanged'",
-                ((op,) for op in ops),
-            )
-
     def _follow(self, number: int, wave: int) -> None:
         """A second pass over a record that is not there yet cannot be asked about: it fills fields of what is made."""
         self.ws.db.execute(
@@ -290,6 +279,27 @@ def joined(target: FlatTarget, numbers: Iterable[int]) -> list[list[int]]:
         step = target.steps[number]
         found.setdefault(target.replaces(step.options, step.data_source) or f"\n{number}", []).append(number)
     return list(found.values())
+
+
+def send_together(ws: Workspace, target: FlatTarget, numbers: Iterable[int]) -> None:
+    """Send along what stays as it is, where the target would otherwise lose it; hold back what would lose more.
+
+    Asked when it is known what else is rejected.
+    """
+    for some in joined(target, numbers):
+        which = ", ".join(map(str, some))
+        changes = flat_changes(ws, target.steps, f"+r.step IN ({which}) AND r.origin=0", ())
+        is_whole = not ws.one(f"SELECT COUNT(*) FROM bad WHERE step IN ({which})")
+        found = target.together(target.steps[some[0]], changes, is_whole=is_whole)
+        ws.db.executemany(
+            "UPDATE answer SET action='touched', reason='along' WHERE op=? AND action='unchanged'",
+            ((op,) for op in found.along),
+        )
+        ws.db.executemany(
+            "UPDATE answer SET action='rejected', code='owner-held', message='an import of it removes what its"
+            " owner has besides, and a row that is rejected may be that' WHERE op=?",
+            ((op,) for op in found.held),
+        )
 
 
 def flat_changes(ws: Workspace, steps: Sequence[StepInfo], where: str, parameters: Sequence[Any]) -> Iterator[Change]:

@@ -107,6 +107,15 @@ class Manner(msgspec.Struct, frozen=True):
     """Told what takes long, before it begins."""
 
 
+class Together(msgspec.Struct, frozen=True):
+    """What the rows of one owner mean for each other."""
+
+    along: Sequence[int] = ()
+    """Operations that stay as they are and have to be sent all the same, for the sake of others."""
+    held: Sequence[int] = ()
+    """Operations that cannot be sent, since a row that is not right would be removed by them."""
+
+
 class Target(ABC):
     """One kind of target; built for the steps of a plan, all of them, so that `Change.step` is an index into them."""
 
@@ -200,13 +209,13 @@ class FlatTarget(Target):
         """What previews came across that a reviewer should know beside the operations, counted; asked at the end."""
         return []
 
-    def together(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[int]:
-        """Operations that stay as they are and have to be sent all the same, for the sake of others.
+    def together(self, step: StepInfo, changes: Iterator[Change], *, is_whole: bool) -> Together:
+        """What others of a step are for each operation, where rows replace each other.
 
-        Of a step, or of all that have in common with it what `replaces` says.
+        Of a step, or of all that have in common with it what `replaces` says; `is_whole` where no row of theirs is bad.
         """
-        del step, changes
-        return iter(())
+        del step, changes, is_whole
+        return Together()
 
     def cuts(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[list[Change]]:
         """The changes of a step that are sent, in source order, cut to what one request carries."""

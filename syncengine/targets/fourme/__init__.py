@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, StepInfo
 from syncengine.errors import AuthError, Problem, RemoteError, many
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType, import_types
-from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Unclear, Watch
+from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Together, Unclear, Watch
 from syncengine.targets.fourme.base import Base, QuotaError, place_of
 from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.jobs import Ended, follow
@@ -252,38 +252,42 @@ class FourmeTarget(FlatTarget):
             return Look(over.records, f"{why}, and {cannot}")
         return Look(over.records, how=over.how, over=over)
 
-    def together(self, step: StepInfo, changes: Iterator[Change]) -> Iterator[int]:
-        """Rows that stay as they are but whose owner's rows are replaced: what is not in the file would be removed."""
+    def together(self, step: StepInfo, changes: Iterator[Change], *, is_whole: bool) -> Together:
+        """Rows that stay as they are but whose owner's rows are replaced: what is not in the file would be removed.
+
+        Where a row is rejected it may be that of one that would go, so nothing of its owner is sent.
+        """
         kind = kind_of(step)
         if not kind.group:
-            return
-        rows: list[tuple[int, str, bool]] = []
-        moved: set[str] = set()
+            return Together()
+        rows: dict[str, list[tuple[int, Action, bool]]] = {}
+        owners: dict[str, dict[str, str]] = {}
         replacing: set[str] = set()
         """Owners whose rows replace what is there: those of details say so themselves (documented)."""
-        owners: dict[str, dict[str, str]] = {}
         for change in changes:
             cells, _ = cells_of(change, self.steps[change.step], kind)
             owner = owner_of(kind, cells)
             owners.setdefault(owner, {name: cells.get(name, "") for name in kind.owners})
             if "Integration" not in kind.columns or is_true(cells.get("Integration", "")):
                 replacing.add(owner)
-            rows.append((change.op, owner, change.action == "unchanged"))
-            if change.is_sent:
-                moved.add(owner)
+            rows.setdefault(owner, []).append((change.op, change.action, change.is_sent))
         look, matched = self._looks.get(type_of(step)), self._matched.get(type_of(step), set())
         going: list[str] = []
-        if look is not None and not look.why_not:
-            for owner in [one for one in owners if one in replacing]:
-                cells = owners[owner]
-                every = self._matcher.of_owner(kind, cells, look.records)
+        along: list[int] = []
+        held: list[int] = []
+        for owner, several in rows.items():
+            gone: list[Held] = []
+            if owner in replacing and look is not None and not look.why_not:
+                every = self._matcher.of_owner(kind, owners[owner], look.records)
                 gone = [one for one in every if self._matcher.would_go(one, kind, step, matched)]
-                if gone:
-                    moved.add(owner)
+            if gone and (not is_whole or any(action == "rejected" for _, action, _ in several)):
+                held += [op for op, _, is_sent in several if is_sent]
+            elif gone or any(is_sent for _, _, is_sent in several):
+                along += [op for op, action, _ in several if action == "unchanged"]
                 going += [named_in(one, kind, step) for one in gone]
         if going:
             self._going[step.name] = going
-        yield from (op for op, owner, is_unchanged in rows if is_unchanged and owner in moved)
+        return Together(along, held)
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 

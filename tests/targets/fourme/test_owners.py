@@ -85,3 +85,37 @@ def test_a_row_that_is_retried_takes_the_others_of_its_owner_along(shared: Share
     sandbox.clear_faults()
     project.run("retry", "--yes").ends()
     assert "nothing to do; the target is" in project.run("plan").ends().out
+
+
+def test_a_row_that_is_not_right_costs_its_owner_nothing(desk: Desk) -> None:
+    """Hers is there, and the import of her other one would remove it: nothing of hers is sent until it is right."""
+    phones_csv = "who,label,number\nP1,work,+33 1\nP1,mobile,+33 2\nP2,work,+33 3\n"
+    people = {"people_csv": "id,mail,name\nP1,ana@x.example,Ana\nP2,bo@x.example,Bo\n"}
+    desk.sync(BY_ROW, phones_csv=phones_csv, **people)
+    broken = phones_csv.replace("work,+33 1", "wrok,+33 1")
+    assert [one.action for one in desk.plan(BY_ROW, phones_csv=broken).changes() if one.kind == "4me"].count(
+        "unchanged"
+    ) == 4
+    plan = desk.plan(BY_ROW, phones_csv=broken.replace("+33 2", "+33 9").replace("+33 3", "+33 8"))
+    assert [
+        (one.values["Contact URI"], one.action, one.code) for one in plan.changes() if "Contact URI" in one.values
+    ] == [
+        ("+33 1", "rejected", "bad-value"),
+        ("+33 9", "rejected", "owner-held"),
+        ("+33 8", "update", ""),
+    ]
+    assert desk.apply(plan).total("applied") == 1
+    assert phones(desk) == [("P1", "+33 1"), ("P1", "+33 2"), ("P2", "+33 8")]
+
+
+def test_a_skipped_row_of_the_source_removes_nothing(desk: Desk) -> None:
+    """Whose it was cannot be told: so no owner loses a row, as nothing counts as vanished then."""
+    spec = BY_ROW.replace(
+        "phones: phones.csv", "phones: {file: phones.csv, bad_rows: skip, columns: {number: {required: true}}}"
+    )
+    spec = spec.replace("sources:", "guards: {max_bad_rows: 9}\nsources:")
+    phones_csv = "who,label,number\nP1,work,+33 1\nP1,mobile,+33 2\n"
+    desk.sync(spec, people_csv="id,mail,name\nP1,ana@x.example,Ana\n", phones_csv=phones_csv)
+    plan = desk.plan(spec, phones_csv=phones_csv.replace("work,+33 1", "work,").replace("+33 2", "+33 9"))
+    assert desk.apply(plan).total("applied") == 0
+    assert phones(desk) == [("P1", "+33 1"), ("P1", "+33 2")]
