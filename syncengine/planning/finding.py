@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -12,8 +14,12 @@ from syncengine.errors import NOTHING_WRITTEN, AuthError, Problem, RemoteError, 
 from syncengine.planning.workspace import FOUND, Workspace
 from syncengine.transport.dictionary import columns_of, is_not_readable, similar_tables
 from syncengine.transport.reader import Reader
-from syncengine.transport.servicenow import a_row, find_rows
+from syncengine.transport.servicenow import a_row, find_rows, is_listable, rows_in
 
+TOGETHER = 1200
+"""Characters of values that are looked for in one request: what a URL has room for."""
+FURTHER = 300
+"""How far ahead such values are looked for."""
 _ALWAYS = ("sys_id", "sys_class_name", "discovery_source")
 
 
@@ -24,12 +30,15 @@ def find(ws: Workspace, readers: Mapping[str, Reader], steps: Sequence[StepInfo]
     word, and so it would read as if no record fitted. AuthError where it is there and hidden from this user.
     """
     checked: set[tuple[str, str, tuple[str, ...]]] = set()
-    for number, text in list(ws.rows("SELECT id, said FROM find ORDER BY id")):
-        table, where, take, _if_missing, connection = orjson.loads(text)
+    wanted = {number: tuple(orjson.loads(said)) for number, said in ws.rows("SELECT id, said FROM find ORDER BY id")}
+    ahead: dict[int, list[dict[str, Any]]] = {}
+    for number, (table, where, take, _if_missing, connection) in wanted.items():
         reader = readers[connection]
         names = tuple(dict.fromkeys((take, *(name for name, _ in where))))
         try:
-            rows = find_rows(reader, table, where, (*_ALWAYS, *names))
+            if number not in ahead:
+                ahead |= _found_together(reader, wanted, number)
+            rows = ahead.pop(number) if number in ahead else find_rows(reader, table, where, (*_ALWAYS, *names))
         except RemoteError as error:
             raise _unknown_table(error, reader, table, _place(ws, number, steps)) or error from error
         if (not rows or take not in rows[0]) and (connection, table, names) not in checked:
@@ -59,6 +68,33 @@ def find(ws: Workspace, readers: Mapping[str, Reader], steps: Sequence[StepInfo]
             "INSERT INTO answer(op,action,basis,sys_id,class) VALUES(?,'unchanged','compared',?,?)",
             (op, row["sys_id"], class_name),
         )
+
+
+def _found_together(
+    reader: Reader, wanted: Mapping[int, tuple[Any, ...]], first: int
+) -> dict[int, list[dict[str, Any]]]:
+    """Look at once for records that are named by different values of one column: a request for each takes long."""
+    table, where, take, _, connection = wanted[first]
+    if len(where) != 1:
+        return {}
+    (column, _), values, room = where[0], dict[str, list[int]](), TOGETHER
+    for number in range(first, first + FURTHER):
+        other = wanted.get(number)
+        if other is None:
+            break
+        is_alike = (other[0], other[2], other[4]) == (table, take, connection)
+        if is_alike and len(other[1]) == 1 and other[1][0][0] == column and is_listable(other[1][0][1]):
+            value = other[1][0][1]
+            room -= 0 if value in values else len(quote(value)) + 1
+            if room < 0:
+                break
+            values.setdefault(value, []).append(number)
+    if len(values) < 2 or not any(first in numbers for numbers in values.values()):
+        return {}
+    rows = rows_in(reader, table, column, list(values), (*_ALWAYS, take))
+    if rows is None:
+        return {}
+    return {number: rows.get(value, []) for value, numbers in values.items() for number in numbers}
 
 
 def _place(ws: Workspace, number: int, steps: Sequence[StepInfo]) -> str:

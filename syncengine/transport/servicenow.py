@@ -218,6 +218,28 @@ def find_rows(
     return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
 
 
+def is_listable(value: str) -> bool:
+    """Whether a value can be one of several that are looked for at once."""
+    return bool(value) and len(value) <= 40 and value == value.strip() and "," not in value
+
+
+def rows_in(
+    reader: Reader, table: str, column: str, values: Sequence[str], fields: Sequence[str], *, most: int = 1000
+) -> dict[str, list[dict[str, Any]]] | None:
+    """The rows by which of these values a column has exactly; None where there are too many to see them all."""
+    path = table_path(table)
+    query = f"{column}IN{list_value(values)}^ORDERBYsys_id"
+    answer = reader.get(path, _params(query, [*fields, column], most))
+    rows = _rows(answer, path)
+    if len(rows) >= most or (total_count(answer) or 0) > len(rows):
+        return None
+    found: dict[str, list[dict[str, Any]]] = {value: [] for value in values}
+    for row in rows:
+        if row.get(column) in found:
+            found[row[column]].append(row)
+    return found
+
+
 def a_row(reader: Reader, table: str, fields: Sequence[str]) -> dict[str, Any] | None:
     """Any row of a table, with those columns of it that are shown; None where no row is."""
     path = table_path(table)

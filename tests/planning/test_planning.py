@@ -397,3 +397,18 @@ def test_values_that_are_no_reference_or_no_number_are_told_by_column(bench: Ben
         ("no-number", "s.servers: ram takes whole numbers; 1 value sent to it is none", 1),
     ]
     assert notes[1].fix == "owned_by: {find_in: sys_user, where: {FIELD: COLUMN}}"
+
+
+def test_records_that_are_named_by_one_column_are_looked_for_together(bench: Bench) -> None:
+    """As exactly as one by one: letter case, several of one value, values that cannot stand in a list, none."""
+    names = [f"Place {n}" for n in range(70)] + ["Lyon", "Lyon", "paris", "Oslo, Centre", " Rome"]
+    bench.sandbox.seed({"records": {"cmn_location": [{"name": name} for name in names]}}, force=True)
+    asked = [*names[:70], "Lyon", "Paris", "Oslo, Centre", "Nowhere", "paris"]
+    bench.sandbox.faults("api=table_read, path=cmn_location, do=delay(0)")
+    plan = bench.plan(*(located(number, name) for number, name in enumerate(asked)))
+    assert len(bench.sandbox.met()) < 10
+    bench.sandbox.clear_faults()
+    codes = {asked[int(change.key[1:])]: change.code for change in of_action(plan, "rejected")}
+    assert codes == {"Lyon": "several-found", "Paris": "not-found", "Nowhere": "not-found"}
+    found = {change.values["location"] for change in of_action(plan, "create")}
+    assert len(found) == 72
