@@ -174,6 +174,18 @@ def test_inputs_that_are_here_and_differ_are_refused_and_absent_ones_are_said(pr
     assert "specs/estate.yaml" in done.err
 
 
+def test_a_reviewed_plan_of_other_inputs_is_applied_where_that_is_allowed(project: Project) -> None:
+    """By the words that the refusal names; what was planned is what is sent."""
+    project.run("plan", "-o", "p1")
+    spec = project.folder / "specs" / "estate.yaml"
+    spec.write_text(spec.read_text().replace("os: os", "os: name"))
+    done = project.run("apply", "p1", "--yes").ends(8)
+    assert "error[input-changed]: the spec estate is not what the plan was made from" in done.err
+    assert "--allow changed-inputs" in done.err
+    project.run("apply", "p1", "--yes", "--allow", "changed-inputs").ends()
+    assert "20 to update" in project.run("plan").out
+
+
 def test_what_no_plan_depends_on_may_change_in_a_spec_after_the_review(project: Project) -> None:
     """A remark, a description, a test; nobody needs to review the plan again, or to allow changed inputs."""
     project.run("plan", "-o", "p1")
