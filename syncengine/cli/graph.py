@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 
 from syncengine.errors import visible
 from syncengine.spec import Spec, find_project, load_specs
-from syncengine.spec.model import Reference, Step
+from syncengine.spec.model import Reference, Source, Step
 
 
 @click.command(name="graph", short_help="Draw steps and their references")
@@ -27,11 +28,18 @@ def text(specs: Sequence[Spec]) -> Iterator[str]:
     for spec in specs:
         yield visible(f"{spec.name}  ({spec.path})")
         for step in spec.steps.values():
-            yield visible(
-                f"  {step.name}: {makes(step)} from {spec.sources[step.source].path_said or 'rows of the spec'}"
-            )
-            for reference in step.references:
-                yield visible(f"    {sentence(step, reference)}")
+            yield visible(f"  {step.name}: {makes(step)} from {read_by(spec.sources[step.source])}")
+            for said in dict.fromkeys(sentence(step, reference) for reference in step.references):
+                yield visible(f"    {said}")
+
+
+def read_by(source: Source) -> str:
+    """Where rows come from: a file as the project sees it, a table, a query, the spec itself."""
+    if source.path_said:
+        return os.path.normpath(source.path_said)
+    return {"inline": "rows of the spec", "sql": "a query"}.get(source.kind) or str(
+        getattr(source.options, "shown", "")
+    )
 
 
 def makes(step: Step) -> str:
@@ -48,11 +56,18 @@ def sentence(step: Step, reference: Reference) -> str:
     """A reference, read aloud: `Runs on srv.servers`."""
     other = reference.step or f"{reference.table} on the instance"
     if reference.role is None:
-        return f"{reference.type} -> {other}"
+        return f"{named(step, reference)} -> {other}"
     if step.kind == "relation":
         return f"{reference.role}: {other}"
     down, _, up = reference.type.partition("::")
     return f"{down if reference.role == 'child' else up or reference.type} {other}"
+
+
+def named(step: Step, reference: Reference) -> str:
+    """A field as the spec writes it: an end of a relation of 4me stands in two columns of the import."""
+    if step.kind == "4me" and step.classes == ("ci_relations",):
+        return reference.type.removesuffix(" ID").removesuffix(" Source")
+    return reference.type
 
 
 def mermaid(specs: Sequence[Spec]) -> Iterator[str]:
@@ -68,13 +83,13 @@ def mermaid(specs: Sequence[Spec]) -> Iterator[str]:
             yield f"  {node(step.full_name)}[{_quoted(f'{step.full_name}<br>{makes(step)}')}]"
     for spec in specs:
         for step in spec.steps.values():
-            for reference in step.references:
-                other = reference.step or f"{reference.table} on the instance"
+            ends = ((one.step or f"{one.table} on the instance", named(step, one)) for one in step.references)
+            for other, said in dict.fromkeys(ends):
                 known = other in names
                 target = node(other)
                 if not known:
                     yield f"  {target}([{_quoted(other)}])"
-                yield f"  {node(step.full_name)} -->|{_quoted(reference.type)}| {target}"
+                yield f"  {node(step.full_name)} -->|{_quoted(said)}| {target}"
 
 
 def _quoted(label: str) -> str:

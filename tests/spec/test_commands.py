@@ -214,6 +214,34 @@ def test_a_graph_is_text_or_mermaid(project: Path) -> None:
     assert 'n0 -->|"Runs on::Runs"| n0' in drawn
 
 
+def test_a_graph_names_what_a_spec_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table as source, a file by its path in the project, an end of a relation of 4me once."""
+    folder(
+        tmp_path,
+        {
+            "specs/s.yaml": """syncengine: 1
+data_source: HR
+sources: {servers: {servicenow: {table: cmdb_ci_server, fields: [name]}}, pairs: ../data/pairs.csv}
+steps:
+  cis: {source: servers, 4me: cis, key: name, fields: {Label: name, Product: {const: P}, Status: {const: in_production}}}
+  pairs:
+    source: pairs
+    4me: ci_relations
+    fields: {CI: {step: cis, key: a}, Related CI: {step: cis, key: b}, Relation Type: {const: child}}
+""",
+            "data/pairs.csv": "a,b\nx,y\n",
+        },
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run(graph.command).stdout.splitlines()[1:] == [
+        "  cis: 4me cis from table cmdb_ci_server",
+        "  pairs: 4me ci_relations from data/pairs.csv",
+        "    CI -> s.cis",
+        "    Related CI -> s.cis",
+    ]
+    assert run(graph.command, "--format", "mermaid").stdout.count("Related CI") == 1
+
+
 NESTED = """{"vms": [
 {"vm": {"name": "vm-1", "guest": {"os": "Linux, old"}}, "disks": [{"label": "1"}], "power": "on"},
 {"vm": {"name": "vm-2", "guest": null}, "disks": [], "power": "on"}]}
