@@ -223,7 +223,11 @@ def test_a_graph_names_what_a_spec_names(tmp_path: Path, monkeypatch: pytest.Mon
 data_source: HR
 sources: {servers: {servicenow: {table: cmdb_ci_server, fields: [name]}}, pairs: ../data/pairs.csv}
 steps:
-  cis: {source: servers, 4me: cis, key: name, fields: {Label: name, Product: {const: P}, Status: {const: in_production}}}
+  cis:
+    source: servers
+    4me: cis
+    key: name
+    fields: {Label: name, Product: {const: P}, Status: {const: in_production}}
   pairs:
     source: pairs
     4me: ci_relations
