@@ -99,6 +99,8 @@ class Place(NamedTuple):
     line: int
 
     def __str__(self) -> str:
+        if not self.row:  # before the first row, or of the file as a whole
+            return f"{self.file} line {self.line}" if self.line else self.file
         return f"{self.file} row {self.row}" + (f", line {self.line}" if self.line else "")
 
 

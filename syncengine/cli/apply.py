@@ -162,7 +162,7 @@ def applied(
                     originals=originals_of(project, plan, env.vars),
                 )
                 finished = follow(events, shown)
-        return told(state, finished.summary, form)
+        return told(state, finished.summary, form, needs_plan=env.protect_apply_needs_plan)
     finally:
         state.close()
 
@@ -179,8 +179,11 @@ def tells_plan_too(form: str) -> bool:
     return form in ("human", "json", "markdown")
 
 
-def told(state: State, summary: Summary, form: str) -> int:
-    """Report a run on stdout, and what is left to do on stderr; returns the exit class."""
+def told(state: State, summary: Summary, form: str, *, needs_plan: bool) -> int:
+    """Report a run on stdout, and what is left to do on stderr; returns the exit class.
+
+    `needs_plan` says that the environment takes saved plans only, so `retry` is no advice.
+    """
     report = find(form)
     if form in IN_SHORT:
         for line in report.of_run(summary):
@@ -190,13 +193,13 @@ def told(state: State, summary: Summary, form: str) -> int:
         with account_of(state, row) as account:
             for line in report.of_account(account, details=places.DETAILS):
                 say(line)
-    error = complaint(summary)
+    error = complaint(summary, needs_plan=needs_plan)
     if error is not None:
         complain(error)
     return int(summary.exit)
 
 
-def complaint(summary: Summary) -> SyncError | None:
+def complaint(summary: Summary, *, needs_plan: bool = False) -> SyncError | None:
     """What is left of a run, as one error with its effect line; None when everything is done."""
     if summary.exit is Exit.OK:
         return None
@@ -236,12 +239,15 @@ def complaint(summary: Summary) -> SyncError | None:
     else:
         left = rejected + unsent
         were = "was" if left == 1 else "were"
+        fix = f"correct them, then: syncengine retry {summary.run} --yes\nor look first: {again}"
+        if needs_plan:
+            fix = f"correct them, then: {again} -o FILE\nreview it, then: syncengine apply FILE"
         problems.append(
             Problem(
                 "rejected",
                 f"{many(left, 'operation')} {were} not applied",
                 place,
-                fix=f"correct them, then: syncengine retry {summary.run} --yes\nor look first: {again}",
+                fix=fix,
             )
         )
         rest = "; the rest is" if done else ""

@@ -54,6 +54,6 @@ def command(run: str | None, env_file: Path | None, permits: int | None, form: s
                     originals=originals_of(project, plan, env.vars),
                 )
                 finished = follow(events, shown)
-        return told(state, finished.summary, form)
+        return told(state, finished.summary, form, needs_plan=env.protect_apply_needs_plan)
     finally:
         state.close()

@@ -174,6 +174,8 @@ def of_answer(request: Request, raw: Raw, manners: Manners) -> Verdict:
     code, message, fix = _refusal(status)
     better, advice = manners.refusal(status, request.path)
     message, fix = better or message, advice or fix
+    if status in (401, 403) and "securely scoped" in words:
+        fix = f"the OAuth client needs an auth scope for this API and {request.method}, whatever its user may do"
     if status == 429 or (status == 503 and "retry-after" in raw.headers and is_well_formed):
         return Verdict(Ending.THROTTLED, code, message, words, fix, data=data)
     if status in _REFUSALS and is_well_formed:

@@ -79,3 +79,31 @@ def test_several_records_that_fit_are_told_as_such(inside: Inside) -> None:
 def test_a_field_that_names_a_record_is_one_that_the_class_has(inside: Inside) -> None:
     inside.spec(OWNED_BY.replace("owned_by", "owned_buy").replace("FIND", "{find_in: sys_user, where: {email: mail}}"))
     assert 'did you mean "owned_by"?' in inside.plan().ends(Exit.SPEC).err
+
+
+def test_a_scope_that_an_oauth_client_lacks_is_named_as_that(inside: Inside) -> None:
+    """User and secret are right: what to ask for is said."""
+    client = {"secret": "s3cret", "user": inside.sandbox.user, "scopes": ["table:GET"]}
+    inside.sandbox.seed({"clients": {"narrow": client}}, force=True)
+    inside.estate(1)
+    said = (inside.folder / "environments" / "dev.yaml").read_text()
+    login = f"user: {inside.sandbox.user}, password: {{env: INSIDE_PASSWORD}}"
+    assert login in said
+    inside.write(
+        "environments/dev.yaml", said.replace(login, "client_id: {env: CLIENT}, client_secret: {env: CLIENT_SECRET}")
+    )
+    inside.monkeypatch.setenv("CLIENT", "narrow")
+    inside.monkeypatch.setenv("CLIENT_SECRET", "s3cret")
+    told = inside.plan().ends(Exit.AUTH).err
+    assert "The client is securely scoped and cannot access" in told
+    assert "fix: the OAuth client needs an auth scope for this API and GET" in told
+
+
+def test_where_only_reviewed_plans_are_applied_retry_is_no_advice(inside: Inside) -> None:
+    inside.dial(inside.sandbox.url, more="protect: {apply_needs_plan: true}\n")
+    inside.estate(2)
+    inside.write("specs/servers.csv", "serial,name,os\nS1,same,x\nS2,same,x\nS3,other,x\n")
+    inside.plan().ends()
+    told = inside.apply().ends(Exit.PARTIAL).err
+    assert "syncengine plan --again" in told
+    assert "syncengine retry" not in told

@@ -117,6 +117,7 @@ def test_rows_and_lines_are_counted_apart(tmp_path: Path) -> None:
         pytest.param(b'{"hosts": []}', None, "not-a-list: The document is an object; rows must lead to a list: rows: hosts", marks=pytest.mark.covers("SRC-26")),
         pytest.param(b'{"hosts": []}', "host", 'no-such-list: There is no "host" in r.json; its keys are hosts: Did you mean hosts?', marks=pytest.mark.covers("SRC-26")),
         pytest.param(b'{"hosts": 3}', "hosts", 'not-a-list: At "hosts" there is no list', marks=pytest.mark.covers("SRC-26")),
+        pytest.param(b'{"a": {"hosts": []}}', "a", 'not-a-list: At "a" there is an object; rows must lead to a list: rows: a.hosts', marks=pytest.mark.covers("SRC-26")),
         pytest.param(b'[{"a": NaN}]', None, "not-a-number: NaN is not a JSON number", marks=pytest.mark.covers("SRC-21")),
         pytest.param(b'[{"a": -Infinity}]', None, "not-a-number: -Infinity is not a JSON number", marks=pytest.mark.covers("SRC-21")),
         pytest.param(b'[{"a": "\\ud800"}]', None, "surrogate: A text contains half a character", marks=pytest.mark.covers("SRC-22")),

@@ -121,7 +121,8 @@ def rows(file: TextIO, shown: str, path: str | None, first: int) -> Iterator[Row
     found = text.peek()
     if found != "[":
         kind = {"{": "an object", '"': "a text", "n": "null"}.get(found, "no list")
-        fix = f"rows: {' or '.join(_lists(text))}" if found == "{" else ""
+        within = f"{path}." if path else ""
+        fix = f"rows: {' or '.join(within + name for name in _lists(text))}" if found == "{" else ""
         where = f'At "{path}" there is {kind}' if path else f"The document is {kind}"
         raise stop("not-a-list", f"{where}; rows must lead to a list", text.place(), fix=fix)
     text.at += 1
