@@ -361,6 +361,18 @@ def test_a_run_stops_when_the_target_refuses_too_much(bench: Bench) -> None:
     assert sums_up(summary, 200)
 
 
+@pytest.mark.covers("IMP-15")
+@pytest.mark.usefixtures("small_batches")
+def test_a_run_that_is_large_may_meet_more_refusals(bench: Bench) -> None:
+    """A tenth of what was sent so far, where that is more than twenty."""
+    plan = bench.plan(*(server(n) for n in range(400)))
+    bench.sandbox.faults("api=ire, every=1, seed=1, do=item_errors(0.07)")
+    summary = bench.apply(plan, permits=1)
+    assert summary.exit == Exit.PARTIAL
+    assert 20 < summary.total("rejected") <= 40
+    assert sums_up(summary, 400)
+
+
 @pytest.mark.covers("PROC-20", "PROC-25")
 @pytest.mark.parametrize("cut", range(7))
 def test_a_journal_cut_after_any_entry_is_resumed_to_the_same_state(bench: Bench, cut: int) -> None:
