@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from syncengine.changes import Pair, Record
+from syncengine.changes import Change, End, Outcome, Pair, Parcel, Record
 from syncengine.errors import Exit, Place
 from syncengine.execution.batch import HELD
 from syncengine.execution.summary import Summary
+from syncengine.targets.cmdb import _held
 from tests.bench import Bench, app, disk, of_action, server, uses
 
 
@@ -36,6 +37,27 @@ def test_what_another_writer_holds_is_sent_again_after_the_rest_and_only_that(be
     held = {entry["request"] for entry in written if entry["key"] == "ImportSet|S1"}
     assert written[-1]["request"] in held, "the batch that was held was not the last one"
     assert bench.plan(*made).manifest.changes == 0
+
+
+@pytest.mark.covers("IRE-09")
+def test_what_is_given_up_because_its_host_is_held_is_sent_again_with_it() -> None:
+    """At any depth, with the relations between them; what was given up for another reason is not."""
+    first, second, third = End(1, "s", "a"), End(2, "s", "b"), End(3, "s", "c")
+    items = [
+        Change(1, "cmdb", 0, "create"),
+        Change(2, "cmdb", 0, "create", host=1),
+        Change(3, "cmdb", 0, "create", host=2),
+        Change(4, "cmdb", 0, "create", host=9),
+    ]
+    relations = [
+        Change(5, "relation", 1, "relate", parent=second, child=third),
+        Change(6, "relation", 1, "relate", parent=End(8, "s", "d"), child=End(9, "s", "e")),
+        Change(7, "relation", 1, "relate", parent=first, child=End(9, "s", "e")),
+    ]
+    codes = {1: "LOCK_TIMEOUT", 2: "ABANDONED", 3: "ABANDONED", 4: "ABANDONED", 5: "ABANDONED", 6: "ABANDONED"}
+    outcomes = [Outcome(op, "rejected", code=code) for op, code in codes.items()] + [Outcome(7, "applied")]
+    assert _held(Parcel("DS", items, [], relations), outcomes) == {1, 2, 3, 5}
+    assert _held(Parcel("DS", items, [], relations), outcomes[1:]) == frozenset()
 
 
 @pytest.mark.covers("IRE-09")

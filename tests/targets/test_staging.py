@@ -388,6 +388,14 @@ def test_no_order_and_no_gap_mislead_the_matching(order: list[int], gone: int, w
     assert not spare
 
 
+def test_a_value_that_lost_its_spaces_is_known_all_the_same() -> None:
+    """Some columns trim what they store; a beginning or an end of spaces tells no row from another."""
+    changes = [Change(n, "staging", 0, key=f"P{n}") for n in range(2)]
+    sent = {0: {"u_last": "  Berg "}, 1: {"u_last": "Bergmann"}}
+    found, spare = following.match(changes, sent, [{"u_last": "Berg", "n": 0}], ["u_last"], "")
+    assert ({op: row["n"] for op, row in found.items()}, spare) == ({0: 0}, [])
+
+
 # ── what is lost ────────────────────────────────────────────────────────────────────────────────
 
 LOST = [
