@@ -260,34 +260,48 @@ class FourmeTarget(FlatTarget):
         kind = kind_of(step)
         if not kind.group:
             return Together()
-        rows: dict[str, list[tuple[int, Action, bool]]] = {}
-        owners: dict[str, dict[str, str]] = {}
+        rows: list[tuple[int, str, Action]] = []
+        moved: set[str] = set()
+        broken: set[str] = set()
+        """Owners of whom a row is rejected."""
         replacing: set[str] = set()
         """Owners whose rows replace what is there: those of details say so themselves (documented)."""
+        called: dict[str, tuple[str, ...]] = {}
+        """How rows name their owners, where that may not be what they are called by now."""
+        renames = self._matcher.coming.concern(kind)
         for change in changes:
             cells, _ = cells_of(change, self.steps[change.step], kind)
             owner = owner_of(kind, cells)
-            owners.setdefault(owner, {name: cells.get(name, "") for name in kind.owners})
+            rows.append((change.op, owner, change.action))
+            if renames:
+                called.setdefault(owner, tuple(cells.get(name, "") for name in kind.owners))
             if "Integration" not in kind.columns or is_true(cells.get("Integration", "")):
                 replacing.add(owner)
-            rows.setdefault(owner, []).append((change.op, change.action, change.is_sent))
+            if change.is_sent:
+                moved.add(owner)
+            elif change.action == "rejected":
+                broken.add(owner)
         look, matched = self._looks.get(type_of(step)), self._matched.get(type_of(step), set())
         going: list[str] = []
-        along: list[int] = []
-        held: list[int] = []
-        for owner, several in rows.items():
-            gone: list[Held] = []
-            if owner in replacing and look is not None and not look.why_not:
-                every = self._matcher.of_owner(kind, owners[owner], look.records)
-                gone = [one for one in every if self._matcher.would_go(one, kind, step, matched)]
-            if gone and (not is_whole or any(action == "rejected" for _, action, _ in several)):
-                held += [op for op, _, is_sent in several if is_sent]
-            elif gone or any(is_sent for _, _, is_sent in several):
-                along += [op for op, action, _ in several if action == "unchanged"]
+        held: set[str] = set()
+        known = look.records if look is not None and not look.why_not else None
+        for owner in dict.fromkeys(owner for _, owner, _ in rows):
+            if known is None or owner not in replacing:
+                continue
+            named = dict(zip(kind.owners, called[owner], strict=True)) if renames else None
+            every = self._matcher.of_owner(kind, named, known) if named else known.of_owner(owner)
+            gone = [one for one in every if self._matcher.would_go(one, kind, step, matched)]
+            if gone and (owner in broken or not is_whole):
+                held.add(owner)
+            elif gone:
+                moved.add(owner)
                 going += [named_in(one, kind, step) for one in gone]
         if going:
             self._going[step.name] = going
-        return Together(along, held)
+        return Together(
+            [op for op, owner, action in rows if action == "unchanged" and owner in moved and owner not in held],
+            [op for op, owner, action in rows if action not in ("unchanged", "rejected") and owner in held],
+        )
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 
