@@ -281,7 +281,7 @@ def test_two_files_of_one_type_never_wait_side_by_side(desk: Desk, monkeypatch: 
     monkeypatch.setattr(FourmeTarget, "batch_limit", 2)
     plan = desk.plan(people_csv=csv_of(6))
     desk.import_jobs = 4
-    desk.sandbox.settings(fourme__start_seconds=200, fourme__jobs_at_once=4)
+    desk.sandbox.settings(fourme__start_seconds=60, fourme__jobs_at_once=4)
     desk.count_uploads()
     waiting: list[int] = []
     clock = desk.passing(lambda: waiting.append(desk.jobs_begun() - desk.jobs()))
