@@ -217,7 +217,7 @@ def complaint(summary: Summary, *, needs_plan: bool = False) -> SyncError | None
         problems.append(
             Problem("stale", f"{many(stale, 'record')} changed on the target since the plan", place, fix=again)
         )
-        effect = f"{stale + unsent} of {all_of_it} rows changed on the target and were not sent;"
+        effect = f"{stale + unsent:,} of {all_of_it:,} rows changed on the target and were not sent;"
         effect = f"{effect} plan them anew with: {again}"
         effect = f"{effect}. {rows}" if rows else effect
     elif summary.stopped is Exit.STALE:

@@ -229,10 +229,11 @@ def _runs(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     for run in runs:
         for one in run["operations"]:
             result = one["result"].replace("_", " ") or "nothing to do"
-            word = " ".join(part for part in (one["operation"],) if part)
             what = f"{one['relation']}: " if "relation" in one else ""
             fields = f" of {', '.join(one['fields'])}" if one["fields"] else ""
-            said = f"  {run['run']}  {what}{one['action']}{fields}: {result}{f' ({word})' if word else ''}"
+            became = "" if result == one["action"] else f": {result}"
+            answer = f" ({one['operation']})" if one["operation"] else ""
+            said = f"  {run['run']}  {what}{one['action']}{fields}{became}{answer}"
             yield from _wrapped(visible(said), "      ")
             if one["code"] and one["result"] not in ("", "applied", "unchanged"):
                 yield from _wrapped(visible(f"      {one['code']}: {one['message']}"), "        ")

@@ -32,9 +32,9 @@ def look(visit: Visit) -> Iterator[Finding]:
             return
         rows, total = answer.body.get("result") or [], answer.headers.get("x-total-count", "")
         if rows or total in ("", "0"):
-            many = f"{total} records" if rows and total else "records" if rows else "none yet"
+            many = f"{total:,} records" if rows and total else "records" if rows else "none yet"
             yield Finding("owned records", "ok", f"{step.feed}: {many}")
         else:
             fix = visit.ask_for(f"read access to {TABLE}")
-            message = f"{step.feed}: {total} records are there and hidden by access rules"
+            message = f"{step.feed}: {total:,} records are there and hidden by access rules"
             yield Finding("owned records", "problem", message, fix, f"GET {path}", Exit.AUTH)

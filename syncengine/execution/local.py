@@ -245,7 +245,7 @@ class LocalRunner:
             self.stop.step_problem = self.stop.step_problem or done.step_stop
         limit = self.most_errors(self._sent)
         if self._rejected > limit:
-            message = f"{self._rejected} of {self._sent} rows were refused by the target; the limit is {limit}"
+            message = f"{self._rejected:,} of {self._sent:,} rows were refused by the target; the limit is {limit}"
             fix = "look at the rejected rows, correct them or the spec, and plan anew"
             self.stop.because(UnsafeError.exit, Problem("guard-max-errors", message, fix=fix))
         return BatchSettled(batch.number, len(done.outcomes), rejected, stale)

@@ -279,7 +279,7 @@ def unknown_data_sources(ws: Workspace, instance: Instance, steps: Sequence[Step
         problems.append(
             Problem(
                 "unknown-data-source",
-                f"the instance refuses all {count} records of {step.name}: it does not know their data source",
+                f"the instance refuses all {count:,} records of {step.name}: it does not know their data source",
                 step.position,
                 found=step.data_source,
                 fix=f"{fix}\nor have the choice added; in the sandbox, in sandbox/seed.yaml:\n"

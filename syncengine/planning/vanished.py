@@ -128,7 +128,7 @@ def _shared(step: StepInfo, steps: list[StepInfo]) -> str:
 def _note(step: StepInfo, rule: Vanished, keys: list[str]) -> Note:
     shown = ", ".join(keys[:EXAMPLES]) + (f" and {len(keys) - EXAMPLES} more" if len(keys) > EXAMPLES else "")
     what = "kept" if rule.do == "report" else f"kept until they are missing in {rule.after} runs"
-    said = f"{len(keys)} records of {step.name} are no longer in the source and are {what}: {shown}"
+    said = f"{len(keys):,} records of {step.name} are no longer in the source and are {what}: {shown}"
     return Note("vanished", said, step.position, len(keys))
 
 

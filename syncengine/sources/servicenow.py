@@ -229,9 +229,8 @@ class TableSource(sources.Source):
         options = self._options
         if lost:
             self.is_complete = False
-            said = (
-                f"{options.shown}: {lost} of {count + lost} rows were not visible to this user, or went away meanwhile"
-            )
+            some = f"{lost:,} of {count + lost:,} rows"
+            said = f"{options.shown}: {some} were not visible to this user, or went away meanwhile"
             fix = "ask the admin for read access to all rows of the query, or narrow the query"
             self._remarks.append(sources.Remark("hidden-rows", said, lost, fix))
         never = [name for name, times in hidden.items() if times == count]
@@ -254,7 +253,7 @@ class TableSource(sources.Source):
 
     def _remark_hidden(self, count: int, hidden: Mapping[str, int]) -> None:
         for name, times in hidden.items():
-            said = f"{self._options.shown}: {name} was not shown in {times} of {count} rows"
+            said = f"{self._options.shown}: {name} was not shown in {times:,} of {count:,} rows"
             self._remarks.append(sources.Remark("hidden-column", said, times, "ask the admin for read access to it"))
 
     def _note_deleted(self, reader: Reader, since: str) -> None:

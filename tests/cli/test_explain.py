@@ -97,6 +97,8 @@ def test_a_refused_record_is_told_with_the_words_of_the_target(followed: Here) -
     (one,) = run["operations"]
     assert (one["action"], one["result"]) == ("rejected", "rejected")
     assert one["message"]
+    shown = followed.run("explain", "estate", "servers", "S9", "--env", "dev").out
+    assert f"  {run['run']}  rejected\n" in shown
 
 
 def test_what_is_sensitive_is_not_told(followed: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,9 +63,8 @@ def follow(
         before = pending
         if quiet >= PATIENCE:
             raise _stuck(facts, import_set, number, state, pending)
-        watch.say(
-            f"import set {number or import_set}: {max(0, len(changes) - pending)} of {len(changes)} rows transformed"
-        )
+        done = f"{max(0, len(changes) - pending):,} of {len(changes):,} rows"
+        watch.say(f"import set {number or import_set}: {done} transformed")
         watch.clock.sleep(look)
         look = min(look * 1.5, LONGEST_LOOK)
     answered = _answered(staging, step, changes, sent, rows, state or "", number or import_set)
@@ -200,7 +199,7 @@ def _wrong_keys(step: StepInfo, lost: Sequence[str], rows: Sequence[object], num
     )
     return Problem(
         "wrong-label-mode",
-        f"{len(rows)} rows of import set {number} arrived without {said}; {step.name} goes no further",
+        f"{len(rows):,} rows of import set {number} arrived without {said}; {step.name} goes no further",
         step.position,
         fix=fix,
     )

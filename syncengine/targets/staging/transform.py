@@ -169,7 +169,7 @@ def _referenced(one: TransformMap, entry: Entry, column: Column, text: str, refe
     if found is None:
         return Mapped(entry.source, unknown=f"table {table} cannot be read")
     if len(found) > 1:
-        return Mapped(entry.source, unknown=f"{len(found)} records of {table} have this {by}")
+        return Mapped(entry.source, unknown=f"{len(found):,} records of {table} have this {by}")
     if found:
         return Mapped(entry.source, found[0])
     return _missing(entry, f"no {table} has this {by}", table, text)
@@ -295,7 +295,7 @@ def decide(
     unknown = list(dict.fromkeys(value.unknown for value in values.values() if value.unknown))
     if len(found) > 1:
         return Decision(
-            "unknown", f"{len(found)} records of {table} have its key; which one is taken is not documented"
+            "unknown", f"{len(found):,} records of {table} have its key; which one is taken is not documented"
         )
     if not found:
         known = {name: value for name, value in values.items() if value.is_known}
