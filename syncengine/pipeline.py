@@ -306,7 +306,7 @@ def _write(
 ) -> PlanFile:
     steps = reading.steps
     batches = _spill_batches(ws, cut)
-    errors = [bound for bounds in reading.bounds.values() if (bound := bounds.get("max_errors"))]
+    errors = [bound for bounds in reading.bounds.values() for bound in bounds.get("max_errors", ())]
     manifest = Manifest(
         waivers=dict(sorted(of.waivers.items())), notes=[*reading.notes, *notes], batches=batches, missing=missing.keys
     )
@@ -341,9 +341,9 @@ def _write(
             writer.batch(batch_from_line(line))
         for name, counts in manifest.counts.items():
             found = guards.counted(counts, reading.bad_rows.get(name, 0), checks.foreign_ends(ws, steps, name))
-            bounds = {**guards.DEFAULTS, **reading.bounds.get(name, {})}
-            if of.selection is not None:
-                bounds = {guard: bound for guard, bound in bounds.items() if bound.percent is None}
+            bounds = reading.bounds.get(name, guards.DEFAULTS)
+            if of.selection is not None:  # a share is one of the whole
+                bounds = {guard: tuple(one for one in held if one.percent is None) for guard, held in bounds.items()}
             manifest.guards += guards.judge(name, counts, found, bounds, of.waivers)
         manifest.notes += guards.unneeded(manifest.guards, of.waivers)
         writer.manifest(manifest)

@@ -17,7 +17,7 @@ from syncengine.execution.locks import locked
 from syncengine.execution.run import begin
 from syncengine.execution.summary import Summary
 from syncengine.pipeline import Connected, Planning, apply_plan, plan_records
-from syncengine.planning.guards import Bound
+from syncengine.planning.guards import Bounds
 from syncengine.planning.plan import Identity
 from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.rows import Reading
@@ -96,7 +96,7 @@ class Bench:
         self,
         *made: Record | Pair,
         permits: int = 4,
-        bounds: dict[str, dict[str, Bound]] | None = None,
+        bounds: dict[str, Bounds] | None = None,
         waivers: dict[str, int] | None = None,
         pin: bool = True,
         stops: Collection[str] = (),

@@ -44,12 +44,15 @@ class Bound(msgspec.Struct, frozen=True):
         return max(self.floor, int(owned * self.percent / 100))
 
 
-DEFAULTS: Mapping[str, Bound] = {
-    "max_updates": Bound(percent=30, floor=10, said="30%"),
-    "max_retires": Bound(percent=10, floor=5, said="10%"),
-    "max_reclassified": Bound(number=0, said="0"),
-    "max_bad_rows": Bound(number=0, said="0"),
-    "min_rows": Bound(number=1, said="1"),
+Bounds = Mapping[str, tuple[Bound, ...]]
+"""By guard, all limits that hold: the spec's and the environment's. Which one is tighter depends on what is owned."""
+
+DEFAULTS: Bounds = {
+    "max_updates": (Bound(percent=30, floor=10, said="30%"),),
+    "max_retires": (Bound(percent=10, floor=5, said="10%"),),
+    "max_reclassified": (Bound(number=0, said="0"),),
+    "max_bad_rows": (Bound(number=0, said="0"),),
+    "min_rows": (Bound(number=1, said="1"),),
 }
 
 
@@ -70,26 +73,32 @@ def judge(
     step: str,
     counts: StepCounts,
     found: Mapping[str, int],
-    bounds: Mapping[str, Bound],
+    bounds: Bounds,
     waivers: Mapping[str, int],
 ) -> list[GuardResult]:
     """Hold a step's counts against its limits; a waiver counts only for exactly the number that was seen."""
     results = []
     for guard in WAIVABLE.values():
-        bound = bounds.get(guard)
-        if bound is None:
+        limits = [(bound.limit(counts.owned, counts.rows), bound) for bound in bounds.get(guard, ())]
+        held = [(limit, bound) for limit, bound in limits if limit is not None]
+        if not held:
             continue
-        limit = bound.limit(counts.owned, counts.rows)
+        limit, bound = min(held, key=lambda one: one[0])
         count = found[guard]
-        if limit is None or count <= limit:
+        if count <= limit:
             continue
         whole = counts.rows if bound.of_rows else counts.owned
         result = GuardResult(step, guard, count, limit, whole, "refused", bound.said, bound.of_rows)
         results.append(waived(result, waivers))
-    least = bounds.get("min_rows")
-    if least is not None and least.number is not None and counts.rows < least.number:
-        results.append(GuardResult(step, "min_rows", counts.rows, least.number, counts.owned, "refused", least.said))
+    least = least_rows(bounds)
+    if counts.rows < least:
+        results.append(GuardResult(step, "min_rows", counts.rows, least, counts.owned, "refused", str(least)))
     return results
+
+
+def least_rows(bounds: Bounds) -> int:
+    """The number of rows that every limit of a step is content with."""
+    return max((bound.number or 0 for bound in bounds.get("min_rows", ())), default=0)
 
 
 def names_of(step: str, short: str) -> tuple[str, str]:
@@ -152,31 +161,23 @@ def refusals(manifest: Manifest, positions: Mapping[str, str]) -> list[Problem]:
     return problems
 
 
-def bounds_of(spec: Spec, step: Step, environment: Environment) -> dict[str, Bound]:
-    """The limits of a step: the spec's before the project's, and never looser than the environment's."""
-    bounds: dict[str, Bound] = {}
+def bounds_of(spec: Spec, step: Step, environment: Environment) -> Bounds:
+    """The limits of a step: the spec's before the project's, and the environment's beside them; else the usual ones."""
+    bounds: dict[str, tuple[Bound, ...]] = {}
     own = spec.guards.over(spec.project.guards)
     for guard in GUARDS:
         name = step.source if guard == "min_rows" else step.name
         for limit in (own.limit(guard, name), environment.guards.limit(guard, name)):
             if limit is not None:
-                bounds[guard] = _tighter(bounds.get(guard), _bound(guard, limit))
+                bounds[guard] = (*bounds.get(guard, ()), _bound(guard, limit))
     if spec.sources[step.source].bad_rows == "skip" and "max_bad_rows" not in bounds:
-        bounds["max_bad_rows"] = Bound(percent=10, said="10%", of_rows=True)
-    return bounds
+        bounds["max_bad_rows"] = (Bound(percent=10, said="10%", of_rows=True),)
+    return {**DEFAULTS, **bounds}
 
 
 def _bound(guard: str, limit: Limit) -> Bound:
     said, position = str(limit), str(limit.position)
     if limit.percent:
-        floor = DEFAULTS[guard].floor if guard in DEFAULTS else 0
+        floor = DEFAULTS[guard][0].floor if guard in DEFAULTS else 0
         return Bound(None, limit.value, floor, said, position, of_rows=guard == "max_bad_rows")
     return Bound(int(limit.value), None, 0, said, position)
-
-
-def _tighter(first: Bound | None, second: Bound) -> Bound:
-    if first is None or first.percent is None or second.percent is None:
-        if first is not None and first.number is not None and second.number is not None:
-            return first if first.number <= second.number else second
-        return second
-    return first if first.percent <= second.percent else second

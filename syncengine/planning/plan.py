@@ -141,7 +141,10 @@ class Manifest:
     notes: list[Note] = field(default_factory=list)
     batches: int = 0
     max_errors: int | None = None
-    """The least number of refused rows that a step allows; None: the larger of 20 and the percentage."""
+    """The least number of refused rows that a step allows; None: the larger of 20 and the percentage.
+
+    With both, the tighter one counts.
+    """
     max_errors_percent: float | None = None
     missing: dict[str, list[str]] = field(default_factory=dict)
     """Keys that the source no longer has, of the steps that count in how many runs they are missing."""
@@ -158,10 +161,11 @@ class Manifest:
 
     def errors_allowed(self, sent: int) -> int:
         """How many rows the target may refuse of those sent so far."""
-        if self.max_errors is not None:
+        if self.max_errors is not None and self.max_errors_percent is None:
             return self.max_errors
         percent = 10.0 if self.max_errors_percent is None else self.max_errors_percent
-        return max(20, int(sent * percent / 100))
+        share = max(20, int(sent * percent / 100))
+        return share if self.max_errors is None else min(share, self.max_errors)
 
     def total(self, action: str) -> int:
         """The number of operations with an action, over all steps."""

@@ -15,7 +15,7 @@ from syncengine.mapping import Mapper
 from syncengine.mapping.mapper import Made
 from syncengine.planning import vanished
 from syncengine.planning.attached import Attached
-from syncengine.planning.guards import DEFAULTS, Bound, bounds_of
+from syncengine.planning.guards import Bounds, bounds_of, least_rows
 from syncengine.planning.opening import Opening
 from syncengine.planning.order import Order, order_of
 from syncengine.planning.plan import Input, Note, ReadWindow
@@ -40,7 +40,7 @@ class Reading(msgspec.Struct):
     counted: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     """Rows and filtered rows of each step."""
     bad_rows: dict[str, int] = msgspec.field(default_factory=dict)
-    bounds: dict[str, dict[str, Bound]] = msgspec.field(default_factory=dict)
+    bounds: dict[str, Bounds] = msgspec.field(default_factory=dict)
     notes: list[Note] = msgspec.field(default_factory=list)
     windows: dict[str, ReadWindow] = msgspec.field(default_factory=dict)
     """What incremental sources read, by `<spec>.<source>`."""
@@ -221,12 +221,12 @@ class _Steps:
         reading, number = self.reading, self._ws.steps[step.full_name]
         reading.watched[step.full_name] = of
         rows, _ = reading.counted[step.full_name]
-        least = reading.bounds[step.full_name].get("min_rows", DEFAULTS["min_rows"]).number
+        least = least_rows(reading.bounds[step.full_name])
         if reading.bad_rows[step.full_name]:
             of.unsure = f"{many(reading.bad_rows[step.full_name], 'row')} could not be read"
         elif not source.is_complete:
             of.unsure = "the source does not show every row there is"
-        elif least is not None and rows < least:
+        elif rows < least:
             of.unsure = f"{many(rows, 'row')}, min_rows is {least}"
         elif step.recipe.when is None or step.vanished.include_filtered:
             vanished.note_present(self._ws, number, of, None)
@@ -289,8 +289,8 @@ class Stop(msgspec.Struct):
     came: bool = False
 
 
-def _stop(most: int | None, bounds: Mapping[str, Bound]) -> Stop | None:
-    return None if most is None else Stop(most, bounds.get("min_rows", DEFAULTS["min_rows"]).number or 0)
+def _stop(most: int | None, bounds: Bounds) -> Stop | None:
+    return None if most is None else Stop(most, least_rows(bounds))
 
 
 def _digest(source: Source, made: Mapper, stop: Stop | None) -> Digest:

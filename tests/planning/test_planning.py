@@ -11,7 +11,7 @@ import pytest
 
 from syncengine.changes import Find, IfMissing, Link, Pair, Record, StepRef
 from syncengine.errors import Place, SpecError
-from syncengine.planning.guards import Bound
+from syncengine.planning.guards import Bound, Bounds
 from tests.bench import CONTAINS, DEPENDS, Bench, actions, app, disk, of_action, server, uses
 
 
@@ -205,7 +205,7 @@ def test_a_refused_record_takes_what_lives_in_it_and_its_relations_along(bench: 
 
 
 def test_a_guard_refuses_the_plan_and_a_waiver_of_exactly_its_count_lets_it_pass(bench: Bench) -> None:
-    bounds = {"s.servers": {"max_creates": Bound(number=2, said="2")}}
+    bounds: dict[str, Bounds] = {"s.servers": {"max_creates": (Bound(number=2, said="2"),)}}
     made: list[Record | Pair] = [server(n) for n in range(3)]
     assert bench.plan(*made, bounds=bounds).manifest.is_refused
     assert bench.plan(*made, bounds=bounds, waivers={"s.servers.creates": 4}).manifest.is_refused
