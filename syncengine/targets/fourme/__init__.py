@@ -284,9 +284,13 @@ class FourmeTarget(FlatTarget):
         look, matched = self._looks.get(type_of(step)), self._matched.get(type_of(step), set())
         going: list[str] = []
         held: set[str] = set()
-        known = look.records if look is not None and not look.why_not else None
+        known = look.records if look is not None and look.is_known else None
         for owner in dict.fromkeys(owner for _, owner, _ in rows):
-            if known is None or owner not in replacing:
+            if owner not in replacing:
+                continue
+            if known is None:  # nobody can tell whether a row that is not right has a record that would go
+                if owner in broken or not is_whole:
+                    held.add(owner)
                 continue
             named = dict(zip(kind.owners, called[owner], strict=True)) if renames else None
             every = self._matcher.of_owner(kind, named, known) if named else known.of_owner(owner)

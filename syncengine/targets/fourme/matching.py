@@ -46,6 +46,11 @@ class Look(msgspec.Struct, frozen=True):
     over: OverRest | None = None
     """Who reads what rows need, where no export is to be had."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether what is not among the records is not there."""
+        return not self.why_not and (self.over is None or not self.over.why_not)
+
 
 class Matcher:
     """Finds and compares; knows the steps of a plan, so that `Change.step` is an index into them."""

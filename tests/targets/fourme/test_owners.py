@@ -9,6 +9,7 @@ from syncengine.errors import Exit
 from tests.command_line import CommandLine
 from tests.sandboxed import Shared
 from tests.targets.fourme.desk import Desk
+from tests.targets.fourme.test_rest import spend
 
 PHONE = """  {label}:
     4me: people_contact_details
@@ -103,6 +104,24 @@ def test_a_row_that_is_not_right_costs_its_owner_nothing(desk: Desk) -> None:
         ("+33 1", "rejected", "bad-value"),
         ("+33 9", "rejected", "owner-held"),
         ("+33 8", "update", ""),
+    ]
+    assert desk.apply(plan).total("applied") == 1
+    assert phones(desk) == [("P1", "+33 1"), ("P1", "+33 2"), ("P2", "+33 8")]
+
+
+def test_nothing_is_sent_of_an_owner_with_a_bad_row_where_nothing_can_be_compared(desk: Desk) -> None:
+    """The bad row may be one that is there; the rows of others are sent, as of all whom nobody can read."""
+    phones_csv = "who,label,number\nP1,work,+33 1\nP1,mobile,+33 2\nP2,work,+33 3\n"
+    people = {"people_csv": "id,mail,name\nP1,ana@x.example,Ana\nP2,bo@x.example,Bo\n"}
+    desk.sync(BY_ROW, phones_csv=phones_csv, **people)
+    spend(desk)
+    desk.rest_requests = 1
+    broken = phones_csv.replace("work,+33 1", "wrok,+33 1").replace("+33 2", "+33 9").replace("+33 3", "+33 8")
+    plan = desk.plan(BY_ROW, phones_csv=broken)
+    assert [(one.action, one.code) for one in plan.changes() if "Contact URI" in one.values] == [
+        ("rejected", "bad-value"),
+        ("rejected", "owner-held"),
+        ("unknown", ""),
     ]
     assert desk.apply(plan).total("applied") == 1
     assert phones(desk) == [("P1", "+33 1"), ("P1", "+33 2"), ("P2", "+33 8")]
