@@ -19,6 +19,7 @@ from syncengine.planning.plan_file import PlanFile
 from syncengine.planning.selection import Pairing, Selection, Wanted, Where, completed, whole_steps
 from syncengine.spec import load_specs, references
 from syncengine.spec.model import Project, Spec
+from syncengine.spec.pinned import in_environment
 
 LEFT_BEHIND = (int(code) for code in OVER if code)
 
@@ -109,7 +110,9 @@ def _inputs(project: Project, account: Account, env_file: Path | None) -> Inputs
     env = connect.environment(project, header.environment, env_file)
     known = {f"{spec.name}.{name}": spec for spec in specs for name in spec.sources}
     cursors = {
-        source: ReadWindow(window.url, window.table, window.by, "", window.start, known[source].digest)
+        source: ReadWindow(
+            window.url, window.table, window.by, "", window.start, in_environment(known[source].digest, env.vars)
+        )
         for source, window in header.windows.items()
         if source in known and window.start
     }

@@ -13,6 +13,7 @@ from syncengine.planning.plan import Input
 from syncengine.planning.plan_file import PlanFile
 from syncengine.spec import load_specs, open_source
 from syncengine.spec.model import Project, Spec
+from syncengine.spec.pinned import in_environment
 
 CHANGED = "changed-inputs"
 """What `--allow` calls it to apply a plan although its inputs are different now."""
@@ -62,7 +63,7 @@ def check_inputs(project: Project, plan: PlanFile, variables: Mapping[str, str],
     loaded = _load(project, here)
     for said in here:
         spec = loaded.get(said.name)
-        if spec is None or spec.digest != said.sha256:
+        if spec is None or in_environment(spec.digest, variables) != said.sha256:
             differs.append(_differs(said))
             continue
         for source in plan.header.inputs:
@@ -104,7 +105,9 @@ def _digest(spec: Spec, name: str, variables: Mapping[str, str]) -> str | None:
 
 
 def _differs(said: Input) -> Problem:
-    counts = "" if said.kind != "spec" else " (shared files and syncengine.yaml count, tests and comments do not)"
+    counts = ""
+    if said.kind == "spec":
+        counts = " (shared files, syncengine.yaml and the environment's vars count, tests and comments do not)"
     return Problem(
         "input-changed",
         f"the {said.kind} {said.name} is not what the plan was made from",

@@ -22,6 +22,7 @@ from syncengine.planning.plan import Note, ReadWindow
 from syncengine.sources.servicenow import Options as TableOptions
 from syncengine.spec import open_source
 from syncengine.spec.model import Environment, Spec
+from syncengine.spec.pinned import in_environment
 from syncengine.transport.reader import Reader
 
 
@@ -99,7 +100,7 @@ class Opening:
         if not isinstance(options, TableOptions) or options.incremental is None or window is None:
             return ""
         system = self._system(spec, name)
-        same = (options.table, options.incremental.by, spec.digest)
+        same = (options.table, options.incremental.by, in_environment(spec.digest, self._environment.vars))
         if system is None or window.url != system.url or (window.table, window.by, window.spec) != same:
             return ""
         return window.end
@@ -109,7 +110,8 @@ class Opening:
         window, system = read.window(), self._system(spec, name)
         if window is None or system is None:
             return None
-        return ReadWindow(system.url, window.table, window.by, window.start, window.end, spec.digest)
+        digest = in_environment(spec.digest, self._environment.vars)
+        return ReadWindow(system.url, window.table, window.by, window.start, window.end, digest)
 
     def note(self, spec: Spec, name: str, read: sources.Source) -> None:
         """Keep what a source says about its last pass, once."""

@@ -23,6 +23,7 @@ from syncengine.planning.workspace import PLANNED, REFERENCE, Workspace
 from syncengine.sources import Digest, Source
 from syncengine.spec import mapper
 from syncengine.spec.model import Environment, Spec, Step
+from syncengine.spec.pinned import in_environment
 
 BLOCK = 100
 """Records that are spilled at a time: so few are still in the processor's cache."""
@@ -98,7 +99,8 @@ def read_steps(
     reading.notes += opening.notes
     if of.problems:
         raise SourceError(of.problems, effect=NOTHING_WRITTEN)
-    reading.inputs = (*(Input("spec", one.name, str(one.path), one.digest) for one in every), *of.inputs.values())
+    read = (Input("spec", one.name, str(one.path), in_environment(one.digest, environment.vars)) for one in every)
+    reading.inputs = (*read, *of.inputs.values())
     return reading
 
 

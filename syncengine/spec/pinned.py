@@ -7,6 +7,7 @@ read. So a plan that was reviewed stays good when a test is added to its spec, a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import orjson
 
@@ -31,6 +32,13 @@ def of_spec(node: MapNode, shared: list[MapNode], project: str) -> str:
         ]
         digest.update(_bytes(kept) + b"\n")
     return digest.hexdigest()
+
+
+def in_environment(digest: str, variables: Mapping[str, str]) -> str:
+    """The hash of a spec under the variables of an environment; without any it is that of the spec."""
+    if not variables:
+        return digest
+    return hashlib.sha256(digest.encode() + orjson.dumps(sorted(variables.items()))).hexdigest()
 
 
 def _bytes(pairs: list[tuple[Scalar, Node]]) -> bytes:

@@ -10,6 +10,8 @@ import orjson
 import pytest
 
 from syncengine.cli import COMMANDS
+from syncengine.errors import Exit
+from tests.inside import ESTATE, Inside
 from tests.project import Project
 from tests.sandboxed import Shared
 
@@ -194,6 +196,21 @@ def test_what_no_plan_depends_on_may_change_in_a_spec_after_the_review(project: 
     spec.write_text(f"# a remark\n{spec.read_text()}description: later\n{test}")
     project.run("validate").ends()
     project.run("apply", "p1", "--yes").ends()
+
+
+def test_a_plan_depends_on_the_variables_of_its_environment(inside: Inside) -> None:
+    """A reviewed plan is not what would be planned now; nothing is sent until it is as it was, or that is allowed."""
+    inside.estate(1)
+    inside.spec(ESTATE.replace("os: os", 'os: "{{ os }} {{ vars.zone }}"') + "vars: {zone: here}\n")
+    inside.dial(inside.sandbox.url, more="vars: {zone: north}\n")
+    inside.run("plan", "--env", "dev", "-o", "p").ends()
+    inside.dial(inside.sandbox.url, more="vars: {zone: south}\n")
+    done = inside.run("apply", "p", "--yes").ends(Exit.STALE)
+    assert "error[input-changed]: the spec estate is not what the plan was made from" in done.err
+    assert inside.sandbox.ledger() == []
+    inside.dial(inside.sandbox.url, more="vars: {zone: north}\n")
+    inside.run("apply", "p", "--yes").ends()
+    assert [row["os"] for row in inside.bench.rows("cmdb_ci_linux_server")] == ["Debian north"]
 
 
 @pytest.mark.covers("SEC-51")
