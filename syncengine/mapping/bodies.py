@@ -11,7 +11,7 @@ from syncengine.mapping import operators
 from syncengine.mapping.batches import Cells
 from syncengine.mapping.compiler import Body
 from syncengine.mapping.model import ClassCases, ClassMap, FindIn, LinkRule, PartRule, Recipe, RecordRef, Shaped
-from syncengine.mapping.scope import Setting, Skip
+from syncengine.mapping.scope import Setting
 from syncengine.mapping.values import mapped, utc
 
 Fault = tuple[int, str, operators.Wrong, str, Position]
@@ -356,4 +356,4 @@ class PartBody:
         return found
 
 
-__all__ = ["Fault", "PartBody", "RecordBody", "Skip"]
+__all__ = ["Fault", "PartBody", "RecordBody"]

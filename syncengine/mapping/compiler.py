@@ -120,13 +120,11 @@ class Body(Scope):
 
     def _lookup(self, value: LookupIn) -> Code:
         table = self.setting.tables.table(value)
-        parts = [self.text(one) for _, one in value.where]
+        several = value.many == "list"
+        parts = [self.value(one).source if several else self.text(one) for _, one in value.where]
         name = self.new()
-        self.out(f"{name} = {self.const(table.find, 'L')}(({', '.join(parts)},))")
-        if value.if_missing != "omit":
-            kind = "Wrong" if value.if_missing == "error" else "Skip"
-            said = f"There is no row in {value.source} for this value"
-            self.out(f"if {name} is None: raise {kind}('missing-row', {said!r}, ({', '.join(parts)},))")
+        find = self.const(table.find_each if several else table.find, "L")
+        self.out(f"{name} = {find}(({', '.join(parts)},))")
         return Code(name, "any")
 
     def _shaped(self, value: Shaped) -> Code:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice, product
 from typing import Any
 
 from syncengine.changes import Row
 from syncengine.mapping.model import LookupIn
-from syncengine.mapping.operators import Wrong, text
+from syncengine.mapping.operators import MAX_ITEMS, Skip, Wrong, limited, text
 from syncengine.mapping.paths import split
 from syncengine.mapping.values import cleaner, walk
 
@@ -22,9 +23,24 @@ class Table:
         self._index: dict[tuple[str, ...], list[str]] | None = None
 
     def find(self, key: tuple[str | None, ...]) -> Any:
-        """The value to take, or None."""
-        if None in key:
-            return None
+        """The value to take, or None; raises Wrong or Skip where nothing is found and the rule says so."""
+        found = None if None in key else self._found(key)
+        if found is None and self._rule.if_missing != "omit":
+            kind = Wrong if self._rule.if_missing == "error" else Skip
+            raise kind("missing-row", f"There is no row in {self._rule.source} for this value", key)
+        return found
+
+    def find_each(self, key: tuple[Any, ...]) -> Any:
+        """The values to take for a key with lists among its parts: what each element finds, in their order."""
+        if not any(isinstance(one, (list, tuple)) for one in key):
+            return self.find(tuple(map(text, key)))
+        every = product(*(one if isinstance(one, (list, tuple)) else (one,) for one in key))
+        found: list[str] = []
+        for one in limited(list(islice(every, MAX_ITEMS + 1))):
+            found += self.find(tuple(map(text, one))) or ()
+        return list(dict.fromkeys(found)) or None
+
+    def _found(self, key: tuple[str | None, ...]) -> Any:
         if self._index is None:
             self._index = self._read()
         found = self._index.get(key)  # type: ignore[arg-type]

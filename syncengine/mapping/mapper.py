@@ -12,11 +12,11 @@ import msgspec
 
 from syncengine.changes import BadRow, Pair, Record, Row
 from syncengine.errors import Place, Position, Problem
-from syncengine.mapping.bodies import RecordBody, Skip
+from syncengine.mapping.bodies import RecordBody
 from syncengine.mapping.keys import SeenKeys
 from syncengine.mapping.lookups import Tables
 from syncengine.mapping.model import RESERVED_WORDS, Column, Level, Recipe, Shaped, Value
-from syncengine.mapping.operators import Wrong
+from syncengine.mapping.operators import Skip, Wrong
 from syncengine.mapping.rules import RowChecker
 from syncengine.mapping.scope import Setting
 

@@ -26,6 +26,10 @@ class Wrong(Exception):
         super().__init__(message)
 
 
+class Skip(Wrong):
+    """The spec says that this row is to be left out."""
+
+
 NESTED = 'join: ", "  makes one text of a list,  each:  a record of each element.'
 
 

@@ -39,10 +39,6 @@ class Setting:
     """False sends every template through Jinja2; for the test that holds both ways equal."""
 
 
-class Skip(operators.Wrong):
-    """The spec says that this row is to be left out."""
-
-
 class Writer:
     """Lines of Python, indented."""
 
@@ -73,7 +69,7 @@ class Scope:
             Find=Find,
             StepRef=StepRef,
             Wrong=operators.Wrong,
-            Skip=Skip,
+            Skip=operators.Skip,
             EMPTY={},
             RESERVED=RESERVED_WORDS,
         )

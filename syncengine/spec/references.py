@@ -93,7 +93,12 @@ LOOKUP_IN = Key(
     example="lookup_in: owners",
 )
 TAKE = Key("take", Text("the name of a column"), "The column that is taken from what was found.", default="sys_id")
-MANY = Key("many", Choice(("error", "first", "list")), "What several rows that fit do.", default="error")
+MANY = Key(
+    "many",
+    Choice(("error", "first", "list")),
+    "What several rows that fit do; with list, a list under where is looked up element by element.",
+    default="error",
+)
 IF_MISSING_KEY = Key("if_missing", IF_MISSING, "What happens where nothing is found.", default="error")
 
 

@@ -314,6 +314,23 @@ def test_a_lookup_reads_another_source(tmp_path: Path) -> None:
     assert none in look(", if_missing: error")
 
 
+def test_a_list_is_looked_up_element_by_element(tmp_path: Path) -> None:
+    """A list of a document, or what `split` makes; in its order, each value once. `if_missing` is about each element."""
+    people = "id,mail,team\n1,a@x,it\n2,b@x,it\n3,c@x,hr\n"
+    rows = '[{"k": "1", "who": ["2", 1, "2"], "cell": "3; 1"}, {"k": "2", "who": ["3", "9"]}, {"k": "3", "who": []}]'
+
+    def look(where: str, extra: str = "") -> list[dict[str, str]]:
+        text = (f"{HEAD}sources: {{rows: rows.json, people: people.csv}}\nsteps:\n  t:\n    source: rows\n    cmdb: cmdb_ci\n    key: k\n"
+                f"    fields: {{n: k, f: {{lookup_in: people, where: {{{where}}}, take: mail, many: list, join: +{extra}}}}}\n")  # fmt: skip
+        return values(mapped(spec(tmp_path, text, rows_json=rows, people_csv=people))[0])
+
+    assert look("id: who") == [{"n": "1", "f": "b@x+a@x"}, {"n": "2", "f": "c@x"}, {"n": "3"}]
+    assert look('id: {from: cell, split: ";"}')[0] == {"n": "1", "f": "c@x+a@x"}
+    assert look("id: who, team: {const: it}")[1] == {"n": "2"}
+    assert {"bad": "missing-row", "level": "fail"} in look("id: who", ", if_missing: error")
+    assert {"bad": "missing-row", "level": "skip"} in look("id: who", ", if_missing: skip_row")
+
+
 def test_references_name_records(tmp_path: Path) -> None:
     """Of a step, or on the instance; a reference without value is left out, or is an error where the field says so."""
     rows = "k,site,host\n1,Paris,2\n2,,\n"
