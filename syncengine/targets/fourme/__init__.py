@@ -16,10 +16,11 @@ from syncengine.changes import Action, Change, Outcome, Owned, Parcel, Seen, Ste
 from syncengine.errors import AuthError, Problem, RemoteError, many
 from syncengine.spec.import_types import ID, SOURCE, SOURCE_ID, ImportType, import_types
 from syncengine.targets import Answered, FlatTarget, Manner, Refused, Running, Started, Together, Unclear, Watch
+from syncengine.targets.fourme import owners
 from syncengine.targets.fourme.base import Base, QuotaError, place_of
 from syncengine.targets.fourme.compare import is_same
 from syncengine.targets.fourme.jobs import Ended, follow
-from syncengine.targets.fourme.matching import Look, Matcher, is_true, kind_of, named_in, type_of
+from syncengine.targets.fourme.matching import Look, Matcher, kind_of, type_of
 from syncengine.targets.fourme.records import Held, natural_of, owner_of
 from syncengine.targets.fourme.renamed import names_of
 from syncengine.targets.fourme.rest import OverRest, unreadable
@@ -27,8 +28,6 @@ from syncengine.targets.fourme.sheet import Sheet, cells_of, sheet
 from syncengine.transport.fourme import checked_token, is_refused, upload
 from syncengine.transport.reader import Reader, Writer
 
-MOST_NAMED = 10
-"""Rows that a note names."""
 UNREADABLE = ("no-export", "file-not-fetched")
 """What is wrong with an export that stays wrong: its job failed, or its file lies where nothing is fetched from."""
 
@@ -115,18 +114,7 @@ class FourmeTarget(FlatTarget):
 
     def remarks(self) -> list[Problem]:
         """What goes with rows that replace it; which types were compared over REST, why, and what that cost."""
-        return [*self._removals(), *self._compared_over_rest()]
-
-    def _removals(self) -> Iterator[Problem]:
-        for name, rows in self._going.items():
-            more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
-            yield Problem(
-                "rows-go",
-                f"{name}: the plan has no row for {many(len(rows), 'row')} of owners whose rows are sent, so the"
-                f" import removes {'it' if len(rows) == 1 else 'them'}: {'; '.join(rows[:MOST_NAMED])}{more}",
-                fix="give a row that is to stay a row of the source",
-                severity="warning",
-            )
+        return [*(owners.removed(*one) for one in self._going.items()), *self._compared_over_rest()]
 
     def _compared_over_rest(self) -> list[Problem]:
         """Which types were compared over REST, why, and what that cost; and of which that would have been too much."""
@@ -253,59 +241,15 @@ class FourmeTarget(FlatTarget):
         return Look(over.records, how=over.how, over=over)
 
     def together(self, step: StepInfo, changes: Iterator[Change], *, is_whole: bool) -> Together:
-        """Rows that stay as they are but whose owner's rows are replaced: what is not in the file would be removed.
-
-        Where a row is rejected it may be that of one that would go, so nothing of its owner is sent.
-        """
-        kind = kind_of(step)
-        if not kind.group:
+        """Rows that stay as they are but whose owner's rows are replaced: what is not in the file would be removed."""
+        if not kind_of(step).group:
             return Together()
-        rows: list[tuple[int, str, Action]] = []
-        moved: set[str] = set()
-        broken: set[str] = set()
-        """Owners of whom a row is rejected."""
-        replacing: set[str] = set()
-        """Owners whose rows replace what is there: those of details say so themselves (documented)."""
-        called: dict[str, tuple[str, ...]] = {}
-        """How rows name their owners, where that may not be what they are called by now."""
-        renames = self._matcher.coming.concern(kind)
-        for change in changes:
-            cells, _ = cells_of(change, self.steps[change.step], kind)
-            owner = owner_of(kind, cells)
-            rows.append((change.op, owner, change.action))
-            if renames:
-                called.setdefault(owner, tuple(cells.get(name, "") for name in kind.owners))
-            if "Integration" not in kind.columns or is_true(cells.get("Integration", "")):
-                replacing.add(owner)
-            if change.is_sent:
-                moved.add(owner)
-            elif change.action == "rejected":
-                broken.add(owner)
         look, matched = self._looks.get(type_of(step)), self._matched.get(type_of(step), set())
-        going: list[str] = []
-        held: set[str] = set()
-        known = look.records if look is not None and look.is_known else None
-        for owner in dict.fromkeys(owner for _, owner, _ in rows):
-            if owner not in replacing:
-                continue
-            if known is None:  # nobody can tell whether a row that is not right has a record that would go
-                if owner in broken or not is_whole:
-                    held.add(owner)
-                continue
-            named = dict(zip(kind.owners, called[owner], strict=True)) if renames else None
-            every = self._matcher.of_owner(kind, named, known) if named else known.of_owner(owner)
-            gone = [one for one in every if self._matcher.would_go(one, kind, step, matched)]
-            if gone and (owner in broken or not is_whole):
-                held.add(owner)
-            elif gone:
-                moved.add(owner)
-                going += [named_in(one, kind, step) for one in gone]
+        records = look.records if look is not None and look.is_known else None
+        weighed, going = owners.weigh(self._matcher, step, changes, records, matched, is_whole=is_whole)
         if going:
             self._going[step.name] = going
-        return Together(
-            [op for op, owner, action in rows if action == "unchanged" and owner in moved and owner not in held],
-            [op for op, owner, action in rows if action not in ("unchanged", "rejected") and owner in held],
-        )
+        return weighed
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 
@@ -316,7 +260,7 @@ class FourmeTarget(FlatTarget):
         """
         kind = kind_of(step)
         if kind.group:
-            yield from self._by_owner(kind, changes)
+            yield from owners.cuts(self.steps, kind, changes, self.batch_limit)
             return
         files: dict[frozenset[str], list[Change]] = {}
         for change in changes:
@@ -326,20 +270,6 @@ class FourmeTarget(FlatTarget):
             if len(rows) == self.batch_limit:
                 yield files.pop(frozenset({*cells, *change.refs}))
         yield from files.values()
-
-    def _by_owner(self, kind: ImportType, changes: Iterator[Change]) -> Iterator[list[Change]]:
-        owners: dict[str, list[Change]] = {}
-        for change in changes:
-            cells, _ = cells_of(change, self.steps[change.step], kind)
-            owners.setdefault(owner_of(kind, cells), []).append(Change(change.op, change.kind, change.step))
-        cut: list[Change] = []
-        for rows in owners.values():
-            if cut and len(cut) + len(rows) > self.batch_limit:
-                yield cut
-                cut = []
-            cut += rows
-        if cut:
-            yield cut
 
     def _sheet(self, parcel: Parcel) -> tuple[str, Sheet]:
         step = self.steps[parcel.items[0].step]

@@ -6,7 +6,7 @@ told apart by what names them (inferred).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -230,17 +230,6 @@ class Matcher:
                 found[column] = present
         return found
 
-    @staticmethod
-    def would_go(held: Held, kind: ImportType, step: StepInfo, matched: Collection[int]) -> bool:
-        """Whether a row of an owner is ours, and no row of the plan stands for it."""
-        if held.number in matched:
-            return False
-        if kind.group in ("CI", SOURCE_ID):
-            return held.cells.get(SOURCE) == step.data_source
-        if "Integration" not in kind.columns:
-            return False  # nobody can tell what was given by hand, and would not go
-        return is_true(held.cells.get("Integration") or "1")
-
 
 def type_of(step: StepInfo) -> str:
     """The import type of a step."""
@@ -255,15 +244,6 @@ def kind_of(step: StepInfo) -> ImportType:
 def is_true(text: str) -> bool:
     """What an import reads as true (documented)."""
     return text.strip().lower() in TRUE
-
-
-def named_in(held: Held, kind: ImportType, step: StepInfo) -> str:
-    """What a row of an owner is called, for people: its owner and what tells it apart."""
-    told = [one for columns in IDENTITY.get(type_of(step), ()) for one in columns]
-    names = [name for name in dict.fromkeys((*kind.owners, *told)) if held.cells.get(name) and name not in PAIR]
-    if kind.group == SOURCE_ID:
-        names = [SOURCE_ID, *(name for name in ("Weekday", "From", "Until") if held.cells.get(name))]
-    return " ".join("***" if name in step.sensitive else str(held.cells[name]) for name in names)
 
 
 def _unread(seen: Seen, columns: Sequence[str], how: str) -> Seen:
