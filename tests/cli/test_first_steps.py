@@ -22,7 +22,7 @@ def test_a_reset_that_nobody_can_confirm_is_refused(
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is deleted, and the way for scripts is named."""
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
     assert "fix: add --yes" in here.run("sandbox", "reset", "--data", str(tmp_path / "data")).ends(Exit.SPEC).err
 
 
