@@ -284,7 +284,7 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
         ws.db.execute(
             f"INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
             f" SELECT l.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint'"
-            f" WHEN f.several THEN 'several-found' ELSE 'not-found' END,"
+            " WHEN f.several THEN 'several-found' ELSE 'not-found' END,"
             f" COALESCE(f.problem, '{name} '||COALESCE(l.{side}_key,'')||{_unmade(f'l.{side}_step', f'l.{side}_key')})"
             f" FROM link l LEFT JOIN find f ON f.id=l.{side}_find WHERE l.{name} IS NULL AND l.origin=?",
             (PLANNED,),
@@ -300,7 +300,7 @@ def missing_ends(ws: Workspace, instance: Instance | None) -> None:
     ws.db.execute(
         "INSERT OR IGNORE INTO answer(op,action,basis,code,message)"
         " SELECT n.op,'rejected','engine',CASE WHEN f.id IS NULL THEN 'missing-endpoint'"
-        f" WHEN f.several THEN 'several-found' ELSE 'not-found' END,"
+        " WHEN f.several THEN 'several-found' ELSE 'not-found' END,"
         " n.field||': '||COALESCE(f.problem, COALESCE(n.key,'')||"
         f"{_unmade('n.step', 'n.key')})"
         " FROM need n LEFT JOIN find f ON f.id=n.find WHERE n.target IS NULL"
